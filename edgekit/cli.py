@@ -1,0 +1,147 @@
+"""The command `edgekit`: run, measure, report, publish, doctor, models, claims.
+
+Every expected failure is one sentence on standard error and a non-zero exit: 2 for something wrong with what was asked,
+1 for something that failed while it ran, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import edgekit
+
+# By name, because importing their modules (torch, pandas) would make `edgekit --help` slow.
+EXPECTED = {"ParamsError": 2, "StudyError": 2, "ModelError": 2, "TaskError": 2, "VariantError": 2, "EngineError": 2,
+            "PlatformError": 2, "CardError": 2, "TrainError": 2, "ReportError": 1, "ClaimsError": 1, "BuildError": 1,
+            "StoreError": 1, "DeviceError": 1, "PublishError": 1}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="edgekit", description="Reproduce experiments with language models on edge devices.")
+    top.add_argument("--version", action="version", version=f"edgekit {edgekit.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    run = command("run", "Execute notebooks by papermill; what has been measured already is not measured again.")
+    run.add_argument("notebooks", nargs="*", metavar="notebook", help="e.g. 02_baseline")
+    run.add_argument("--all", action="store_true", help="every notebook")
+    run.add_argument("--profile", default="pocket", help="a folder of params/ (default: pocket)")
+    run.add_argument("--force", action="store_true", help="execute notebooks again although nothing changed")
+    measure = command("measure", "Measure a study's rows without Jupyter; its notebook then finds them.")
+    measure.add_argument("study", help="e.g. baseline or 02_baseline")
+    measure.add_argument("--profile", required=True, help="a folder of params/")
+    report = command("report", "Render the executed notebooks and the index of claims into reports/.")
+    report.add_argument("--profile", default="pocket", help="a folder of runs/ (default: pocket)")
+    publish = command("publish", "Copy a run's rows and figures to data/results/ and figures/, to be committed.")
+    publish.add_argument("notebook", help="e.g. 02_baseline")
+    publish.add_argument("--profile", default="reference", help="a folder of runs/ (default: reference)")
+    command("doctor", "Print what this machine has: engines, processor, memory, bandwidth, sensors.")
+    claims = command("claims", "Print the claims with verdicts from the committed rows, or write them into README.md.")
+    claims.add_argument("--write", action="store_true", help="replace the generated table in README.md")
+    models = command("models", "List, check or train the shipped models.")
+    actions = models.add_subparsers(dest="action", required=True, metavar="action")
+    actions.add_parser("list", help="the shipped models, with accuracy by depth")
+    actions.add_parser("check", help="compare all files with the hashes in their cards")
+    train = actions.add_parser("train", help="train one model as its card says; goes on where it was interrupted")
+    train.add_argument("name", help="e.g. pocket-200k")
+    train.add_argument("--device", default=None, choices=("cpu", "cuda"), help="default: cuda where there is one")
+    train.add_argument("--steps", type=int, default=None, help="default: the size's own number")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--out", default=None, metavar="FOLDER", help="default: data/models")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        return globals()[f"_{options.command}"](options)
+    except KeyboardInterrupt:
+        print("edgekit: stopped; what was measured is kept: run the same command again to go on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        status = EXPECTED.get(type(error).__name__)
+        if status is None:
+            raise
+        print(f"edgekit: {error}", file=sys.stderr)
+        return status
+
+
+def _run(options) -> int:
+    from edgekit import params, report, studies
+
+    if options.all == bool(options.notebooks):
+        raise params.ParamsError(f"name notebooks, or --all; known: {', '.join(studies.STUDIES)}")
+    return report.exit_code(report.run_notebooks(options.notebooks or list(studies.STUDIES), options.profile,
+                                                 force=options.force))
+
+
+def _measure(options) -> int:
+    from edgekit import params, studies
+
+    study = studies.module(options.study)
+    result = study.run(params.load(study.Config, params.path_of(options.profile, study.STUDY)))
+    print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
+          f"rows in {result.path}")
+    for skip in result.unexpected:
+        print(f"edgekit: skipped: {' '.join(map(str, skip.condition.values()))}: {skip.reason}", file=sys.stderr)
+    return 1 if result.unexpected else 0
+
+
+def _report(options) -> int:
+    from edgekit import report
+
+    print(f"report: {report.render(options.profile)}")
+    return 0
+
+
+def _publish(options) -> int:
+    from edgekit import publish
+
+    for path in publish.publish(options.notebook, options.profile):
+        print(path)
+    return 0
+
+
+def _doctor(options) -> int:
+    from edgekit import doctor
+
+    print(doctor.doctor())
+    return 0
+
+
+def _claims(options) -> int:
+    from edgekit import publish
+
+    if options.write:
+        publish.write_readme()
+    else:
+        print(publish.claims_table())
+    return 0
+
+
+def _models(options) -> int:
+    from pathlib import Path
+
+    from edgekit import store
+    from edgekit.pocket import card
+
+    if options.action == "train":
+        folder = card.train_and_card(options.name, root=Path(options.out or store.ROOT / "data/models"), steps=options.steps,
+                                     seed=options.seed, device=options.device)
+        print(folder)
+        return 0
+    if options.action == "list":
+        for name in card.list_models():
+            print(card.summary(name))
+        return 0
+    problems = [problem for name in card.list_models() for problem in card.check(name)]
+    for problem in problems:
+        print(f"edgekit: {problem}", file=sys.stderr)
+    if not problems:
+        print(f"{', '.join(card.list_models())}: all files as in their cards")
+    return 1 if problems else 0

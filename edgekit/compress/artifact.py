@@ -1,0 +1,119 @@
+"""What a variant is on disk: a folder in a standard format, addressed by the hash of what made it, built once.
+
+A folder counts as built when its `artifact.json` stands and names every file with its size; it is written last, so a
+killed or failed build leaves nothing that could be taken for whole, and the next one starts afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit import store
+from edgekit.catalog.models import ModelSpec
+
+ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class BuildError(RuntimeError):
+    """An artifact cannot be built; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A built variant: `path` is a folder in Hugging Face format, or a folder that holds `model.gguf`."""
+
+    variant: str
+    spec: ModelSpec
+    path: Path
+    format: str
+    hash: str
+
+    @property
+    def file(self) -> Path:
+        """The GGUF file of a GGUF artifact."""
+        return self.path / "model.gguf"
+
+    def size_bytes(self) -> int:
+        """Bytes of the weight files on disk."""
+        pattern = "*.gguf" if self.format == "gguf" else "*.safetensors"
+        return sum(file.stat().st_size for file in self.path.glob(pattern))
+
+    def bytes_read_per_step(self, dtype: str) -> int:
+        """Bytes of the weights that one decode step reads, from the tensor lists of the files.
+
+        An untied input embedding is left out (a step reads one line of it); a tied one counts, as the output head.
+        `dtype` is what a safetensors folder is loaded as; a GGUF file is read as it is stored.
+        """
+        if self.format == "gguf":
+            from gguf import GGUFReader
+
+            sizes = {tensor.name: int(tensor.n_bytes) for tensor in GGUFReader(self.file).tensors}
+            untied = "output.weight" in sizes
+            return sum(size for name, size in sizes.items() if not (untied and name == "token_embd.weight"))
+        elements: dict[str, int] = {}
+        for file in self.path.glob("*.safetensors"):
+            with open(file, "rb") as stream:
+                header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
+            for name, tensor in header.items():
+                if name != "__metadata__":
+                    size = 1
+                    for length in tensor["shape"]:
+                        size *= length
+                    elements[name] = size
+        tied = self.spec.architecture.tied
+        left_out = "lm_head.weight" if tied else "model.embed_tokens.weight"
+        return ELEMENT_BYTES[dtype] * sum(size for name, size in elements.items() if name != left_out)
+
+
+def address(made_of: dict) -> str:
+    """Content address of an artifact: 16 hex digits of the hash of what made it."""
+    return hashlib.blake2b(store.canonical(made_of).encode(), digest_size=8).hexdigest()
+
+
+def build_once(made_of: dict, needs_bytes: int, build: Callable[[Path], None]) -> Path:
+    """The folder of the artifact that `made_of` addresses; `build(folder)` fills it if it is not there and whole.
+
+    `needs_bytes` is about what it will take on disk. Raises BuildError when the disk is too small.
+    """
+    from filelock import FileLock
+
+    root = store.OUTPUT / "artifacts"
+    root.mkdir(parents=True, exist_ok=True)
+    name = address(made_of)
+    folder, building = root / name, root / f".building-{name}"
+    with FileLock(str(root / f".{name}.lock")):
+        if _is_whole(folder):
+            return folder
+        for leftover in (folder, building):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        free = shutil.disk_usage(root).free
+        if free < needs_bytes * 1.05 + 2e8:
+            raise BuildError(f"{made_of['step']} of {made_of['source']} needs {needs_bytes / 1e9:.1f} GB in {root}, "
+                             f"{free / 1e9:.1f} GB are free; make room (artifacts/ may be deleted at any time)")
+        building.mkdir()
+        try:
+            build(building)
+        except OSError as error:
+            shutil.rmtree(building)
+            raise BuildError(f"cannot write {building}: {error.strerror or error}") from error
+        files = {file.name: file.stat().st_size for file in building.iterdir()}
+        store.write_atomically(building / "artifact.json",
+                               json.dumps({"made_of": made_of, "files": files}, indent=1) + "\n")
+        os.replace(building, folder)
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    record = folder / "artifact.json"
+    if not record.is_file():
+        return False
+    files = json.loads(record.read_text(encoding="utf-8"))["files"]
+    return all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in files.items())

@@ -1,0 +1,201 @@
+"""Safetensors to GGUF: the same weights in the file format of llama.cpp.
+
+Written for the two families that the catalog knows (Llama, Qwen2), one tensor at a time, so that a model larger than
+memory converts too. The tokenizer goes in where llama.cpp has the same pre-tokenizer (byte-level BPE); otherwise the file
+says that it has none, which is enough for engines that are fed token ids.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.catalog.models import Architecture
+from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError
+
+# Pre-tokenizers that llama.cpp knows by name, by a part of the regular expression that only they have.
+PRE_TOKENIZERS = {r"|\p{N}{1,3}|": "llama-bpe", r"?\p{L}+|\p{N}| ?[^": "qwen2"}
+LAYER_NAMES = {
+    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
+               "lm_head.weight": "output.weight"}
+
+
+def gguf_bytes(source: Artifact, *, dtype: str) -> int:
+    """About what the GGUF file will take on disk. Raises BuildError for an unknown dtype."""
+    if dtype not in ELEMENT_BYTES:
+        raise BuildError(f"gguf: unknown dtype {dtype!r}; known: {', '.join(ELEMENT_BYTES)}")
+    return ELEMENT_BYTES[dtype] * source.spec.architecture.parameters + (1 << 20)
+
+
+def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
+    """Write `folder`/model.gguf from a Hugging Face folder: matrices as `dtype`, vectors as float32.
+
+    dtype: float32, float16 or bfloat16. Raises BuildError for a format, family or rope scaling it does not know.
+    """
+    import gguf
+    import numpy as np
+
+    if source.format != "safetensors":
+        raise BuildError(f"gguf: expected a safetensors artifact, got {source.format} ({source.variant})")
+    a = source.spec.architecture
+    config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
+    writer = gguf.GGUFWriter(folder / "model.gguf", a.family)
+    writer.add_name(source.variant)
+    writer.add_context_length(a.context)
+    writer.add_embedding_length(a.width)
+    writer.add_block_count(a.layers)
+    writer.add_feed_forward_length(a.mlp_width)
+    writer.add_head_count(a.heads)
+    writer.add_head_count_kv(a.kv_heads)
+    writer.add_key_length(a.head_dim)
+    writer.add_value_length(a.head_dim)
+    writer.add_rope_dimension_count(a.head_dim)
+    writer.add_rope_freq_base(a.rope_theta)
+    writer.add_layer_norm_rms_eps(a.norm_eps)
+    writer.add_vocab_size(a.vocabulary)
+    kinds = gguf.LlamaFileType
+    writer.add_file_type({"float32": kinds.ALL_F32, "float16": kinds.MOSTLY_F16, "bfloat16": kinds.MOSTLY_BF16}[dtype])
+    _add_tokenizer(writer, source.path, a.vocabulary)
+
+    vectors = _rope_factors(config, a)
+    types = {"float32": gguf.GGMLQuantizationType.F32, "float16": gguf.GGMLQuantizationType.F16,
+             "bfloat16": gguf.GGMLQuantizationType.BF16}
+    for name, shape in _shapes(source.path, a):
+        kind = types["float32" if len(shape) == 1 else dtype]
+        width = ELEMENT_BYTES["float32" if len(shape) == 1 else dtype]
+        numpy_type = np.dtype({4: np.float32, 2: np.float16 if dtype == "float16" else np.uint16}[width])
+        writer.add_tensor_info(gguf_name(name), shape, numpy_type, math.prod(shape) * width, raw_dtype=kind)
+    for name, values in vectors.items():
+        writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for name, tensor in _weights(source.path, a):
+        writer.write_tensor_data(_to_numpy(tensor, "float32" if tensor.ndim == 1 else dtype))
+    for values in vectors.values():
+        writer.write_tensor_data(values)
+    writer.close()
+
+
+def gguf_name(name: str) -> str:
+    """llama.cpp's name of a weight that transformers calls `name`."""
+    if name in OUTER_NAMES:
+        return OUTER_NAMES[name]
+    _, _, layer, rest = name.split(".", 3)
+    part, kind = rest.rsplit(".", 1)
+    return f"blk.{layer}.{LAYER_NAMES[part]}.{kind}"
+
+
+def permute_rotary(weight, heads: int):
+    """Rows of a query or key projection (heads·head_dim, width) from transformers' order to llama.cpp's.
+
+    transformers rotates element i with i + head_dim/2, llama.cpp's `llama` family rotates neighbours, so the two halves
+    of each head are interleaved.
+    """
+    rows = weight.shape[0]
+    halves = weight.reshape(heads, 2, rows // heads // 2, *weight.shape[1:])
+    return halves.swapaxes(1, 2).reshape(weight.shape)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _kept(name: str, a: Architecture) -> bool:
+    return not (name == "lm_head.weight" and a.tied) and not name.endswith("rotary_emb.inv_freq")
+
+
+def _shapes(folder: Path, a: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
+    from safetensors import safe_open
+
+    for file in _files(folder):
+        with safe_open(file, "pt") as weights:
+            for name in weights.keys():
+                if _kept(name, a):
+                    yield name, tuple(weights.get_slice(name).get_shape())
+
+
+def _weights(folder: Path, a: Architecture) -> Iterator[tuple[str, object]]:
+    from safetensors import safe_open
+
+    rotated = {"self_attn.q_proj": a.heads, "self_attn.k_proj": a.kv_heads} if a.family == "llama" else {}
+    for file in _files(folder):
+        with safe_open(file, "pt") as weights:
+            for name in weights.keys():
+                if not _kept(name, a):
+                    continue
+                tensor = weights.get_tensor(name)
+                heads = next((n for part, n in rotated.items() if part in name), None)
+                yield name, tensor if heads is None else permute_rotary(tensor, heads)
+
+
+def _to_numpy(tensor, dtype: str):
+    import torch
+
+    converted = tensor.to(getattr(torch, dtype)).contiguous()
+    return converted.view(torch.uint16).numpy() if dtype == "bfloat16" else converted.numpy()
+
+
+def _rope_factors(config: dict, a: Architecture) -> dict:
+    """The per-frequency divisors of Llama 3's long-context rope, as llama.cpp's `rope_freqs.weight`; {} for plain rope."""
+    import numpy as np
+
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if kind == "default":
+        return {}
+    if kind != "llama3":
+        raise BuildError(f"gguf: rope type {kind!r} is not known; known: default, llama3")
+    waves = 2 * math.pi * a.rope_theta ** (np.arange(0, a.head_dim, 2) / a.head_dim)
+    turns = rope["original_max_position_embeddings"] / waves
+    low, high, factor = rope["low_freq_factor"], rope["high_freq_factor"], rope["factor"]
+    blend = np.clip((turns - low) / (high - low), 0.0, 1.0)
+    return {"rope_freqs.weight": (1 / ((1 - blend) / factor + blend)).astype(np.float32)}
+
+
+def _add_tokenizer(writer, folder: Path, vocabulary: int) -> None:
+    import gguf
+
+    pre = _pre_tokenizer(folder / "tokenizer.json")
+    if pre is None:
+        writer.add_tokenizer_model("no_vocab")
+        return
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    words = {index: word for word, index in tokenizer["model"]["vocab"].items()}
+    special = {token["id"]: token for token in tokenizer["added_tokens"]}
+    tokens, kinds = [], []
+    for index in range(vocabulary):
+        if index in special:
+            tokens.append(special[index]["content"])
+            kinds.append(gguf.TokenType.CONTROL if special[index]["special"] else gguf.TokenType.USER_DEFINED)
+        else:
+            tokens.append(words.get(index, f"[PAD{index}]"))
+            kinds.append(gguf.TokenType.NORMAL if index in words else gguf.TokenType.UNUSED)
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    for name, add in (("bos_token_id", writer.add_bos_token_id), ("eos_token_id", writer.add_eos_token_id),
+                      ("pad_token_id", writer.add_pad_token_id)):
+        if isinstance(config.get(name), int):
+            add(config[name])
+    writer.add_add_bos_token(False)
+
+
+def _pre_tokenizer(file: Path) -> str | None:
+    """llama.cpp's name of a tokenizer's pre-tokenizer, or None where there is no tokenizer that it would split alike."""
+    if not file.is_file():
+        return None
+    tokenizer = json.loads(file.read_text(encoding="utf-8"))
+    if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
+        return None
+    text = json.dumps(tokenizer.get("pre_tokenizer"), ensure_ascii=False).replace("\\\\", "\\")
+    return next((name for part, name in PRE_TOKENIZERS.items() if part in text), None)

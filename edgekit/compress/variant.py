@@ -1,0 +1,127 @@
+"""A variant: a model and the chain of steps applied to it, written `model > step(name=value, …) > step(…)`.
+
+`pocket-3m` is the model as it is; `shape:qwen2.5-0.5b > gguf(dtype=float16)` is that shape as an F16 GGUF file. Each
+link is an artifact of its own, so chains that begin alike share their beginning.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from edgekit.catalog import models
+from edgekit.compress import convert, shape
+from edgekit.compress.artifact import Artifact, address, build_once
+
+# step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
+STEPS = {"gguf": (convert.to_gguf, convert.gguf_bytes, "gguf")}
+# A change of what a step writes must change what it is addressed by.
+BUILDER_VERSION = 1
+
+
+class VariantError(ValueError):
+    """A chain cannot be read; the message shows how one is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    arguments: tuple[tuple[str, str | int | float | bool], ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={value}' for name, value in self.arguments)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    model: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return " > ".join([self.model, *map(str, self.steps)])
+
+
+def parse(text: str) -> Variant:
+    """Read a chain. Raises VariantError for one that is not written as above or names an unknown step."""
+    model, *links = (part.strip() for part in text.split(">"))
+    if not model:
+        raise VariantError(f"{text!r}: expected `model > step(name=value)`, got no model")
+    return Variant(model, tuple(_parse_step(link, text) for link in links))
+
+
+def _parse_step(link: str, text: str) -> Step:
+    match = re.fullmatch(r"(\w+)\((.*)\)", link)
+    if not match:
+        raise VariantError(f"{text!r}: expected a step written name(key=value, …), got {link!r}")
+    name, inside = match.groups()
+    if name not in STEPS:
+        raise VariantError(f"{text!r}: unknown step {name!r}; known: {', '.join(STEPS)}")
+    arguments = []
+    for pair in filter(None, (part.strip() for part in inside.split(","))):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not (key.isidentifier() and equals and value):
+            raise VariantError(f"{text!r}: expected key=value in {name}(…), got {pair!r}")
+        arguments.append((key, _literal(value)))
+    return Step(name, tuple(sorted(arguments)))
+
+
+def _literal(value: str) -> str | int | float | bool:
+    try:
+        literal = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+    return literal if isinstance(literal, (int, float, bool)) else value
+
+
+def build(variant: Variant | str) -> Artifact:
+    """The artifact of a variant, built if it is not there.
+
+    Raises VariantError, ModelError (unknown model, no weights) or BuildError (no space, a step refuses).
+    """
+    variant = parse(variant) if isinstance(variant, str) else variant
+    artifact = _base(variant.model)
+    for step in variant.steps:
+        function, size, made_format = STEPS[step.name]
+        arguments = dict(step.arguments)
+        made_of = _step_made_of(artifact.hash, step)
+        source = artifact
+
+        def fill(folder, source=source, function=function, arguments=arguments):
+            function(source, folder, **arguments)
+
+        path = build_once(made_of, size(source, **arguments), fill)
+        artifact = Artifact(f"{source.variant} > {step}", source.spec, path, made_format, address(made_of))
+    return artifact
+
+
+def build_path(text: str) -> str:
+    """A worker's job: build a variant, and say where it lies."""
+    return str(build(text).path)
+
+
+def content_hash(text: str) -> str:
+    """What the artifact of a variant is addressed by, without building it."""
+    variant = parse(text)
+    spec = models.resolve(variant.model)
+    made = address(_shape_made_of(spec)) if spec.kind == "shape" else spec.identity[:16]
+    for step in variant.steps:
+        made = address(_step_made_of(made, step))
+    return made
+
+
+def _step_made_of(source: str, step: Step) -> dict:
+    return dict(source=source, step=step.name, arguments=dict(step.arguments), version=BUILDER_VERSION)
+
+
+def _shape_made_of(spec: models.ModelSpec) -> dict:
+    return dict(source=spec.identity, step="shape", arguments={"seed": 0}, version=BUILDER_VERSION)
+
+
+def _base(name: str) -> Artifact:
+    spec = models.resolve(name)
+    if spec.kind != "shape":
+        return Artifact(name, spec, spec.folder, "safetensors", spec.identity[:16])
+    made_of = _shape_made_of(spec)
+    path = build_once(made_of, 2 * spec.architecture.parameters, lambda folder: shape.write(spec, folder, seed=0))
+    return Artifact(name, spec, path, "safetensors", address(made_of))

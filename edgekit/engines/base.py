@@ -1,0 +1,93 @@
+"""What every engine is: an artifact in memory that scores tokens and streams tokens.
+
+Engines take and give token ids only. Text is the tokenizer's business, so that two engines given the same ids did the same
+work, and lengths are counted from ids. Clocks stand outside (edgekit.measure): a stream's first step is prefill and the
+first token, each later step is one decode step.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class EngineError(RuntimeError):
+    """An engine is unknown, missing, or refuses what it is given; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token out of a stream."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Which code runs on what. Bytes and counts come from the artifact and the engine, not from tables.
+
+    kernel: what does the arithmetic, in the runtime's own words. kv_bytes_per_token: keys and values of one position.
+    """
+
+    name: str
+    version: str
+    kernel: str
+    device: str
+    dtype: str
+    threads: int
+    vocabulary: int
+    context: int
+    kv_bytes_per_token: int
+
+
+class Engine(ABC):
+    """An artifact in memory. Close it to free the memory; also a context manager."""
+
+    info: EngineInfo
+
+    @abstractmethod
+    def score(self, tokens: Sequence[int]) -> np.ndarray:
+        """Logits after each of the n tokens: float32, (n, vocabulary)."""
+
+    @abstractmethod
+    def stream(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
+        """Greedy tokens after `prompt`, one `Step` each, exactly `max_new_tokens` of them: nothing stops it early."""
+
+    def sync(self) -> None:
+        """Wait until the device has finished what was asked of it. A no-op where calls return finished."""
+
+    def close(self) -> None:
+        """Free the memory."""
+
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
+        """Greedy continuations, each cut before its first token in `stop` or at `max_new_tokens`."""
+        outputs = []
+        for prompt in prompts:
+            tokens = []
+            for step in self.stream(prompt, max_new_tokens):
+                if step.token in stop:
+                    break
+                tokens.append(step.token)
+            outputs.append(tokens)
+        return outputs
+
+    def require_room(self, prompt: Sequence[int], max_new_tokens: int) -> None:
+        """Raise EngineError if prompt and output do not fit the context that the engine was opened with."""
+        if not prompt:
+            raise EngineError(f"{self.info.name}: expected at least one prompt token, got none")
+        if len(prompt) + max_new_tokens > self.info.context:
+            raise EngineError(f"{self.info.name}: {len(prompt)} prompt and {max_new_tokens} new tokens exceed the context of "
+                              f"{self.info.context} that it was opened with")
+        if not all(0 <= token < self.info.vocabulary for token in prompt):
+            raise EngineError(f"{self.info.name}: prompt ids must be in 0..{self.info.vocabulary - 1}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()

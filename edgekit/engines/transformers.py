@@ -1,0 +1,137 @@
+"""Hugging Face transformers, PyTorch weights: eager with a growing cache, and compiled with a static one.
+
+The decode loop is this file's own (one forward pass a token, greedy), because `generate` adds bookkeeping of its own to
+every token: about what a whole pass costs for the smallest models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import torch
+import transformers
+
+from edgekit.compress.artifact import Artifact
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BATCH = 64
+
+
+class Transformers(Engine):
+    """Eager execution: what `AutoModelForCausalLM.from_pretrained` gives, nothing tuned."""
+
+    name = "transformers"
+
+    def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int):
+        if dtype not in DTYPES:
+            raise EngineError(f"{self.name}: unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
+        if device not in ("cpu", "mps") and not (device == "cuda" and torch.cuda.is_available()):
+            raise EngineError(f"{self.name}: device {device!r} is not there; expected cpu, mps, or cuda with a CUDA build of "
+                              "torch and a visible GPU")
+        torch.set_num_threads(threads)
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        self.device = torch.device(device)
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(
+            artifact.path, dtype=DTYPES[dtype], attn_implementation="sdpa", local_files_only=True,
+        ).to(self.device).eval()
+        self.config = self.model.config
+        element = DTYPES[dtype].itemsize
+        self.info = EngineInfo(
+            name=self.name, version=transformers.__version__, kernel=f"torch {torch.__version__} sdpa", device=device,
+            dtype=dtype, threads=threads, vocabulary=self.config.vocab_size, context=context,
+            kv_bytes_per_token=element * artifact.spec.architecture.kv_elements_per_token())
+
+    @torch.inference_mode()
+    def score(self, tokens: Sequence[int]):
+        self.require_room(tokens, 0)
+        return self.model(self._row(tokens), use_cache=False).logits[0].float().cpu().numpy()
+
+    def stream(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
+        self.require_room(prompt, max_new_tokens)
+        cache = self._cache()
+        token = self._row(prompt)
+        for _ in range(max_new_tokens):
+            # Entered a step at a time: a generator must not hold inference mode open while its reader works.
+            with torch.inference_mode():
+                logits = self._forward(token, cache)
+                token = logits[:, -1].argmax(-1, keepdim=True)
+            yield Step(int(token))
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
+        """As Engine.generate, in batches of similar length (left-padded), so that accuracy runs take minutes, not hours."""
+        outputs: list[list[int]] = [[] for _ in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        for start in range(0, len(order), BATCH):
+            chosen = order[start:start + BATCH]
+            for i, tokens in zip(chosen, self._batch([prompts[i] for i in chosen], max_new_tokens, set(stop)), strict=True):
+                outputs[i] = tokens
+        return outputs
+
+    def _batch(self, prompts: list[Sequence[int]], max_new_tokens: int, stop: set[int]) -> list[list[int]]:
+        longest = max(map(len, prompts))
+        for prompt in prompts:
+            self.require_room(prompt, max_new_tokens)
+        ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=self.device)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device)
+        cache = transformers.DynamicCache(config=self.config)
+        position = (mask.cumsum(-1) - 1).clamp(min=0)
+        token, columns = ids, []
+        running = torch.ones(len(prompts), dtype=torch.bool, device=self.device)
+        stops = torch.tensor(sorted(stop), device=self.device)
+        for _ in range(max_new_tokens):
+            logits = self.model(token, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True,
+                                logits_to_keep=1).logits
+            token = logits[:, -1].argmax(-1, keepdim=True)
+            columns.append(token)
+            running &= ~torch.isin(token[:, 0], stops)
+            if not running.any():
+                break
+            mask = torch.cat([mask, torch.ones_like(token)], dim=1)
+            position = position[:, -1:] + 1
+        rows = torch.cat(columns, dim=1).tolist()
+        return [row[:next((i for i, token in enumerate(row) if token in stop), len(row))] for row in rows]
+
+    def sync(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def close(self) -> None:
+        self.model = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _row(self, tokens: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([list(tokens)], device=self.device)
+
+    def _cache(self):
+        return transformers.DynamicCache(config=self.config)
+
+    def _forward(self, token: torch.Tensor, cache) -> torch.Tensor:
+        return self.model(token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+
+
+class TransformersCompiled(Transformers):
+    """The decode step through torch.compile, with a cache of fixed size: what the framework gives when asked for speed."""
+
+    name = "transformers-compiled"
+
+    def __init__(self, artifact: Artifact, **options):
+        super().__init__(artifact, **options)
+        # "reduce-overhead" records CUDA graphs; on a CPU it would only warn, so the plain compiler is asked for there.
+        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+        self.compiled = torch.compile(self.model, mode=mode, fullgraph=False)
+        self.static = transformers.StaticCache(config=self.config, max_cache_len=self.info.context)
+
+    def _cache(self):
+        self.static.reset()
+        return self.static
+
+    def _forward(self, token: torch.Tensor, cache) -> torch.Tensor:
+        # Prompts of every length would each be compiled anew; prefill is one pass and stays eager.
+        model = self.compiled if token.shape[1] == 1 else self.model
+        logits = model(token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        # A CUDA graph's output is overwritten by its next replay.
+        return logits.clone() if self.device.type == "cuda" else logits

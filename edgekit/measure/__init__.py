@@ -1,0 +1,1 @@
+"""Numbers out of engines: clocks, memory, energy, quality, and what the device is."""

@@ -1,0 +1,152 @@
+"""Task accuracy through lm-eval, on any engine.
+
+`EngineLM` gives an engine lm-eval's three verbs, so a shipped task and a hub task take the same path. Every item's outcome
+is kept: means, intervals and paired differences are computed on read. An answer that cannot be read from the output is
+counted apart from a wrong one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from lm_eval.api.model import LM
+from tokenizers import Tokenizer
+
+from edgekit.engines.base import Engine, EngineError
+
+NO_ANSWER = "[no answer]"
+
+
+class EngineLM(LM):
+    """An engine as an lm-eval model. Prompts are tokenised here, once, and alike for every engine."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, end: int):
+        super().__init__()
+        self.engine, self.tokenizer, self.end = engine, tokenizer, end
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text).ids
+
+    def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
+        """Greedy continuations, cut before the first of the task's `until` strings."""
+        outputs: list[str] = [""] * len(requests)
+        by_length: dict[int, list[int]] = {}
+        for i, request in enumerate(requests):
+            by_length.setdefault(request.args[1]["max_gen_toks"], []).append(i)
+        for length, chosen in by_length.items():
+            prompts = [self.encode(requests[i].args[0]) for i in chosen]
+            for i, tokens in zip(chosen, self.engine.generate(prompts, length, {self.end}), strict=True):
+                text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+                for until in requests[i].args[1]["until"]:
+                    text = text.split(until)[0]
+                outputs[i] = text
+        return outputs
+
+    def loglikelihood(self, requests, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """(sum of log-probabilities in nats, whether greedy decoding gives it) of each (context, continuation)."""
+        return [self._continuation(*self._split(*request.args)) for request in requests]
+
+    def loglikelihood_rolling(self, requests, disable_tqdm: bool = False) -> list[float]:
+        """Log-likelihood of each whole text in nats, in windows of the engine's context, each token predicted once."""
+        totals = []
+        for request in requests:
+            tokens = self.encode(request.args[0])
+            total, before, width = 0.0, [self.end], self.engine.info.context - 1
+            for start in range(0, len(tokens), width):
+                window = tokens[start:start + width]
+                total += self._continuation(before, window)[0]
+                before = window[-1:]
+            totals.append(total)
+        return totals
+
+    def _split(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        # Blanks at the border belong to the continuation's first token in byte-level BPE.
+        blanks = len(context) - len(context.rstrip())
+        if blanks:
+            context, continuation = context[:-blanks], context[-blanks:] + continuation
+        whole, start = self.encode(context + continuation), self.encode(context)
+        return whole[:len(start)] or [self.end], whole[len(start):]
+
+    def _continuation(self, before: Sequence[int], after: Sequence[int]) -> tuple[float, bool]:
+        logits = self.engine.score([*before, *after][:-1])[len(before) - 1:].astype(np.float64)
+        top = logits.max(-1, keepdims=True)
+        log_p = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
+        picked = log_p[np.arange(len(after)), list(after)]
+        return float(picked.sum()), bool((logits.argmax(-1) == np.asarray(after)).all())
+
+
+def tokenizer_of(folder: Path) -> tuple[Tokenizer, int]:
+    """The tokenizer of a model folder and the id that ends a text. Raises EngineError if either is missing."""
+    import json
+
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise EngineError(f"no tokenizer.json in {folder}; text tasks need one (token-only measurements do not)")
+    end = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("eos_token_id")
+    end = end[0] if isinstance(end, list) else end
+    if not isinstance(end, int):
+        raise EngineError(f"{folder}/config.json: expected eos_token_id to be a token id, got {end!r}")
+    return Tokenizer.from_file(str(file)), end
+
+
+def run_task(model: LM, config: dict, *, limit: int | None) -> list[dict]:
+    """lm-eval's samples of one task, in item order: {doc, resps, filtered_resps, exact_match, …}."""
+    from lm_eval import evaluator
+    from lm_eval.api.task import ConfigurableTask
+
+    task = ConfigurableTask(config=config)
+    results = evaluator.evaluate(lm=model, task_dict={config["task"]: task}, limit=limit, bootstrap_iters=0, log_samples=True)
+    return sorted(results["samples"][config["task"]], key=lambda sample: sample["doc_id"])
+
+
+def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],
+                     items_per_depth: int) -> dict:
+    """A worker's job: the outcome of each item of shipped tasks, for one variant in one engine.
+
+    Returns {"observations": [...], "engine": {...}} with `correct` and `answered` for every item, coordinates task_name,
+    mode, depth and item. Raises EngineError if a task holds fewer items than asked.
+    """
+    os.environ["HF_DATASETS_OFFLINE"] = "1"  # items are local files; a mistyped path must not become a download
+    from edgekit import engines
+    from edgekit.catalog import tasks as catalog
+    from edgekit.compress import variant as variants
+
+    artifact = variants.build(variant)
+    artifact.spec.require_weights("accuracy")
+    tokenizer, end = tokenizer_of(artifact.spec.folder)
+    seen = []
+    context = min(artifact.spec.architecture.context, 2048)
+    with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
+        model = EngineLM(opened, tokenizer, end)
+        for name in tasks:
+            config = catalog.load(name).config
+            config["process_docs"] = _FirstOfEachDepth(items_per_depth)
+            for sample in run_task(model, config, limit=None):
+                doc = sample["doc"]
+                at = dict(task_name=name, mode=doc["mode"], depth=doc["depth"], item=doc["id"])
+                answered = sample["filtered_resps"][0] != NO_ANSWER
+                seen.append(dict(metric="correct", value=int(sample["exact_match"]), **at))
+                seen.append(dict(metric="answered", value=int(answered), **at))
+        return dict(observations=seen, engine=dataclasses.asdict(opened.info))
+
+
+class _FirstOfEachDepth:
+    """The first n items of each depth: the same items for every model and engine, so that they pair."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __call__(self, dataset):
+        taken: dict[int, int] = {}
+        chosen = []
+        for i, depth in enumerate(dataset["depth"]):
+            taken[depth] = taken.get(depth, 0) + 1
+            if taken[depth] <= self.count:
+                chosen.append(i)
+        if short := [depth for depth, count in taken.items() if count < self.count]:
+            raise EngineError(f"items_per_depth: {self.count} asked, depth {short[0]} has {taken[short[0]]}")
+        return dataset.select(chosen)

@@ -1,0 +1,118 @@
+"""Params YAML to a frozen, typed Config. Unknown, missing, mistyped: one sentence that names file and key.
+
+A profile changes values only, so each study has one dataclass and each profile one flat file
+`params/<profile>/<notebook>.yaml`, usable as it is with `papermill -f`. YAML's own traps (`1e-3` is text, `no` is
+false) are named where they bite.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgekit import store
+
+
+class ParamsError(ValueError):
+    """A parameter is unknown, missing or mistyped; the message names where and what to write."""
+
+
+def require(truth: bool, message: str) -> None:
+    """Raise ParamsError(message) unless `truth`: for the checks of a Config's `__post_init__`."""
+    if not truth:
+        raise ParamsError(message)
+
+
+def profiles() -> list[str]:
+    return sorted(folder.name for folder in (store.ROOT / "params").iterdir() if folder.is_dir())
+
+
+def path_of(profile: str, notebook: str) -> Path:
+    """The params file of a profile for a notebook. Raises ParamsError for an unknown profile or notebook."""
+    if profile not in profiles():
+        raise ParamsError(f"unknown profile {profile!r}; known: {', '.join(profiles())}")
+    path = store.ROOT / "params" / profile / f"{notebook}.yaml"
+    if not path.exists():
+        known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        raise ParamsError(f"profile {profile!r} has no params for {notebook!r}; known: {', '.join(known)}")
+    return path
+
+
+def read_yaml(path: Path) -> dict:
+    """The names and values of a params file. Raises ParamsError for a file that is absent, broken or not flat."""
+    import yaml
+
+    if not path.exists():
+        raise ParamsError(f"no params file at {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ParamsError(f"{path}: expected flat `name: value` lines, got {type(values).__name__}")
+    return values
+
+
+def load(config_class: type, path: Path):
+    """Read and check a params file. Raises ParamsError."""
+    return validate(config_class, read_yaml(path), where=str(path))
+
+
+def validate(config_class: type, values: Mapping, where: str):
+    """An instance of the frozen dataclass `config_class` from plain values. `where` is named in errors.
+
+    Raises ParamsError for an unknown, missing or mistyped name, and for what the Config itself refuses.
+    """
+    hints = typing.get_type_hints(config_class)
+    fields = {f.name: f for f in dataclasses.fields(config_class)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise ParamsError(f"{where}: unknown parameter {unknown[0]!r}; known: {', '.join(fields)}")
+    missing = [name for name, f in fields.items()
+               if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    if missing:
+        raise ParamsError(f"{where}: missing parameter {missing[0]!r}; expected: {', '.join(fields)}")
+    checked = {name: _typed(hints[name], value, f"{where}, {name}") for name, value in values.items()}
+    try:
+        return config_class(**checked)
+    except ParamsError as error:
+        raise ParamsError(f"{where}: {error}") from error
+
+
+def _typed(hint, value, where: str):
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ParamsError(f"{where}: expected a list, got {value!r} (write [{value}])")
+        return tuple(_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ParamsError(f"{where}: expected one of {', '.join(map(repr, arguments))}, got {value!r}{_trap(str, value)}")
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _typed(next(a for a in arguments if a is not type(None)), value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ParamsError(f"{where}: expected {hint.__name__}, got {value!r}{_trap(hint, value)}")
+    return value
+
+
+def _trap(hint: type, value) -> str:
+    """What YAML made of the writer's text, where that explains the mismatch."""
+    if hint in (int, float) and isinstance(value, str):
+        try:
+            return f" (YAML reads it as text; write {float(value)!r})"
+        except ValueError:
+            return ""
+    if hint is str and isinstance(value, bool):
+        return " (YAML reads yes/no/on/off as true/false; put it in quotes)"
+    if hint is str and isinstance(value, (int, float)):
+        return f" (YAML reads it as a number; write '{value}')"
+    if hint is str and value is not None and not isinstance(value, str):
+        return " (YAML reads it as a date or a structure; put it in quotes)"
+    return ""

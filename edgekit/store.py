@@ -1,0 +1,320 @@
+"""Rows: what was varied, what was seen, and how we know. Append-only JSONL with content-addressed resume.
+
+A study appends one *block* a unit of measurement: its rows and a closing `Done` line, in a single write. A killed run
+therefore leaves whole blocks and at most one torn one, which the next opening drops (with a warning) and measures
+again. Nothing on disk is an average: statistics are computed on read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(os.environ.get("EDGEKIT_HOME") or Path(__file__).resolve().parents[1])
+# Where runs/, artifacts/ and reports/ are written: the repository, unless the environment says otherwise.
+OUTPUT = Path(os.environ.get("EDGEKIT_OUTPUT") or ROOT)
+SOURCES = ("measured", "modelled", "published", "replayed")
+
+# Every metric that a row may carry. The unit is in the name; the text says what is counted.
+METRICS = {
+    "ttft_s": "time to first token: prefill and the first token, tokenisation excluded",
+    "tpot_s": "time per output token after the first: (end - TTFT) / (n - 1)",
+    "decode_s": "time from the first token to the last of output_tokens",
+    "load_s": "time to load the artifact into the engine",
+    "warmup_runs": "streams run and thrown away until the spread settled or the cap was reached",
+    "warmup_cv": "coefficient of variation of the last warm-up streams",
+    "peak_memory_bytes": "peak resident memory of the measuring process (device memory on a GPU)",
+    "base_memory_bytes": "resident memory of the same process before the artifact was loaded",
+    "weight_bytes": "bytes of the weights that one decode step reads, counted from the artifact",
+    "artifact_bytes": "bytes of the artifact's files on disk",
+    "kv_bytes_per_token": "bytes of keys and values kept for one token of context",
+    "parameters": "number of weights, tied ones counted once",
+    "correct": "1 if the answer to one item is right, else 0",
+    "answered": "1 if an answer could be read from the output of one item, else 0",
+    "energy_j": "energy of the window, idle power included (gross)",
+    "energy_net_j": "energy of the window less idle power times its duration",
+    "idle_power_w": "mean power before the window, model loaded and nothing running",
+    "window_s": "duration of an energy window",
+    "memory_bandwidth_byte_per_s": "read bandwidth measured on this device",
+    "matmul_flop_per_s": "matrix-multiplication rate measured on this device",
+}
+
+
+class StoreError(RuntimeError):
+    """A rows file cannot be read or written; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One observed number. `value` is finite and in the unit that `metric` names; a missing one is a `Skip`."""
+
+    run: str
+    study: str
+    condition: Mapping[str, str | int | float | bool]
+    metric: str
+    value: float
+    repeat: int = 0
+    source: str = "measured"
+    key: str = ""
+
+    def __post_init__(self):
+        if self.metric not in METRICS:
+            raise StoreError(f"unknown metric {self.metric!r}; known: {', '.join(METRICS)}")
+        if self.source not in SOURCES:
+            raise StoreError(f"unknown source {self.source!r}; known: {', '.join(SOURCES)}")
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)) or not math.isfinite(self.value):
+            raise StoreError(f"{self.metric}: a value must be a finite number, got {self.value!r}; "
+                             "write a Skip with its reason for a missing one")
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why a planned unit has no rows. `expected`: known beforehand (too little memory, no sensor), not a failure."""
+
+    run: str
+    study: str
+    condition: Mapping[str, str | int | float | bool]
+    reason: str
+    expected: bool = True
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Closes the block of one unit: `rows` says how many rows stand before it."""
+
+    key: str
+    rows: int
+
+
+@dataclass
+class Manifest:
+    """What a run was: enough to say which machine, code and parameters made its rows."""
+
+    run: str
+    study: str
+    params: dict
+    seed: int
+    git_commit: str
+    git_dirty: bool
+    packages: dict[str, str]
+    machine: dict
+    platform: str
+    memory_bandwidth_byte_per_s: list[float]
+    inputs: dict[str, str]
+    started: str
+    duration_s: float | None = None
+    planned: int = 0
+    completed: int = 0
+    reused: int = 0
+    skipped: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def canonical(value) -> str:
+    """JSON with sorted keys and no blanks: the text that hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def condition_key(study: str, version: int, condition: Mapping, *, repeat: int, artifact: str, task: str,
+                  platform: str) -> str:
+    """Content address of one unit: any change of what made its rows changes the key, so old rows are never reused."""
+    made_of = dict(study=study, version=version, condition=dict(condition), repeat=repeat, artifact=artifact,
+                   task=task, platform=platform)
+    return hashlib.blake2b(canonical(made_of).encode(), digest_size=8).hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over names and contents, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda p: p.name):
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror}; the old file is untouched") from error
+
+
+def _parse(line: str, where: str) -> Row | Skip | Done:
+    try:
+        record = json.loads(line)
+        kind = Done if "rows" in record else Skip if "reason" in record else Row
+        return kind(**record)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{where}: not a row, skip or done record ({error})") from error
+
+
+def _blocks(path: Path) -> tuple[list[Row], dict[str, Skip], set[str], int, int]:
+    """Rows of whole blocks, the standing skip of each key, the finished keys, the end of the last whole block in bytes,
+    and the number of lines after it."""
+    rows, skips, done, pending = [], {}, set(), []
+    end = offset = torn = 0
+    with open(path, "rb") as file:
+        for number, raw in enumerate(file, 1):
+            offset += len(raw)
+            if not raw.endswith(b"\n"):
+                torn += 1
+                break
+            record = _parse(raw.decode(), f"{path}, line {number}")
+            if isinstance(record, Row):
+                pending.append(record)
+                torn += 1
+                continue
+            if isinstance(record, Done):
+                block = [row for row in pending if row.key == record.key]
+                if len(block) != record.rows:
+                    raise StoreError(f"{path}, line {number}: block {record.key} says {record.rows} rows, {len(block)} "
+                                     "stand before it; restore the file, or delete that block to measure it again")
+                rows += block
+                done.add(record.key)
+                skips.pop(record.key, None)
+            elif record.key not in done:
+                skips[record.key] = record
+            pending, end, torn = [], offset, 0
+    return rows, skips, done, end, torn
+
+
+def read(path: Path) -> tuple[list[Row], list[Skip]]:
+    """Rows of finished units and the skips that still stand. Raises StoreError for a damaged line, naming it."""
+    if not Path(path).exists():
+        raise StoreError(f"no rows at {path}; run the study first (edgekit run, or edgekit measure)")
+    rows, skips, _, _, torn = _blocks(Path(path))
+    if torn:
+        warnings.warn(f"{path}: {torn} line(s) of an unfinished unit at the end are not read", stacklevel=2)
+    return rows, list(skips.values())
+
+
+def to_frame(rows: Iterable[Row]):
+    """A pandas table: one line a row, the condition's names as columns beside metric, value, repeat, source and run."""
+    import pandas as pd
+
+    return pd.DataFrame([{**row.condition, "metric": row.metric, "value": row.value, "repeat": row.repeat,
+                          "source": row.source, "run": row.run} for row in rows])
+
+
+class Store:
+    """The rows file of one study, open for appending by one process.
+
+    Opening drops the torn end that a kill left, with a warning. Raises StoreError when another process has it open.
+    """
+
+    def __init__(self, path: Path):
+        from filelock import FileLock, Timeout
+
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(str(self.path) + ".lock", timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise StoreError(f"{self.path} is being written by another run; wait for it or stop it first") from error
+        try:
+            self.path.touch()
+            rows, self._skips, self.done, end, torn = _blocks(self.path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.size = len(rows)
+        if end < self.path.stat().st_size:
+            print(f"{self.path}: dropped {torn} line(s) of a unit that a killed run left unfinished; "
+                  "it is measured again", file=sys.stderr)
+            os.truncate(self.path, end)
+
+    def append(self, key: str, rows: Iterable[Row]) -> None:
+        """Write one unit: all of its rows and the closing line, or nothing. Raises StoreError (disk full, doubled)."""
+        rows = [dataclasses.replace(row, key=key) for row in rows]
+        if not rows:
+            raise StoreError(f"unit {key} has no rows; write a Skip with its reason instead")
+        if key in self.done:
+            raise StoreError(f"unit {key} has its rows already")
+        self._write([*rows, Done(key, len(rows))])
+        self.done.add(key)
+        self._skips.pop(key, None)
+        self.size += len(rows)
+
+    def skip(self, skip: Skip) -> None:
+        """Write why a unit has no rows, once for each reason."""
+        standing = self._skips.get(skip.key)
+        if standing is None or (standing.reason, standing.expected) != (skip.reason, skip.expected):
+            self._write([skip])
+            self._skips[skip.key] = skip
+
+    def _write(self, records: list) -> None:
+        # One write of whole lines: a kill leaves a prefix, which the next opening recognises as unfinished.
+        data = "".join(canonical(dataclasses.asdict(record)) + "\n" for record in records).encode()
+        before = self.path.stat().st_size
+        try:
+            with open(self.path, "ab", buffering=0) as file:
+                written = file.write(data)
+                if written != len(data):
+                    raise OSError(28, "No space left on device")
+                os.fsync(file.fileno())
+        except OSError as error:
+            os.truncate(self.path, before)
+            raise StoreError(f"cannot write to {self.path}: {error.strerror}; what was measured before is kept: free "
+                             "some space and run the same command again") from error
+
+    def close(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def manifest_path(rows_path: Path) -> Path:
+    return Path(rows_path).with_suffix(".manifest.json")
+
+
+def read_manifests(rows_path: Path) -> dict[str, dict]:
+    """Manifests of all runs that wrote to a rows file, by run id, oldest first."""
+    path = manifest_path(rows_path)
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is not JSON ({error}); restore it, or delete it: rows stay readable") from error
+
+
+def write_manifest(rows_path: Path, manifest: Manifest) -> None:
+    """Add or replace the manifest of one run beside its rows."""
+    runs = read_manifests(rows_path)
+    runs[manifest.run] = dataclasses.asdict(manifest)
+    write_atomically(manifest_path(rows_path), json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+
+
+def runs_folder(profile: str) -> Path:
+    """Where the rows, executed notebooks and logs of a profile lie."""
+    return OUTPUT / "runs" / profile
+
+
+def committed() -> Iterator[tuple[str, str, Path]]:
+    """(platform, study, path) of every committed rows file."""
+    for path in sorted((ROOT / "data" / "results").glob("*/*.jsonl")):
+        yield path.parent.name, path.stem, path

@@ -1,0 +1,21 @@
+"""One module a measuring notebook: a `Config` and `run(config)`. Rows carry the notebook's name as their study."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+STUDIES = {"02_baseline": "edgekit.studies.baseline"}
+
+
+class StudyError(ValueError):
+    """No such study; the message lists the known ones."""
+
+
+def module(notebook: str) -> ModuleType:
+    """The module behind a notebook; its short name (`baseline`) is taken too. Raises StudyError."""
+    by_short = {name.split("_", 1)[1]: name for name in STUDIES}
+    name = by_short.get(notebook, notebook)
+    if name not in STUDIES:
+        raise StudyError(f"unknown notebook or study {notebook!r}; known: {', '.join(STUDIES)}")
+    return importlib.import_module(STUDIES[name])

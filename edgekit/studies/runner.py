@@ -1,0 +1,168 @@
+"""Units to rows: what every study does the same way.
+
+A unit is one condition, once, in one process. Units run in shuffled order within each repeat, so that drift of the machine
+is noise and not bias; finished ones are skipped on a rerun; a failed one becomes a `Skip` and the rest go on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from edgekit import store
+from edgekit.catalog import platforms
+from edgekit.measure import device
+from edgekit.measure.worker import JobFailed, run_job
+from edgekit.store import Manifest, Row, Skip, Store
+
+PACKAGES = ("edgekit", "torch", "transformers", "llama-cpp-python", "gguf", "vllm", "lm_eval", "zeus", "numpy", "tokenizers",
+            "papermill")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One condition, once. `function` and `arguments` are the worker's job.
+
+    `refusal`: a reason, known beforehand, not to start it; `planned` says whether that is as it should be (a sensor or
+    memory that is not there) or a failure (a model that could not be had). artifact and task are the hashes of what is measured and of what is asked of it; both belong to the key.
+    """
+
+    condition: Mapping[str, str | int | float | bool]
+    repeat: int
+    function: str
+    arguments: dict
+    artifact: str
+    task: str
+    refusal: str | None = None
+    planned: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a study's file holds after a run: where it lies, its rows and standing skips, and how much was new."""
+
+    path: Path
+    platform: str
+    rows: list[Row]
+    skips: list[Skip]
+    measured: int
+    reused: int
+
+    @property
+    def unexpected(self) -> list[Skip]:
+        """Skips that nobody planned: each is a failure to be looked at."""
+        return [skip for skip in self.skips if not skip.expected]
+
+
+def task_hash(task: dict) -> str:
+    """Content address of what is asked of an artifact (lengths, seed, items)."""
+    return hashlib.blake2b(store.canonical(task).encode(), digest_size=8).hexdigest()
+
+
+def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeout_s: float,
+              memory_limit_bytes: int | None) -> Result:
+    """Measure what `units` lack in runs/<profile>/<study>.jsonl and return all that the file then holds of them.
+
+    `config` is the study's Config (its profile and seed are read). Raises StoreError when rows cannot be written;
+    KeyboardInterrupt passes through with everything measured so far kept.
+    """
+    from tqdm.auto import tqdm
+
+    platform = platforms.current().slug
+    path = store.runs_folder(config.profile) / f"{study}.jsonl"
+    keys = {store.condition_key(study, version, unit.condition, repeat=unit.repeat, artifact=unit.artifact, task=unit.task,
+                                platform=platform): unit for unit in units}
+    measured = 0
+    with Store(path) as file:
+        waiting = {key: unit for key, unit in keys.items() if key not in file.done}
+        reused = len(keys) - len(waiting)
+        if waiting:
+            manifest = _manifest(study, config, units, platform, reused)
+            started = time.monotonic()
+            try:
+                bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
+                for key, unit in bar:
+                    bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
+                    measured += _measure(file, key, unit, manifest.run, study, timeout_s, memory_limit_bytes)
+            finally:
+                manifest.duration_s = time.monotonic() - started
+                manifest.completed = measured
+                manifest.skipped = len(waiting) - measured
+                if measured:
+                    store.write_manifest(path, manifest)
+    rows, skips = store.read(path)
+    return Result(path, platform, [row for row in rows if row.key in keys], [skip for skip in skips if skip.key in keys],
+                  measured, reused)
+
+
+def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
+    shuffled = list(waiting.items())
+    random.Random(seed).shuffle(shuffled)
+    return sorted(shuffled, key=lambda item: item[1].repeat)  # stable: shuffled within each repeat
+
+
+def _measure(file: Store, key: str, unit: Unit, run: str, study: str, timeout_s: float, memory_limit_bytes: int | None) -> bool:
+    """Measure one unit and write its rows, or why there are none. True if there are rows."""
+    def skip(reason: str, expected: bool) -> bool:
+        file.skip(Skip(run, study, unit.condition, reason, expected, key))
+        return False
+
+    if unit.refusal:
+        return skip(unit.refusal, expected=unit.planned)
+    try:
+        # Named by its own hash, so one that an earlier unit built costs nothing here; building is not timed.
+        if variant := unit.arguments.get("variant"):
+            run_job("edgekit.compress.variant:build_path", {"text": variant}, timeout_s=max(timeout_s, 1800.0))
+        answer = run_job(unit.function, unit.arguments, timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes,
+                         environment={"OMP_NUM_THREADS": str(unit.condition["threads"]), "TOKENIZERS_PARALLELISM": "false"})
+    except JobFailed as failure:
+        return skip(str(failure), expected=False)
+    rows = []
+    for seen in answer["observations"]:
+        coordinates = {name: value for name, value in seen.items() if name not in ("metric", "value")}
+        rows.append(Row(run, study, {**unit.condition, **coordinates}, seen["metric"], seen["value"], unit.repeat))
+    file.append(key, rows)
+    return True
+
+
+def _manifest(study: str, config, units: Sequence[Unit], platform: str, reused: int) -> Manifest:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    commit, dirty = _git()
+    inputs = {str(unit.arguments.get("variant", unit.function)): unit.artifact for unit in units}
+    bandwidth = device.memory_bandwidth(units[0].condition["threads"], on="cuda" if config.device == "cuda" else "cpu")
+    return Manifest(
+        run=f"{now:%Y%m%dT%H%M%S}-{task_hash({'t': now.isoformat(), 'p': platform})[:6]}", study=study,
+        params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty, packages=_packages(),
+        machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth.byte_per_s,
+        inputs=inputs, started=now.isoformat(timespec="seconds"), planned=len(units), reused=reused)
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git() -> tuple[str, bool]:
+    """(commit, whether tracked files differ from it); ("not a git checkout", True) for an unpacked archive."""
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(store.ROOT), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout", True
