@@ -162,7 +162,7 @@ def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
                          "fetch it again")
     card = folder / "card.json"
     if card.is_file():
-        _check_hashes(name, folder, json.loads(card.read_text(encoding="utf-8")).get("files", {}))
+        _check_hashes(name, folder, json.loads(card.read_text(encoding="utf-8")).get("sha256", {}))
     config = folder / "config.json"
     architecture = Architecture.from_hf(json.loads(config.read_text(encoding="utf-8")), source=str(config))
     return ModelSpec(name, kind, architecture, folder, store.hash_files([config, *weights]))

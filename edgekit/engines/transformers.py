@@ -125,6 +125,7 @@ class TransformersCompiled(Transformers):
         self.compiled = torch.compile(self.model, mode=mode, fullgraph=False)
         self.static = transformers.StaticCache(config=self.config, max_cache_len=self.info.context)
 
+    @torch.inference_mode()
     def _cache(self):
         self.static.reset()
         return self.static

@@ -119,7 +119,7 @@ def describe(root: Path = ROOT) -> dict:
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """Read bandwidth: one sample a pass over the buffer, in bytes/s. The largest sample is the roof."""
+    """Read bandwidth: one sample a pass over the buffer, in bytes/s."""
 
     byte_per_s: list[float]
     method: str

@@ -1,0 +1,175 @@
+"""The quantities that claims are judged by: each finds its rows in a study's frame and gives one estimate.
+
+A quantity takes the study's measured rows, the claim's setting and the range that the claim accepts. It raises
+NotMeasured, in words, when the rows that it needs are not there; it never falls back to other rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from edgekit.analyze import roofline
+from edgekit.analyze.stats import Estimate, number
+
+
+class NotMeasured(LookupError):
+    """The rows that a quantity needs are not in this frame; the message says which."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a claim can be tested. Empty fields ask nothing; `platforms` is empty for any platform."""
+
+    models: tuple[str, ...]
+    platforms: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    parameters: tuple[float, float] | None = None
+    prompt_tokens: int | None = None
+    output_tokens: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What we saw for one quantity: the estimate, on what, at which scale (real, shape or pocket), and what to add."""
+
+    estimate: Estimate
+    where: str
+    scale: str
+    note: str = ""
+
+
+def kind(model: str) -> str:
+    """pocket (trained by the kit), shape (published architecture, random weights) or real."""
+    return next((name for name in ("pocket", "shape") if model.startswith((f"{name}-", f"{name}:"))), "real")
+
+
+def decode_tok_per_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Decode tokens/s of a unit inside the setting, at the longest output measured."""
+    table = _inside(roofline.speed_table(frame).dropna(subset=["tpot_s"]), setting, "decode times")
+    found = _largest(table).sort_values(["output_tokens", "prompt_tokens", "decode_tok_per_s"]).iloc[-1]
+    speed = _estimate(found, "decode_tok_per_s", "tokens/s", "decode speed")
+    return Observation(speed, _where(found), kind(found.model))
+
+
+def ttft_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Time to first token at the prompt length that favours the claim, since the claim does not name one."""
+    table = _inside(roofline.speed_table(frame).dropna(subset=["ttft_s"]), setting, "times to first token")
+    table = _largest(table)
+    outside = (accepted[0] - table.ttft_s).clip(lower=0) + (table.ttft_s - accepted[1]).clip(lower=0)
+    found = table.loc[outside.idxmin()]
+    note = ("the prompt length is not published, so the measured one nearest to the claim is taken; "
+            + ", ".join(f"{line.prompt_tokens} tokens in: {number(line.ttft_s)} s" for line in table.itertuples()))
+    return Observation(_estimate(found, "ttft_s", "s", "time to first token"), _where(found), kind(found.model), note)
+
+
+def decode_over_prefill(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Decode time over time to first token of the same run, for the largest model and its fastest decoder."""
+    table = _inside(roofline.share_table(frame), setting, "decode and first-token times of the same run")
+    table = table.assign(tpot_s=table.decode_s / (table.output_tokens - 1))
+    fastest = table.loc[table.groupby("model").tpot_s.idxmin()]
+    # Of one model and engine the longest output favours the claim: prefill is paid once.
+    longest = table.merge(fastest[roofline.UNIT], on=roofline.UNIT).sort_values("output_tokens")
+    longest = longest.groupby("model").tail(1)
+    found = _largest(longest).iloc[0]
+    share = _estimate(found, "decode_share", "", "")
+    note = f"decoding is {number(100 * share.value)} % of the time"
+    others = longest[longest.model != found.model].sort_values("parameters", ascending=False)
+    if len(others):
+        note += "; smaller models: " + ", ".join(
+            f"{line.model} {number(line.decode_over_prefill)}" for line in others.itertuples())
+    return Observation(_estimate(found, "decode_over_prefill", "times", "decode over prefill"), _where(found),
+                       kind(found.model), note)
+
+
+def bandwidth_utilisation(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Share of the measured read bandwidth that the fastest engine reaches with the largest model."""
+    table, found = _fastest_of_largest(frame, setting)
+    note = "; ".join(_limited_by(line) for _, line in table[table.index != found.name].iterrows())
+    return Observation(_estimate(found, "bandwidth_utilisation", "", "share of the memory bandwidth"), _where(found),
+                       kind(found.model), note)
+
+
+def bandwidth_over_compute_utilisation(frame: pd.DataFrame, setting: Setting,
+                                       accepted: tuple[float, float]) -> Observation:
+    """How much nearer decoding comes to the memory's limit than to that of arithmetic; the ends are the worst cases."""
+    _, found = _fastest_of_largest(frame, setting)
+    if pd.isna(found.compute_utilisation):
+        raise NotMeasured("the device's matrix-multiplication rate")
+    memory, compute = (_estimate(found, f"{limit}_utilisation", "", "") for limit in ("bandwidth", "compute"))
+    known = memory.low is not None and compute.low is not None
+    ends = (memory.low / compute.high, memory.high / compute.low) if known else (None, None)
+    ratio = Estimate(memory.value / compute.value, *ends, memory.n, "times", "memory's share over arithmetic's share")
+    return Observation(ratio, _where(found), kind(found.model),
+                       f"{number(100 * compute.value)} % of the {found.flop_dtype} matrix-multiplication rate")
+
+
+QUANTITIES = {
+    "decode_tok_per_s": decode_tok_per_s,
+    "ttft_s": ttft_s,
+    "decode_over_prefill": decode_over_prefill,
+    "bandwidth_utilisation": bandwidth_utilisation,
+    "bandwidth_over_compute_utilisation": bandwidth_over_compute_utilisation,
+}
+
+
+def _fastest_of_largest(frame: pd.DataFrame, setting: Setting) -> tuple[pd.DataFrame, pd.Series]:
+    """The largest model's engines at the longest lengths that its fastest engine was measured at, and that engine."""
+    table = _inside(roofline.utilisation_table(frame), setting, "decode times with the device's memory bandwidth")
+    table = _largest(table)
+    fastest = table.loc[[table.decode_tok_per_s.idxmax()], roofline.UNIT]
+    lengths = table.merge(fastest, on=roofline.UNIT).sort_values(["output_tokens", "prompt_tokens"]).iloc[-1]
+    table = table[(table.prompt_tokens == lengths.prompt_tokens) & (table.output_tokens == lengths.output_tokens)]
+    return table, table.loc[table.decode_tok_per_s.idxmax()]
+
+
+def _limited_by(line: pd.Series) -> str:
+    reached = f"{line.engine} in {line['dtype']} reaches {number(100 * line.bandwidth_utilisation)} % of the bandwidth"
+    if pd.isna(line.compute_utilisation):
+        return reached
+    reached += f" and {number(100 * line.compute_utilisation)} % of the arithmetic"
+    neither = max(line.bandwidth_utilisation, line.compute_utilisation) < 0.5
+    return reached + (": neither limits it, its own overhead does" if neither else "")
+
+
+def _inside(table: pd.DataFrame, setting: Setting, needed: str) -> pd.DataFrame:
+    """The lines of a table that lie in the setting. Raises NotMeasured with what was asked for."""
+    table = table[(table.batch == 1) & table.model.map(kind).isin(setting.models)]
+    asked = [f"models {' or '.join(setting.models)}"]
+    if setting.parameters:
+        table = table[table.parameters.between(*setting.parameters)]
+        asked.append("{:.3g} to {:.3g} billion parameters".format(*(end / 1e9 for end in setting.parameters)))
+    for column, allowed in (("engine", setting.engines), ("dtype", setting.dtypes)):
+        if allowed:
+            table = table[table[column].isin(allowed)]
+            asked.append(f"{column} {' or '.join(allowed)}")
+    if setting.output_tokens:
+        table = table[table.output_tokens.between(*setting.output_tokens)]
+        asked.append("{:,} to {:,} tokens out".format(*setting.output_tokens))
+    if table.empty:
+        raise NotMeasured(f"{needed} ({', '.join(asked)})")
+    if setting.prompt_tokens:
+        distance = (table.prompt_tokens - setting.prompt_tokens).abs()
+        table = table[distance == distance.groupby(table.model).transform("min")]
+    return table
+
+
+def _largest(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the largest model; a pocket model only where there is no other."""
+    large = table[table.model.map(kind) != "pocket"]
+    table = large if len(large) else table
+    return table[table.parameters == table.parameters.max()]
+
+
+def _estimate(line: pd.Series, name: str, unit: str, what: str) -> Estimate:
+    low, high = (None if pd.isna(line[f"{name}_{end}"]) else float(line[f"{name}_{end}"]) for end in ("low", "high"))
+    return Estimate(float(line[name]), low, high, int(line.n), unit, what)
+
+
+def _where(line: pd.Series) -> str:
+    lengths = f"{line.prompt_tokens:,} tokens in"
+    if line.output_tokens > 1:
+        lengths += f", {line.output_tokens:,} out"
+    return f"{line.model}, {line.engine} {line['dtype']}, {line.device}, {line.threads} threads, {lengths}"

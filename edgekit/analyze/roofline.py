@@ -1,0 +1,271 @@
+"""The rows of a speed study as tidy tables, and what the device would allow beside what was seen.
+
+Decoding one token reads all weights once and the keys and values of every earlier token (the law behind the
+decode model of EdgeReasoning, arXiv 2511.01866: time a token = n + m * context, with n the weight bytes and m
+the key-value bytes of one token over the bandwidth). So bytes a step over the *measured* read bandwidth is a
+ceiling, and the share of it that was reached says whether memory is the limit.
+
+Every table has one line a condition, sorted from the smallest model to the largest. A column `x` has its 95 %
+interval in `x_low` and `x_high` (empty for one run) and `n` counts the runs. `source` stays a column, so
+measured and modelled numbers are never averaged together. A study without the rows that a table needs gives
+that table without lines.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy import stats as distributions
+
+from edgekit.analyze import stats
+
+UNIT = ["model", "engine", "dtype", "threads", "batch", "device", "source"]
+LENGTHS = ["prompt_tokens", "output_tokens"]
+CONDITION = [*UNIT, *LENGTHS]
+WHOLE = {"threads", "batch", "depth", "item", "repeat", "n", "correct", *LENGTHS}
+
+
+def step_bytes(weight_bytes: float, kv_bytes_per_token: float, context_tokens: float, batch: int = 1) -> float:
+    """Bytes that one decode step reads: the weights once, and the keys and values of each sequence's context."""
+    return weight_bytes + batch * kv_bytes_per_token * context_tokens
+
+
+def mean_context(prompt_tokens: float, output_tokens: float) -> float:
+    """Mean number of earlier tokens over the decode steps 2 ... output_tokens: step i reads prompt + i - 1 of them."""
+    return prompt_tokens + output_tokens / 2
+
+
+def decode_ceiling_tok_per_s(bandwidth_byte_per_s: float, bytes_per_step: float, batch: int = 1) -> float:
+    """Tokens/s when a step takes no longer than reading its bytes."""
+    return batch * bandwidth_byte_per_s / bytes_per_step
+
+
+def bandwidth_utilisation(bytes_per_step: float, tpot_s: float, bandwidth_byte_per_s: float) -> float:
+    """Share of the measured read bandwidth that decoding used."""
+    return bytes_per_step / tpot_s / bandwidth_byte_per_s
+
+
+def compute_utilisation(parameters: float, tpot_s: float, flop_per_s: float, batch: int = 1) -> float:
+    """Share of the measured matrix-multiplication rate that decoding used, at 2 operations a weight and token."""
+    return 2 * batch * parameters / tpot_s / flop_per_s
+
+
+def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One line a model, engine, dtype, threads and lengths: ttft_s where output_tokens is 1, else tpot_s and tok/s.
+
+    `decode_tok_per_s` is the mean of 1 / tpot_s over runs; `unstable` marks a spread of more than 20 % over runs.
+    """
+    columns = [*CONDITION, "parameters", *_with_ends("ttft_s", "tpot_s", "decode_tok_per_s"), "n", "unstable"]
+    rows = _rows(frame, "speed", "ttft_s", "tpot_s").dropna(subset=LENGTHS)
+    lines = []
+    for key, group in rows.groupby(CONDITION, dropna=False):
+        line = dict(zip(CONDITION, key, strict=True))
+        for metric, runs in group.groupby("metric")["value"]:
+            line |= _ends(metric, stats.mean_interval(runs)) | {"n": len(runs), "unstable": stats.is_unstable(runs)}
+            if metric == "tpot_s":
+                line |= _ends("decode_tok_per_s", stats.mean_interval(1 / runs))
+        lines.append(line)
+    return _ordered(lines, columns, frame)
+
+
+def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Peak memory of the measuring process beside what explains it, in bytes.
+
+    `base_memory_bytes` (the process before it loaded anything), `weight_bytes`, and `kv_bytes` (keys and values
+    of the longest context measured); `other_bytes` is what the peak leaves unexplained, and is negative where
+    an engine maps a file whose pages were not all resident.
+    """
+    parts = ["base_memory_bytes", "weight_bytes", "kv_bytes_per_token"]
+    columns = [*UNIT, "parameters", *_with_ends("peak_memory_bytes"), *parts, "context_tokens", "kv_bytes",
+               "other_bytes", "n"]
+    rows = _rows(frame, "speed")
+    lines = []
+    for key, group in rows.groupby(UNIT, dropna=False):
+        medians = group.groupby("metric")["value"].median()
+        if not {"peak_memory_bytes", *parts} <= set(medians.index):
+            continue
+        peaks = group.loc[group.metric == "peak_memory_bytes", "value"]
+        line = dict(zip(UNIT, key, strict=True)) | _ends("peak_memory_bytes", stats.mean_interval(peaks))
+        line |= {part: medians[part] for part in parts} | {"n": len(peaks)}
+        line["context_tokens"] = (group.prompt_tokens + group.output_tokens).max()
+        line["kv_bytes"] = line["batch"] * line["kv_bytes_per_token"] * line["context_tokens"]
+        line["other_bytes"] = (line["peak_memory_bytes"] - line["base_memory_bytes"] - line["weight_bytes"]
+                               - line["kv_bytes"])
+        lines.append(line)
+    return _ordered(lines, columns, frame)
+
+
+def share_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """How total time divides into prefill and decode, for each output length: one line a condition with both.
+
+    Time to first token and decode time of the same run are paired. `decode_over_prefill` is the geometric mean
+    of their ratio (interval on the log scale); `prefill_share` = 1 / (1 + ratio) and `decode_share` take their
+    ends from the same interval.
+    """
+    columns = [*CONDITION, "parameters", "ttft_s", "decode_s",
+               *_with_ends("decode_over_prefill", "prefill_share", "decode_share"), "n"]
+    rows = _rows(frame, "speed", "ttft_s", "decode_s").dropna(subset=LENGTHS)
+    one_run = [*UNIT, "prompt_tokens", "run", "repeat"]
+    pairs = rows[rows.metric == "decode_s"].merge(rows.loc[rows.metric == "ttft_s", [*one_run, "value"]], on=one_run,
+                                                  suffixes=("", "_ttft"))
+    lines = []
+    for key, group in pairs.groupby(CONDITION, dropna=False):
+        ratio = stats.ratio_interval(group.value, group.value_ttft)
+        ends = [np.nan if end is None else end for end in (ratio.value, ratio.low, ratio.high)]
+        prefill, prefill_high, prefill_low = (1 / (1 + end) for end in ends)
+        lines.append(dict(zip(CONDITION, key, strict=True)) | _ends("decode_over_prefill", ratio) | {
+            "ttft_s": group.value_ttft.mean(), "decode_s": group.value.mean(), "n": ratio.n,
+            "prefill_share": prefill, "prefill_share_low": prefill_low, "prefill_share_high": prefill_high,
+            "decode_share": 1 - prefill, "decode_share_low": 1 - prefill_high, "decode_share_high": 1 - prefill_low})
+    return _ordered(lines, columns, frame)
+
+
+def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Decode speed beside the two ceilings of the device, measured in the same run: memory and arithmetic.
+
+    The ceiling is the *median* of the bandwidth samples taken with as many threads, and its band holds the
+    middle 95 % of them: the highest sample would be a moment that decoding, which lasts longer, did not have to
+    itself. A utilisation's interval takes in the runs' standard error and the *whole* spread of the bandwidth
+    samples (log scale, Welch's degrees of freedom), because a device that drifts does not come nearer to one
+    bandwidth by being sampled more often. It may pass 1 by that spread, and by more where a small model's
+    weights stay in the processor's cache. Arithmetic is compared with the rate measured for the same dtype,
+    else with the slowest one (`flop_dtype`), which puts the compute utilisation at its highest.
+    """
+    columns = [*CONDITION, "parameters", "weight_bytes", "step_bytes",
+               *_with_ends("decode_tok_per_s", "bandwidth_byte_per_s", "ceiling_tok_per_s", "bandwidth_utilisation",
+                           "compute_utilisation"), "flop_dtype", "n"]
+    speeds = _rows(frame, "speed")
+    lines = []
+    for key, group in speeds.groupby(UNIT, dropna=False):
+        unit = dict(zip(UNIT, key, strict=True))
+        facts = group.groupby("metric")["value"].median()
+        bandwidth = _device_samples(frame, "memory_bandwidth_byte_per_s", unit)
+        if bandwidth.empty or not {"weight_bytes", "kv_bytes_per_token", "parameters"} <= set(facts.index):
+            continue
+        flop_dtype, flops = _arithmetic(frame, unit)
+        for lengths, runs in group[group.metric == "tpot_s"].groupby(LENGTHS)["value"]:
+            size = step_bytes(facts["weight_bytes"], facts["kv_bytes_per_token"], mean_context(*lengths), unit["batch"])
+            rate = stats.Estimate(float(bandwidth.median()), *np.quantile(bandwidth, (0.025, 0.975)), len(bandwidth))
+            ceiling = (decode_ceiling_tok_per_s(end, size, unit["batch"]) for end in (rate.value, rate.low, rate.high))
+            lines.append(unit | dict(zip(LENGTHS, lengths, strict=True)) | {
+                "weight_bytes": facts["weight_bytes"], "step_bytes": size, "flop_dtype": flop_dtype, "n": len(runs)}
+                | _ends("decode_tok_per_s", stats.mean_interval(1 / runs))
+                | _ends("bandwidth_byte_per_s", rate)
+                | _ends("ceiling_tok_per_s", stats.Estimate(*ceiling, len(bandwidth)))
+                | _ends("bandwidth_utilisation", _share_of_ceiling(
+                    bandwidth_utilisation(size, runs, bandwidth.median()), bandwidth))
+                | _ends("compute_utilisation", _share_of_ceiling(
+                    compute_utilisation(facts["parameters"], runs, flops.median(), unit["batch"]), flops)))
+    return _ordered(lines, columns, frame)
+
+
+def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Share of right answers by model, engine, dtype, mode and depth, with Wilson's interval; `n` counts items.
+
+    An item without a readable answer counts as wrong; `answered` is the share of items with one.
+    """
+    by = ["model", "engine", "dtype", "source", "mode", "depth"]
+    columns = [*by, "parameters", *_with_ends("accuracy"), "correct", "answered", "n"]
+    lines = []
+    for key, group in _rows(frame, "accuracy", "correct", "answered").groupby(by):
+        right = group.loc[group.metric == "correct", "value"]
+        if right.empty:
+            continue
+        share = stats.wilson(int(right.sum()), len(right))
+        lines.append(dict(zip(by, key, strict=True)) | _ends("accuracy", share) | {
+            "correct": int(right.sum()), "n": len(right),
+            "answered": group.loc[group.metric == "answered", "value"].mean()})
+    return _ordered(lines, columns, frame)
+
+
+def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Energy a token by phase, scope and origin, gross and net of idle power; no lines where no sensor was read.
+
+    A prefill window handles prompt_tokens. A decode window runs from the first token to the last, as decode_s
+    does, so it holds output_tokens - 1 tokens. `power_w` is the mean over the window, idle included.
+    """
+    by = [*UNIT, "phase", *LENGTHS, "scope", "origin"]
+    columns = [*by, "parameters", *_with_ends("joule_per_token", "net_joule_per_token"), "power_w", "idle_power_w", "n"]
+    lines = []
+    for key, group in _rows(frame, "energy").groupby(by, dropna=False):
+        line = dict(zip(by, key, strict=True))
+        tokens = line["batch"] * (line["prompt_tokens"] if line["phase"] == "prefill" else line["output_tokens"] - 1)
+        runs = group.pivot_table(index=["run", "repeat"], columns="metric", values="value")
+        if "energy_j" not in runs or tokens < 1:
+            continue
+        line |= _ends("joule_per_token", stats.mean_interval(runs.energy_j / tokens)) | {"n": len(runs)}
+        if "energy_net_j" in runs:
+            line |= _ends("net_joule_per_token", stats.mean_interval(runs.energy_net_j / tokens))
+        if "window_s" in runs:
+            line["power_w"] = (runs.energy_j / runs.window_s).mean()
+        if "idle_power_w" in runs:
+            line["idle_power_w"] = runs.idle_power_w.mean()
+        lines.append(line)
+    return _ordered(lines, columns, frame)
+
+
+def _rows(frame: pd.DataFrame, task: str, *metrics: str) -> pd.DataFrame:
+    """The rows of a task, with every column that a table may group by (empty where the study varied nothing there)."""
+    names = ["task", "metric", "value", "run", "repeat", *UNIT, *LENGTHS, "mode", "depth", "phase", "scope", "origin"]
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *names])))
+    kept = frame.task == task
+    if metrics:
+        kept &= frame.metric.isin(metrics)
+    return frame[kept]
+
+
+def _device_samples(frame: pd.DataFrame, metric: str, unit: dict) -> pd.DataFrame | pd.Series:
+    rows = _rows(frame, "device", metric)
+    same = (rows.threads == unit["threads"]) & (rows.device.isna() | (rows.device == unit["device"]))
+    rows = rows[same & (rows.source == unit["source"])]
+    return rows["value"] if metric.startswith("memory") else rows[["dtype", "value"]]
+
+
+def _arithmetic(frame: pd.DataFrame, unit: dict) -> tuple[str | None, pd.Series]:
+    samples = _device_samples(frame, "matmul_flop_per_s", unit)
+    if samples.empty:
+        return None, samples["value"]
+    medians = samples.groupby("dtype")["value"].median()
+    dtype = unit["dtype"] if unit["dtype"] in medians.index else medians.idxmin()
+    return dtype, samples.loc[samples.dtype == dtype, "value"]
+
+
+def _share_of_ceiling(shares: pd.Series, ceiling: pd.Series) -> stats.Estimate | None:
+    """Geometric mean of the runs' shares of the median ceiling; its interval is described at `utilisation_table`."""
+    if ceiling.empty:
+        return None
+    value, n, k = math.exp(np.log(shares).mean()), len(shares), len(ceiling)
+    if min(n, k) < 2:
+        return stats.Estimate(value, None, None, n)
+    of_mean, of_ceiling = np.log(shares).var(ddof=1) / n, np.log(ceiling).var(ddof=1)
+    total = of_mean + of_ceiling
+    if total == 0:
+        return stats.Estimate(value, value, value, n)
+    freedom = total**2 / (of_mean**2 / (n - 1) + of_ceiling**2 / (k - 1))
+    half = distributions.t.ppf(0.975, freedom) * math.sqrt(total)
+    return stats.Estimate(value, value * math.exp(-half), value * math.exp(half), n)
+
+
+def _with_ends(*names: str) -> list[str]:
+    return [name + end for name in names for end in ("", "_low", "_high")]
+
+
+def _ends(name: str, found: stats.Estimate | None) -> dict:
+    return {} if found is None else {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines as a table, with the model's number of weights, from the smallest model to the largest."""
+    rows = _rows(frame, "speed", "parameters")
+    table = pd.DataFrame(lines, columns=columns)
+    table["parameters"] = table.model.map(rows.groupby("model")["value"].median())
+    for name in set(columns) & WHOLE:
+        if table[name].notna().all():
+            table[name] = table[name].astype(int)
+    floats = [name for name in columns if name.endswith(("_low", "_high"))]
+    table[floats] = table[floats].astype(float)
+    keys = [name for name in ("parameters", "model", "engine", "dtype", "threads", "mode", "depth", "phase", *LENGTHS)
+            if name in columns]
+    return table.sort_values(keys, kind="stable").reset_index(drop=True)

@@ -1,0 +1,121 @@
+"""Values with their intervals. One run has a value and no interval: a width is never invented.
+
+Times and rates are summarised over runs by a t-interval, ratios on the log scale, shares of items by Wilson's
+interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats as distributions
+
+UNSTABLE_CV = 0.20
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, the ends of its interval (None where the samples cannot give one), and the number of samples."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str = ""
+    what: str = ""
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        if self.low is None:
+            return f"{number(self.value)}{unit} (n = {self.n}, no interval)"
+        return f"{number(self.value)}{unit} ({number(self.low)} to {number(self.high)}, n = {self.n})"
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands written out: 0.0123, 4.56, 1,230."""
+    if value and math.isfinite(value) and abs(value) < 1e15:
+        value = round(value, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+
+
+def _samples(samples: Sequence[float], positive: bool = False) -> np.ndarray:
+    values = np.asarray(samples, dtype=float)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"expected a list of at least one finite number, got {samples!r}")
+    if positive and (values <= 0).any():
+        raise ValueError(f"a ratio needs positive numbers, got {values.min()}")
+    return values
+
+
+def _t_half_width(values: np.ndarray, confidence: float) -> float | None:
+    if values.size < 2:
+        return None
+    quantile = distributions.t.ppf((1 + confidence) / 2, values.size - 1)
+    return float(quantile * values.std(ddof=1) / math.sqrt(values.size))
+
+
+def mean_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: str = "", what: str = "") -> Estimate:
+    """Mean over runs with its t-interval; None ends for one run. Raises ValueError without finite samples."""
+    values = _samples(samples)
+    mean, half = float(values.mean()), _t_half_width(values, confidence)
+    ends = (None, None) if half is None else (mean - half, mean + half)
+    return Estimate(mean, *ends, values.size, unit, what)
+
+
+def ratio_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0.95, *, unit: str = "",
+                   what: str = "") -> Estimate:
+    """Geometric mean of a[i] / b[i] over paired runs, with a t-interval taken on the log scale.
+
+    A ratio and its inverse then say the same thing, which the mean of ratios would not. Raises ValueError for unequal
+    lengths or numbers that are not positive.
+    """
+    a, b = _samples(a, positive=True), _samples(b, positive=True)
+    if a.size != b.size:
+        raise ValueError(f"a paired ratio needs as many numerators as denominators, got {a.size} and {b.size}")
+    logs = np.log(a) - np.log(b)
+    centre, half = float(logs.mean()), _t_half_width(logs, confidence)
+    ends = (None, None) if half is None else (math.exp(centre - half), math.exp(centre + half))
+    return Estimate(math.exp(centre), *ends, logs.size, unit, what)
+
+
+def wilson(correct: int, n: int, confidence: float = 0.95, *, what: str = "") -> Estimate:
+    """Share of right items with Wilson's score interval. Raises ValueError for no items or more right than items."""
+    if n < 1 or not 0 <= correct <= n:
+        raise ValueError(f"expected 0 <= correct <= n and n >= 1, got {correct} of {n}")
+    ends = distributions.binomtest(int(correct), int(n)).proportion_ci(confidence, method="wilson")
+    # At 0 and n the closed form gives the end exactly; rounding would leave the value outside of its own interval.
+    share = correct / n
+    return Estimate(share, min(float(ends.low), share), max(float(ends.high), share), int(n), "", what)
+
+
+def median_iqr(samples: Sequence[float], *, unit: str = "", what: str = "") -> Estimate:
+    """Median with the quartiles as ends: the spread of the samples, not the uncertainty of their centre."""
+    values = _samples(samples)
+    ends = (None, None) if values.size < 2 else (float(q) for q in np.quantile(values, (0.25, 0.75)))
+    return Estimate(float(np.median(values)), *ends, values.size, unit, what)
+
+
+def paired_difference(a: Sequence[int], b: Sequence[int], confidence: float = 0.95, *, what: str = "") -> Estimate:
+    """Share of right items of a less that of b, on the same items (0 or 1 each), with the adjusted Wald interval.
+
+    Bonett and Price 2012: one is added to either kind of discordant pair. The plain interval has no width when all
+    pairs agree, which would call any two systems equal after a handful of easy items. Raises ValueError.
+    """
+    a, b = _samples(a), _samples(b)
+    if a.size != b.size or not np.isin(np.concatenate([a, b]), (0, 1)).all():
+        raise ValueError(f"expected 0 or 1 for the same items, got {a.size} and {b.size} values")
+    n, better, worse = a.size, int((a > b).sum()), int((a < b).sum())
+    p, q = (better + 1) / (n + 2), (worse + 1) / (n + 2)
+    half = distributions.norm.ppf((1 + confidence) / 2) * math.sqrt((p + q - (p - q) ** 2) / (n + 2))
+    return Estimate((better - worse) / n, max(-1.0, p - q - half), min(1.0, p - q + half), n, "", what)
+
+
+def is_unstable(samples: Sequence[float]) -> bool | None:
+    """Whether the coefficient of variation over runs is above 20 %; None for one run, which cannot tell."""
+    values = _samples(samples)
+    if values.size < 2:
+        return None
+    return bool(values.std(ddof=1) > UNSTABLE_CV * abs(values.mean()))

@@ -1,0 +1,74 @@
+"""Every figure of every notebook, by name: how it is drawn from a study's rows, and its caption.
+
+Notebooks show figures by name and the committed ones are drawn from the committed rows, through this one table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from edgekit.analyze import claims, roofline
+from edgekit.catalog import platforms
+from edgekit.plots import baseline
+from edgekit.plots.style import Picture, PlotError, save
+
+INTERVALS = "Points are means over processes, bars 95 % t-intervals."
+FIGURES = {
+    "02_baseline": {
+        "ttft_vs_prompt": (
+            lambda frame: baseline.ttft_vs_prompt(roofline.speed_table(frame)),
+            f"Time to first token against prompt length. {INTERVALS}"),
+        "tpot_vs_context": (
+            lambda frame: baseline.tpot_vs_context(roofline.speed_table(frame)),
+            f"Time per output token against the mean context of its steps. {INTERVALS}"),
+        "shares": (
+            lambda frame: baseline.shares(roofline.share_table(frame), claims.published("S3.1")),
+            "Share of prefill in the total time against output length. Crosses: published ratios of EdgeReasoning."),
+        "utilisation": (
+            lambda frame: baseline.utilisation(roofline.utilisation_table(frame), claims.published("S3.9")),
+            "Decode speed under the ceiling of the measured read bandwidth, and the share of it that is reached. Crosses: "
+            "shares computed from EdgeReasoning's released coefficients."),
+        "memory": (
+            lambda frame: baseline.memory(roofline.memory_table(frame)),
+            "Peak resident memory beside the process before loading, the weights, and keys and values."),
+        "accuracy_by_depth": (
+            lambda frame: baseline.accuracy_by_depth(roofline.accuracy_table(frame)),
+            "Share of right answers against the number of steps of a problem, with Wilson's 95 % intervals."),
+        "baseline_7b": (
+            lambda frame: baseline.baseline_7b(roofline.speed_table(frame), _boards(), claims.published("S1.3")),
+            "Decode speed of 16-bit transformers. Left: ours against model size. Right: what the paper printed for a 7B "
+            "model on four boards (crosses), and their bandwidth ceilings (modelled)."),
+        "energy": (
+            lambda frame: baseline.energy(roofline.energy_table(frame)),
+            "Energy per token by phase, idle power included and subtracted."),
+    },
+}
+
+
+def _boards() -> pd.DataFrame:
+    """Published bandwidths of the boards, a line each."""
+    return pd.DataFrame([{"platform": board.id, "name": board.name,
+                          "memory_bandwidth_byte_per_s": board.memory_bandwidth_byte_per_s}
+                         for board in platforms.load().values()])
+
+
+def show(notebook: str, name: str, frame: pd.DataFrame, folder: Path) -> Picture:
+    """Draw one figure of a notebook from its study's rows, store it in `folder` as SVG and CSV, and return it.
+
+    Raises PlotError for an unknown figure, or rows that hold nothing to draw.
+    """
+    known = FIGURES[notebook]
+    if name not in known:
+        raise PlotError(f"{notebook} has no figure {name!r}; known: {', '.join(known)}")
+    draw, caption = known[name]
+    figure, table = draw(frame)
+    return save(figure, name, table, folder, caption)
+
+
+def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
+    """The figures that these rows can fill: energy is drawn only where a sensor gave rows."""
+    tasks = set(frame.task)
+    needed = {"energy": "energy", "accuracy_by_depth": "accuracy"}
+    return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

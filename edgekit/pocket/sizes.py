@@ -1,0 +1,71 @@
+"""The members of the family: Llama architectures of three sizes, head width 32 at every one.
+
+Widths are multiples of 32, so 4-bit blocks of 32 fit every matrix; those of the largest are multiples of 256, so the
+super-blocks of k-quants fit too. The output head is the embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+HEAD_DIM = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One member of the family: its shape and how it is trained unless told otherwise."""
+
+    width: int
+    layers: int
+    heads: int
+    intermediate: int
+    steps: int
+    peak_lr: float
+    stored: Literal["float32", "bfloat16"]
+
+
+SIZES = {
+    "pocket-200k": Size(64, 3, 4, 128, steps=1800, peak_lr=5e-3, stored="float32"),
+    "pocket-900k": Size(128, 4, 4, 384, steps=1400, peak_lr=3e-3, stored="float32"),
+    "pocket-3m": Size(256, 4, 8, 512, steps=1100, peak_lr=2e-3, stored="bfloat16"),
+}
+
+
+def known_size(name: str) -> Size:
+    """The shape of a family member; ValueError with the known names otherwise."""
+    if name not in SIZES:
+        raise ValueError(f"unknown pocket model {name!r}; known: {', '.join(SIZES)}")
+    return SIZES[name]
+
+
+def build_model(size: Size, seed: int) -> LlamaForCausalLM:
+    """A fresh model with weights drawn from `seed`; the caller's random state is left as it was."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=size.width,
+        intermediate_size=size.intermediate,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        head_dim=HEAD_DIM,
+        max_position_embeddings=CONTEXT,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+        initializer_range=0.02,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)

@@ -1,0 +1,234 @@
+"""Training of the pocket models: a Llama of a stated size on an endless, seeded stream of the language.
+
+The batch of step k is a pure function of (seed, k), so a run needs no data files, and a run that was interrupted goes
+on from its checkpoint exactly as if it had never stopped. The product is a Hugging Face folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgekit.pocket import language
+from edgekit.pocket.sizes import Size, build_model, known_size
+from edgekit.pocket.tokenizer import CONTEXT, train_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+TRAIN_DEPTHS = 6
+CHECKPOINT = "checkpoint.pt"
+# separate random streams, so that more validation draws never move a training batch
+STREAMS = {"train": 1, "validation": 2, "test": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is trained. Two runs with equal recipes on one machine give equal weights."""
+
+    size: Size
+    steps: int
+    seed: int
+    device: str
+    tokens_per_step: int = 4096
+    lengths: tuple[int, ...] = (128, 128, 128, CONTEXT)  # row length by step, in turn: short rows are cheap
+    prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
+    warmup_steps: int = 100
+    final_lr_share: float = 0.02
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    validate_every: int = 100
+    checkpoint_every: int = 100
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then a cosine down to `final_lr_share` of the peak."""
+        warm = min(1.0, (step + 1) / self.warmup_steps)
+        done = min(1.0, step / max(1, self.steps))
+        cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * done)))
+        return self.size.peak_lr * warm * cosine
+
+
+def draw_batch(
+    tokenizer: PreTrainedTokenizerFast, *, split: str, stream: tuple[int, ...], rows: int, length: int = CONTEXT
+) -> tuple[np.ndarray, np.ndarray]:
+    """Packed texts: token ids and a mask that is true on prompt tokens, both (rows, length).
+
+    A pure function of its arguments; `stream` seeds it. Each row starts at the start of a text, in half of the rows
+    after an end token, and runs on over text borders.
+    """
+    rng = np.random.default_rng([*stream, STREAMS[split]])
+    modes = list(language.MODES)
+    encode = tokenizer.backend_tokenizer.encode
+    end = tokenizer.eos_token_id
+    ids = np.empty((rows, length), dtype=np.int64)
+    in_prompt = np.empty((rows, length), dtype=bool)
+    for row in range(rows):
+        row_ids: list[int] = [end] if rng.integers(2) else []
+        row_mask = [False] * len(row_ids)
+        while len(row_ids) < length:
+            problem = language.draw_problem(rng, depth=int(rng.integers(1, TRAIN_DEPTHS + 1)), split=split)
+            mode = modes[rng.integers(len(modes))]
+            asked = encode(language.prompt(problem, mode)).ids
+            answered = [*encode(language.completion(problem, mode)).ids, end]
+            row_ids += asked + answered
+            row_mask += [True] * len(asked) + [False] * len(answered)
+        ids[row], in_prompt[row] = row_ids[:length], row_mask[:length]
+    return ids, in_prompt
+
+
+def token_losses(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of every token of ids (rows, length) but the first, in nats: (rows, length - 1).
+
+    Matrix products run in bfloat16.
+    """
+    import torch
+
+    with torch.autocast(ids.device.type, dtype=torch.bfloat16):
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    return torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
+
+
+def _optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
+    import torch
+
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.size.peak_lr, betas=(0.9, 0.98), fused=True)
+
+
+def _save_checkpoint(state: dict, file: Path) -> None:
+    import torch
+
+    partial = file.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, file)
+
+
+def _load_checkpoint(file: Path, recipe: Recipe) -> dict:
+    import torch
+
+    state = torch.load(file, map_location=recipe.device, weights_only=True)
+    if state["recipe"] != dataclasses.asdict(recipe):
+        raise ValueError(
+            f"{file.name} belongs to another recipe: expected {dataclasses.asdict(recipe)}, found {state['recipe']}; "
+            "train with resume=False to start afresh, or into another folder"
+        )
+    return state
+
+
+def train(
+    name: str,
+    *,
+    out: Path,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    resume: bool = True,
+) -> list[dict[str, float]]:
+    """Train a family member into the folder `out` and return its loss curve.
+
+    Args:
+        name: a key of `sizes.SIZES`.
+        steps: optimizer steps of 4096 tokens each; the size's own number by default.
+        device: `cpu` or `cuda`; by default CUDA where there is one.
+        resume: go on from the checkpoint in `out` if there is one. It is removed when training is complete.
+
+    Returns:
+        One point every `validate_every` steps and one at the end: step, tokens, wall_s, train_loss (mean since the
+        point before) and validation_loss, both in nats a token.
+    """
+    recipe = recipe_of(name, steps=steps, seed=seed, device=device)
+    return run_recipe(recipe, out=Path(out), resume=resume, title=name)
+
+
+def recipe_of(name: str, *, steps: int | None = None, seed: int = 0, device: str | None = None) -> Recipe:
+    """The recipe of a family member; arguments as in `train`."""
+    import torch
+
+    size = known_size(name)
+    return Recipe(size, steps or size.steps, seed, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "train") -> list[dict[str, float]]:
+    """Train by a recipe; what `train` does, for any size. The curve as in `train`."""
+    import torch
+    from tqdm import tqdm
+
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_tokenizer(seed=recipe.seed)
+    model = build_model(recipe.size, recipe.seed).to(recipe.device).train()
+    optimizer = _optimizer(model, recipe)
+    file = out / CHECKPOINT
+    first, curve, loss_sum, wall_s = 0, [], 0.0, 0.0
+    if resume and file.exists():
+        state = _load_checkpoint(file, recipe)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first, curve, loss_sum, wall_s = state["step"], state["curve"], state["loss_sum"], state["wall_s"]
+
+    def losses_and_mask(split: str, step: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, in_prompt = draw_batch(
+            tokenizer,
+            split=split,
+            stream=(recipe.seed, step),
+            rows=recipe.tokens_per_step // length,
+            length=length,
+        )
+        ids, in_prompt = torch.from_numpy(ids).to(recipe.device), torch.from_numpy(in_prompt).to(recipe.device)
+        return token_losses(model, ids), in_prompt[:, 1:]
+
+    started = time.perf_counter() - wall_s
+    bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc=title, unit="step")
+    losses_since = 0 if not curve else curve[-1]["step"]
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(step)
+        losses, in_prompt = losses_and_mask("train", step, recipe.lengths[step % len(recipe.lengths)])
+        weights = torch.where(in_prompt, recipe.prompt_weight, 1.0)
+        optimizer.zero_grad(set_to_none=True)
+        ((losses * weights).sum() / weights.sum()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimizer.step()
+        loss_sum += losses.mean().item()
+        done = step + 1
+        if done % recipe.validate_every == 0 or done == recipe.steps:
+            model.eval()
+            with torch.no_grad():
+                validation_loss = losses_and_mask("validation", 0, CONTEXT)[0].mean().item()
+            model.train()
+            point = {
+                "step": done,
+                "tokens": done * recipe.tokens_per_step,
+                "wall_s": round(time.perf_counter() - started, 1),
+                "train_loss": loss_sum / (done - losses_since),
+                "validation_loss": validation_loss,
+            }
+            curve.append(point)
+            loss_sum, losses_since = 0.0, done
+            bar.set_postfix(train=f"{point['train_loss']:.3f}", validation=f"{validation_loss:.3f}")
+        if done % recipe.checkpoint_every == 0:
+            state = {
+                "recipe": dataclasses.asdict(recipe),
+                "step": done,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "curve": curve,
+                "loss_sum": loss_sum,
+                "wall_s": time.perf_counter() - started,
+            }
+            _save_checkpoint(state, file)
+    model.eval().to("cpu", getattr(torch, recipe.size.stored)).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    file.unlink(missing_ok=True)
+    return curve

@@ -1,0 +1,126 @@
+"""The front page: claims and verdicts first, then the machine, what was skipped, and the notebooks behind it all."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from edgekit import store
+from edgekit.report import machine, pages
+
+LEAD = ("Each line below is a sentence that somebody published, turned into a test on rows that were measured here. A "
+        "verdict is computed from the rows and their interval, never typed. Where the setting of the publication is "
+        "not at hand, the line says what is missing, or says that it was tested on scale models. Follow a figure link "
+        "to the notebook that shows the evidence.")
+
+# Word of a verdict -> class of its badge, and what it means. A badge carries the word: colour is never the only sign.
+VERDICTS = {
+    "reproduced": ("good", "measured in a comparable setting, and the whole interval lies in the accepted range"),
+    "not reproduced": ("bad", "measured in a comparable setting, and the whole interval lies outside of that range"),
+    "holds at scale model": ("near", "as reproduced, but on small models that the kit trained itself"),
+    "does not hold at scale model": ("off", "as not reproduced, but on small models that the kit trained itself"),
+    "undecided": ("open", "the interval lies across the edge of the range: more repeats would decide"),
+    "inconsistent": ("odd", "the document contradicts itself or physics, by its own numbers"),
+    "not testable here": ("none", "a board, a sensor or a model is missing; the line names it"),
+}
+
+
+class ReportError(RuntimeError):
+    """There is nothing to render; the message says what to run first."""
+
+
+def render(profile: str, out: Path | None = None) -> Path:
+    """Write one page for each executed notebook of a profile, and index.html; return the path of the index.
+
+    `out` is reports/ beside runs/ unless given. Raises ReportError when no notebook was executed yet.
+    """
+    out = Path(out or store.OUTPUT / "reports")
+    executed = sorted(store.runs_folder(profile).glob("*.ipynb"))
+    if not executed:
+        raise ReportError(f"no executed notebook in {store.runs_folder(profile)}; run edgekit run first")
+    rendered = [pages.page(path) for path in executed]
+    for page in rendered:
+        store.write_atomically(out / f"{page.notebook}.html", page.html)
+    store.write_atomically(out / "index.html", pages.without_paths(_index(profile, rendered)))
+    return out / "index.html"
+
+
+def _index(profile: str, rendered: list[pages.Page]) -> str:
+    from jinja2 import Environment, FileSystemLoader
+
+    template = Environment(loader=FileSystemLoader(pages.TEMPLATES), autoescape=True).get_template("index.html.j2")
+    files = sorted(store.runs_folder(profile).glob("*.jsonl"))
+    figures = {f"{page.notebook}.html#fig-{figure}" for page in rendered for figure in page.figures}
+    manifest = _newest_manifest(files)
+    packages = manifest.get("packages", {})
+    return template.render(
+        css=pages.style(), profile=profile, lead=LEAD, verdicts=VERDICTS, made=time.strftime("%Y-%m-%d %H:%M"),
+        failures=[{"notebook": page.notebook, "state": page.notes["state"], "sentence": page.notes["sentence"]}
+                  for page in rendered if page.notes.get("state") in ("failed", "interrupted")],
+        blocks=_blocks(profile, files, manifest, figures), machine=machine.facts(manifest), packages=packages,
+        skips=[("Not planned for", grouped_skips(files, expected=False)),
+               ("Known beforehand", grouped_skips(files, expected=True))],
+        pages=[_listed(page, profile) for page in rendered])
+
+
+def _blocks(profile: str, files: list[Path], manifest: dict, figures: set[str]) -> list[dict]:
+    """This run's claims table, then one for each platform with committed rows."""
+    here = manifest.get("platform", "")
+    blocks = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here",
+                     f"Measured by the profile {profile} on this machine.", files, here, figures)]
+    committed: dict[str, list[Path]] = {}
+    for platform, _, path in store.committed():
+        committed.setdefault(platform, []).append(path)
+    for platform, paths in committed.items():
+        dates = sorted(run["started"][:10] for path in paths for run in store.read_manifests(path).values())
+        when = f", measured {dates[0]} to {dates[-1]}" if dates and dates[0] != dates[-1] else \
+            f", measured {dates[0]}" if dates else ""
+        blocks.append(_block("reference", f"reference-{platform}", f"Reference: {platform}", "Reference",
+                             f"Judged anew from the rows that are committed with the project{when}; "
+                             "nothing of this run is in it.", paths, platform, set()))
+    return blocks
+
+
+def _block(kind: str, name: str, title: str, ours: str, note: str, files: list[Path], platform: str,
+           figures: set[str]) -> dict:
+    lines = [cell | {"kind": VERDICTS[cell["verdict"]][0], "figure": cell["figure"] * (cell["figure"] in figures)}
+             for cell in _cells(files, platform)]
+    count = Counter(line["verdict"] for line in lines)
+    return {"kind": kind, "id": name, "title": title, "ours": ours, "note": note, "lines": lines,
+            "tally": [(word, badge, count[word]) for word, (badge, _) in VERDICTS.items() if count[word]]}
+
+
+def _cells(files: list[Path], platform: str) -> list[dict[str, str]]:
+    """Every claim judged on the rows of its own study; one whose study left no rows here is judged on none."""
+    from edgekit.analyze import claims
+
+    rows = {path.stem: store.read(path)[0] for path in files}
+    return claims.cells(claims.judge([claim], store.to_frame(rows.get(claim.study, [])), platform)[0]
+                        for claim in claims.load())
+
+
+def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
+    """Standing skips by notebook and reason, the most frequent first, each with its conditions in words."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for path in files:
+        for skip in store.read(path)[1]:
+            if skip.expected == expected:
+                words = " ".join(f"{name}={value}" for name, value in skip.condition.items())
+                groups.setdefault((path.stem, skip.reason), []).append(words)
+    return [{"notebook": notebook, "reason": reason, "count": len(conditions), "conditions": conditions}
+            for (notebook, reason), conditions in sorted(groups.items(), key=lambda group: -len(group[1]))]
+
+
+def _newest_manifest(files: list[Path]) -> dict:
+    runs = [run for path in files for run in store.read_manifests(path).values()]
+    return max(runs, key=lambda run: run["started"], default={})
+
+
+def _listed(page: pages.Page, profile: str) -> dict:
+    rows = store.runs_folder(profile) / f"{page.notebook}.jsonl"
+    seconds = page.notes.get("seconds")
+    return {"notebook": page.notebook, "title": page.title,
+            "state": page.notes.get("state", "executed outside of edgekit"),
+            "seconds": "" if seconds is None else f"{seconds:.0f} s", "finished": page.notes.get("finished", "")[:16],
+            "rows": f"{len(store.read(rows)[0]):,}" if rows.exists() else "none"}

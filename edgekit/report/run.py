@@ -1,0 +1,217 @@
+"""Execute notebooks by papermill: each failure is kept and told in one sentence, and the others still run.
+
+papermill takes whatever kernel is called python3 and ends in a traceback of pages; here the kernel is the running
+interpreter. A notebook whose sources and rows did not change since it was executed is not executed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from edgekit import params, store
+from edgekit.report.check import check, source_path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one notebook ended. `unexpected`: reasons of the skips among its rows that nobody planned for."""
+
+    notebook: str
+    state: Literal["executed", "unchanged", "failed", "interrupted"]
+    seconds: float
+    executed: Path
+    sentence: str = ""
+    unexpected: tuple[str, ...] = ()
+
+
+def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False) -> list[Outcome]:
+    """Execute notebooks into runs/<profile>/, one after the other, and say how each ended.
+
+    All of them are checked before the first kernel starts (ParamsError). A failing one is kept with its error and the
+    others still run; Ctrl-C ends the list with an `interrupted` outcome. `force` executes unchanged ones too.
+    """
+    values = {notebook: check(notebook, profile) for notebook in notebooks}
+    outcomes = []
+    for notebook in values:
+        outcomes.append(_run(notebook, profile, values[notebook], force))
+        print(f"{notebook}: {outcomes[-1].sentence} ({outcomes[-1].seconds:.0f} s)", flush=True)
+        if outcomes[-1].state == "interrupted":
+            break
+    for outcome in outcomes:
+        for reason in outcome.unexpected:
+            print(f"{outcome.notebook}: skipped unexpectedly: {reason}", file=sys.stderr, flush=True)
+    return outcomes
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> int:
+    """130 after Ctrl-C, 1 if a notebook failed or left out something that nobody planned for, else 0."""
+    outcomes = list(outcomes)
+    if any(outcome.state == "interrupted" for outcome in outcomes):
+        return 130
+    return int(any(outcome.state == "failed" or outcome.unexpected for outcome in outcomes))
+
+
+def _run(notebook: str, profile: str, values: dict, force: bool) -> Outcome:
+    import nbformat
+
+    executed = store.runs_folder(profile) / f"{notebook}.ipynb"
+    made_of = _sources(notebook, profile)
+    stamp = _stamp(executed)
+    unexpected = _unexpected(notebook, profile)
+    if not force and not unexpected and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile)]:
+        return Outcome(notebook, "unchanged", stamp["seconds"], executed,
+                       f"nothing changed since {_shown(executed)} was made; not executed again")
+    begun = time.monotonic()
+    print(f"{notebook}: running, profile {profile} (log: {_shown(executed.with_suffix('.log'))})", flush=True)
+    state, sentence = _execute(notebook, profile, values, executed)
+    seconds = time.monotonic() - begun
+    if executed.exists():
+        node = nbformat.read(executed, as_version=4)
+        node.metadata["edgekit"] = {
+            "profile": profile, "state": state, "sentence": sentence, "seconds": round(seconds, 1),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "run": _newest_run(notebook, profile),
+            "source": store.hash_files([source_path(notebook)]), **_commit(),
+            "made_of": [made_of, _rows_hash(notebook, profile)] if state == "executed" else None}
+        store.write_atomically(executed, nbformat.writes(node))
+    return Outcome(notebook, state, seconds, executed, sentence,
+                   _unexpected(notebook, profile))
+
+
+def _execute(notebook: str, profile: str, values: dict, executed: Path) -> tuple[str, str]:
+    """State and sentence of one execution by papermill. The executed notebook is there whatever the end."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+
+    log_path = executed.with_suffix(".log")
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    log_path.unlink(missing_ok=True)
+    kept = (f"the notebook with its error is {_shown(executed)}, the log {_shown(log_path)}; what was measured is kept")
+    try:
+        # appending: the kernel writes to the same file, and neither may overwrite the other
+        with open(log_path, "a", encoding="utf-8") as log:
+            papermill.execute_notebook(
+                source_path(notebook), executed, parameters=values, kernel_name="python3", cwd=store.ROOT,
+                kernel_manager_class=_kernel_manager(log), progress_bar=False, stdout_file=log,
+                stderr_file=_Tee(log, sys.stderr))
+    except KeyboardInterrupt:
+        return "interrupted", "stopped; what was measured is kept: run the same command again to go on"
+    except PapermillExecutionError as error:
+        return "failed", f"failed: {error.ename}: {_first_line(error.evalue)}; {kept}"
+    except DeadKernelError:
+        return "failed", f"failed: its process died (killed for its memory, or crashed); {kept}"
+    except (PapermillException, RuntimeError, OSError) as error:
+        return "failed", f"failed: {type(error).__name__}: {_first_line(str(error))}; {kept}"
+    return "executed", f"done, {_shown(executed)}"
+
+
+def _kernel_manager(log: TextIO) -> type:
+    """A kernel manager whose kernel is this interpreter, whatever kernelspec called python3 the user has installed.
+
+    What the kernel's process and its children write to stderr past Python goes to `log`.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
+
+    folders = {"EDGEKIT_HOME": str(store.ROOT), "EDGEKIT_OUTPUT": str(store.OUTPUT)}
+
+    class ThisPython(AsyncKernelManager):
+        @property
+        def kernel_spec(self):
+            return KernelSpec(**get_kernel_dict(), env=folders)  # its argv starts with sys.executable
+
+        @default("transport_encryption")
+        def _encrypt_where_possible(self):
+            return "auto"
+
+        async def start_kernel(self, **kwargs):
+            await super().start_kernel(stderr=log, **kwargs)
+
+    return ThisPython
+
+
+class _Tee:
+    """Writes to several streams, for the progress that goes to the log and the terminal."""
+
+    def __init__(self, *streams):
+        self.streams = streams
+
+    def write(self, text: str) -> None:
+        for stream in self.streams:
+            stream.write(text)
+
+    def flush(self) -> None:
+        for stream in self.streams:
+            stream.flush()
+
+
+def _sources(notebook: str, profile: str) -> str:
+    """Hash of all that an executed notebook is made of, rows apart: any doubt is a reason to execute it again."""
+    files = [source_path(notebook), params.path_of(profile, notebook)]
+    for folder in (Path(__file__).parents[1], store.ROOT / "data"):
+        files += [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+    installed = sorted(f"{dist.name}=={dist.version}" for dist in importlib.metadata.distributions())
+    digest = hashlib.sha256(store.canonical([installed, sys.version, platform.platform(), os.cpu_count()]).encode())
+    for path in files:
+        digest.update(f"{path}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _rows_path(notebook: str, profile: str) -> Path:
+    return store.runs_folder(profile) / f"{notebook}.jsonl"
+
+
+def _rows_hash(notebook: str, profile: str) -> str:
+    path = _rows_path(notebook, profile)
+    return store.hash_files([path]) if path.exists() else ""
+
+
+def _unexpected(notebook: str, profile: str) -> tuple[str, ...]:
+    path = _rows_path(notebook, profile)
+    if not path.exists():
+        return ()
+    return tuple(dict.fromkeys(skip.reason for skip in store.read(path)[1] if not skip.expected))
+
+
+def _stamp(executed: Path) -> dict:
+    """What was noted in an executed notebook, {} if there is none."""
+    import nbformat
+
+    return nbformat.read(executed, as_version=4).metadata.get("edgekit", {}) if executed.exists() else {}
+
+
+def _newest_run(notebook: str, profile: str) -> str:
+    runs = store.read_manifests(_rows_path(notebook, profile))
+    return list(runs)[-1] if runs else ""
+
+
+def _commit() -> dict:
+    """Commit of the sources, and whether tracked files differ from it."""
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(store.ROOT), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "not a git checkout", "dirty": True}
+
+
+def _first_line(text: str, limit: int = 300) -> str:
+    return text.strip().splitlines()[0][:limit] if text.strip() else "(no message)"
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(store.OUTPUT) if path.is_relative_to(store.OUTPUT) else path)

@@ -1,0 +1,108 @@
+"""Model names: what they mean, what they refuse, and the closed form of a decoder's size."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from edgekit import store
+from edgekit.catalog import models
+from edgekit.catalog.models import Architecture, ModelError
+
+PUBLISHED = yaml.safe_load((store.ROOT / "data/published/architectures.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_closed_form_gives_the_published_number_of_parameters(name):
+    assert models.architectures()[name].parameters == PUBLISHED[name]["parameters"]
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "qwen2.5-0.5b"])
+def test_transformers_counts_the_same_parameters(name):
+    import torch
+    import transformers
+
+    config = models.architectures()[name].to_hf()
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(
+            transformers.AutoConfig.for_model(**config))
+    assert sum(p.numel() for p in model.parameters()) == models.architectures()[name].parameters
+
+
+def test_hf_config_and_back_is_the_same_architecture():
+    for name, architecture in models.architectures().items():
+        assert Architecture.from_hf(architecture.to_hf(), source=architecture.source) == architecture, name
+
+
+def test_a_step_reads_everything_but_an_untied_embedding():
+    untied = models.architectures()["llama-2-7b"]
+    assert untied.parameters - untied.read_per_step == 32000 * 4096 - 4096
+    tied = models.architectures()["llama-3.2-1b"]
+    assert tied.read_per_step == tied.parameters
+
+
+def test_llama_2_7b_keeps_half_a_megabyte_of_keys_and_values_a_token_in_16_bit():
+    assert 2 * models.architectures()["llama-2-7b"].kv_elements_per_token() == 512 * 1024
+
+
+@pytest.mark.parametrize("name, says", [
+    ("shape:lama", "unknown shape 'shape:lama'; known: shape:smollm2-135m"),
+    ("pocket-9t", "unknown pocket model 'pocket-9t'; shipped: pocket-"),
+    ("tinyllama", "unknown model 'tinyllama'; expected one of pocket-"),
+    ("/nowhere/at/all", "no config.json"),
+])
+def test_unknown_names_list_the_known_ones(name, says):
+    with pytest.raises(ModelError, match=says):
+        models.resolve(name)
+
+
+def test_a_hub_model_that_cannot_be_had_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="edgekit-tests/absent: not in the local hub cache"):
+        models.resolve("edgekit-tests/absent")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A shipped model in a folder that a test may damage."""
+    import shutil
+
+    name = models.pocket_names()[0]
+    folder = tmp_path / "model"
+    shutil.copytree(store.ROOT / "data/models" / name, folder)
+    return folder
+
+
+def test_a_folder_with_its_weights_resolves_and_without_them_does_not(copied):
+    assert models.resolve(str(copied)).architecture.layers > 0
+    for file in copied.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(ModelError, match="no weights"):
+        models.resolve(str(copied))
+
+
+def test_weights_that_differ_from_the_card_are_refused(copied):
+    weights = next(copied.glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(ModelError, match="wrong content .card says sha256 .* came .*restore"):
+        models.resolve(str(copied))
+
+
+def test_a_family_that_the_kit_does_not_know_is_refused(copied):
+    (copied / "card.json").unlink()
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
+    with pytest.raises(ModelError, match="expected model_type llama or qwen2, got 'mamba'"):
+        models.resolve(str(copied))
+
+
+def test_a_quality_study_refuses_a_shape_by_name():
+    with pytest.raises(ModelError, match="shape:llama-2-7b has random weights.*name a pocket model"):
+        models.resolve("shape:llama-2-7b").require_weights("perplexity")

@@ -1,0 +1,164 @@
+"""Variants, artifacts, shapes and GGUF files: what is written is what was meant, once."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+
+from edgekit import store
+from edgekit.catalog import models
+from edgekit.compress import artifact, convert, shape, variant
+from edgekit.compress.artifact import BuildError
+from edgekit.compress.variant import VariantError
+
+
+@pytest.fixture(autouse=True)
+def own_artifacts(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["pocket-200k", "shape:qwen2.5-0.5b > gguf(dtype=float16)"])
+def test_a_chain_reads_back_as_it_is_written(text):
+    assert str(variant.parse(text)) == text
+
+
+def test_arguments_are_typed_and_their_order_does_not_matter(monkeypatch):
+    monkeypatch.setitem(variant.STEPS, "awq", None)
+    one, other = (variant.parse(f"m > awq({inside})") for inside in ("bits=4, share=0.5", "share=0.5, bits=4"))
+    assert one == other and dict(one.steps[0].arguments) == {"bits": 4, "share": 0.5}
+
+
+@pytest.mark.parametrize("text, says", [
+    ("", "got no model"), ("m > gguf", "name\\(key=value"), ("m > gguff(dtype=float16)", "unknown step 'gguff'; known: gguf"),
+    ("m > gguf(dtype)", "expected key=value"), ("m > gguf(dtype=float16) >", "name\\(key=value"),
+])
+def test_a_chain_that_cannot_be_read_says_why(text, says):
+    with pytest.raises(VariantError, match=says):
+        variant.parse(text)
+
+
+def test_a_variant_is_built_once_and_addressed_by_what_made_it(tmp_path):
+    folder = tiny.write(tmp_path / "model").path
+    chain = f"{folder} > gguf(dtype=float16)"
+    built = variant.build(chain)
+    before = built.file.stat().st_mtime_ns
+    again = variant.build(chain)
+    assert (again.path, again.file.stat().st_mtime_ns) == (built.path, before)
+    assert built.hash == built.path.name == variant.content_hash(chain)
+    assert variant.content_hash(f"{folder} > gguf(dtype=float32)") != built.hash
+
+
+def test_a_half_written_artifact_is_built_again(tmp_path):
+    chain = f"{tiny.write(tmp_path / 'model').path} > gguf(dtype=float16)"
+    built = variant.build(chain)
+    whole = built.file.read_bytes()
+    built.file.write_bytes(whole[: len(whole) // 2])
+    assert variant.build(chain).file.read_bytes() == whole
+    (built.path / "artifact.json").unlink()
+    assert variant.build(chain).file.read_bytes() == whole
+
+
+def test_a_build_that_fails_leaves_nothing_that_looks_built(tmp_path):
+    def half(folder):
+        (folder / "model.gguf").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(BuildError, match="No space left"):
+        artifact.build_once({"source": "x", "step": "y"}, 0, half)
+    assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(monkeypatch):
+    import collections
+
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(artifact.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 10**9))
+    with pytest.raises(BuildError, match="needs 13.5 GB in .*1.0 GB are free; make room"):
+        variant.build("shape:llama-2-7b")
+
+
+@pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", True)])
+def test_a_shape_has_exactly_the_tensors_that_transformers_expects(tmp_path, family, tied):
+    import torch
+    import transformers
+
+    config = tiny.SIZES | dict(model_type=family, tie_word_embeddings=tied, rms_norm_eps=1e-5)
+    architecture = models.Architecture.from_hf(config, source="test")
+    spec = models.ModelSpec("shape:test", "shape", architecture, None, "id")
+    folder = tmp_path / "shape"
+    folder.mkdir()
+    shape.write(spec, folder, seed=0)
+    _, report = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.bfloat16)
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    made = artifact.Artifact("shape:test", spec, folder, "safetensors", "hash")
+    assert made.bytes_read_per_step("bfloat16") == 2 * architecture.read_per_step + (0 if tied else -2 * architecture.width)
+
+
+def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(shape, "SHARD_BYTES", 40_000)
+    architecture = models.Architecture.from_hf(tiny.SIZES | dict(model_type="llama", rms_norm_eps=1e-5), source="test")
+    shape.write(models.ModelSpec("shape:test", "shape", architecture, None, "id"), tmp_path, seed=0)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert len(set(index["weight_map"].values())) > 2
+    assert sorted(index["weight_map"]) == sorted(name for name, _ in shape.tensors(architecture))
+    stored = sum(file.stat().st_size for file in tmp_path.glob("*.safetensors"))
+    assert index["metadata"]["total_size"] == 2 * architecture.parameters < stored
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("family, tied", [("llama", False), ("qwen2", True)])
+def test_a_gguf_file_holds_the_same_numbers(tmp_path, family, tied, dtype):
+    """Read back with the gguf library and undone by hand: names, the rotary order, and rounding to the dtype."""
+    import gguf
+    import torch
+    from safetensors.torch import load_file
+
+    source = tiny.write(tmp_path / "model", family, tied)
+    built = variant.build(f"{source.path} > gguf(dtype={dtype})")
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(built.file).tensors}
+    weights = load_file(source.path / "model.safetensors")
+    assert len(stored) == len(weights)
+    for name, weight in weights.items():
+        tensor = stored[convert.gguf_name(name)]
+        came = gguf.dequantize(tensor.data, tensor.tensor_type).reshape(weight.shape)
+        expected = weight.to(torch.float32 if weight.ndim == 1 else getattr(torch, dtype)).float().numpy()
+        if family == "llama" and ("q_proj" in name or "k_proj" in name):
+            # Row 2i of a head is row i of transformers, row 2i+1 is row i + half.
+            expected = np.concatenate([head[[j // 2 + (j % 2) * 16 for j in range(32)]]
+                                       for head in np.split(expected, len(expected) // 32)])
+        np.testing.assert_array_equal(came, expected, err_msg=name)
+    assert built.bytes_read_per_step(dtype) == sum(
+        int(tensor.n_bytes) for name, tensor in stored.items() if tied or name != "token_embd.weight")
+
+
+def test_llama_3_rope_divisors_are_those_of_transformers(tmp_path):
+    import torch
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    rope = dict(rope_type="llama3", factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                original_max_position_embeddings=8192, rope_theta=500000.0)
+    source = tiny.write(tmp_path / "model", head_dim=64, rope_parameters=rope, max_position_embeddings=131072)
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(source.path)
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
+    plain = 500000.0 ** -(torch.arange(0, 64, 2) / 64)
+    ours = convert._rope_factors(json.loads((source.path / "config.json").read_text()), source.spec.architecture)
+    np.testing.assert_allclose(ours["rope_freqs.weight"], (plain / scaled).numpy(), rtol=1e-4)
+    assert ours["rope_freqs.weight"].max() == pytest.approx(32.0)
+
+
+def test_an_unknown_rope_is_refused(tmp_path):
+    source = tiny.write(tmp_path / "model")
+    config = json.loads((source.path / "config.json").read_text())
+    (source.path / "config.json").write_text(json.dumps(config | {"rope_parameters": {"rope_type": "yarn"}}))
+    with pytest.raises(BuildError, match="rope type 'yarn' is not known"):
+        variant.build(f"{source.path} > gguf(dtype=float16)")
+
+
+def test_an_unknown_dtype_lists_the_known_ones(tmp_path):
+    with pytest.raises(BuildError, match="unknown dtype 'int3'; known: float32"):
+        variant.build(f"{tiny.write(tmp_path / 'model').path} > gguf(dtype=int3)")

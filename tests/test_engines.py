@@ -1,0 +1,152 @@
+"""Engines against each other and against transformers' own `generate`: same ids in, same numbers out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from edgekit import engines, store
+from edgekit.compress import variant
+from edgekit.engines.base import EngineError
+from edgekit.engines.replay import Recording, Replay
+
+PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
+
+
+@pytest.fixture(scope="module", params=[("llama", True), ("llama", False), ("qwen2", True)], ids=str)
+def source(request, tmp_path_factory):
+    return tiny.write(tmp_path_factory.mktemp("model"), *request.param)
+
+
+@pytest.fixture(autouse=True)
+def own_artifacts(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
+
+
+def opened(name, source, dtype="float32", **options):
+    made = variant.build(engines.variant_for(name, str(source.path), dtype))
+    return engines.open_engine(name, made, **(dict(dtype=dtype, threads=1, device="cpu", context=128) | options))
+
+
+def test_scores_and_greedy_tokens_are_those_of_generate(source):
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(source.path, dtype=torch.float32)
+    ids = torch.tensor([PROMPT])
+    logits = model(ids).logits[0].detach().numpy()
+    tokens = model.generate(ids, max_new_tokens=12, min_new_tokens=12, do_sample=False)[0, len(PROMPT):].tolist()
+    assert len(set(tokens)) > 2
+    for name in ("transformers", "llama_cpp"):
+        with opened(name, source) as engine:
+            np.testing.assert_allclose(engine.score(PROMPT), logits, atol=2e-2 * np.abs(logits).max() / 10, err_msg=name)
+            # generate forbids the end token for its minimum length; none of ours is stopped by it.
+            ours = [step.token for step in engine.stream(PROMPT, 12)]
+            assert len(ours) == 12
+            if 0 not in ours:
+                assert ours == tokens, name
+            assert [step.token for step in engine.stream(PROMPT, 12)] == ours, "a second stream starts afresh"
+
+
+def test_a_stream_is_the_argmax_of_scoring_its_own_prefix(source):
+    """The cache changes nothing: each greedy token is the winner of a full pass over all before it."""
+    with opened("llama_cpp", source) as engine:
+        tokens = list(PROMPT)
+        for step in engine.stream(PROMPT, 6):
+            tokens.append(step.token)
+        for end in range(len(PROMPT), len(tokens)):
+            assert engine.score(tokens[:end])[-1].argmax() == tokens[end]
+
+
+def test_batched_generation_equals_one_at_a_time(source):
+    prompts = [PROMPT[:n] for n in (9, 3, 6, 1)]
+    with opened("transformers", source) as engine:
+        alone = [[step.token for step in engine.stream(prompt, 8)] for prompt in prompts]
+        stop = alone[0][3]
+        cut = [tokens[: tokens.index(stop)] if stop in tokens else tokens for tokens in alone]
+        assert engine.generate(prompts, 8, {stop}) == cut
+    with opened("llama_cpp", source) as engine:
+        assert engine.generate(prompts, 8, {stop}) == cut
+
+
+@pytest.mark.parametrize("dtype, ceiling", [("float16", 0.01), ("bfloat16", 0.08)])
+def test_16_bit_weights_round_as_much_as_their_mantissa_says(source, dtype, ceiling):
+    """Relative error of logits: about 2^-11 a weight for float16, 2^-8 for bfloat16, grown by two layers."""
+    with opened("llama_cpp", source) as exact, opened("llama_cpp", source, dtype) as rounded:
+        full, ours = exact.score(PROMPT), rounded.score(PROMPT)
+    error = np.linalg.norm(ours - full) / np.linalg.norm(full)
+    assert 1e-5 < error < ceiling
+
+
+def test_static_cache_and_compiler_change_no_token(tmp_path):
+    source = tiny.write(tmp_path / "model")
+    with opened("transformers", source) as eager, opened("transformers-compiled", source) as compiled:
+        expected = [step.token for step in eager.stream(PROMPT, 10)]
+        assert [step.token for step in compiled.stream(PROMPT, 10)] == expected
+        assert [step.token for step in compiled.stream(PROMPT[:4], 5)] == [s.token for s in eager.stream(PROMPT[:4], 5)]
+
+
+def test_kv_bytes_are_those_of_the_caches(source):
+    architecture = source.spec.architecture
+    with opened("transformers", source) as engine:
+        assert engine.info.kv_bytes_per_token == 2 * architecture.layers * architecture.kv_heads * architecture.head_dim * 4
+        import transformers
+
+        cache = transformers.DynamicCache(config=engine.config)
+        engine.model(torch.tensor([PROMPT]), past_key_values=cache)
+        held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+        assert held == engine.info.kv_bytes_per_token * len(PROMPT)
+    with opened("llama_cpp", source) as engine:
+        assert engine.info.kv_bytes_per_token == 2 * architecture.layers * architecture.kv_heads * architecture.head_dim * 2
+
+
+@pytest.mark.parametrize("name", ["transformers", "llama_cpp"])
+def test_what_does_not_fit_is_refused_with_numbers(name, tmp_path):
+    with opened(name, tiny.write(tmp_path / "model"), context=16) as engine:
+        with pytest.raises(EngineError, match="9 prompt and 8 new tokens exceed the context of 16"):
+            list(engine.stream(PROMPT, 8))
+        with pytest.raises(EngineError, match="at least one prompt token"):
+            list(engine.stream([], 4))
+        with pytest.raises(EngineError, match="ids must be in 0..159"):
+            list(engine.stream([160], 4))
+
+
+def test_unknown_engine_device_dtype_and_format_are_refused(tmp_path):
+    source = tiny.write(tmp_path / "model")
+    with pytest.raises(EngineError, match="unknown engine 'vlm'; known: transformers"):
+        engines.variant_for("vlm", "m", "float16")
+    with pytest.raises(EngineError, match="expected a gguf artifact, got safetensors"):
+        engines.open_engine("llama_cpp", source, dtype="float16", threads=1, device="cpu", context=8)
+    with pytest.raises(EngineError, match="unknown dtype 'int4'; known: float32"):
+        opened("transformers", source).__class__(source, dtype="int4", threads=1, device="cpu", context=8)
+    for name in ("transformers", "llama_cpp"):
+        if not torch.cuda.is_available():
+            with pytest.raises(EngineError, match="cuda"):
+                opened(name, source, device="cuda")
+
+
+def test_a_broken_gguf_file_is_one_sentence(tmp_path):
+    source = tiny.write(tmp_path / "model")
+    made = variant.build(engines.variant_for("llama_cpp", str(source.path), "float16"))
+    made.file.write_bytes(b"GGUF, but not really" * 20)
+    with pytest.raises(EngineError, match="cannot load .*delete its folder"):
+        engines.open_engine("llama_cpp", made, dtype="float16", threads=1, device="cpu", context=8)
+
+
+def test_a_missing_runtime_names_the_line_that_installs_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(engines.ENGINES, "absent",
+                        ("edgekit.engines.absent", "Absent", "safetensors", "absent-runtime", "install it so"))
+    with pytest.raises(EngineError, match="absent-runtime cannot be imported .*install it: install it so"):
+        opened("absent", tiny.write(tmp_path / "model"))
+
+
+def test_replay_gives_back_what_was_recorded():
+    engine = Replay(Recording((7, 8, 9), (0.0, 0.0, 0.0)), vocabulary=10)
+    assert [step.token for step in engine.stream([1], 3)] == [7, 8, 9]
+    with pytest.raises(EngineError, match="4 tokens asked, 3 recorded"):
+        list(engine.stream([1], 4))
+    with pytest.raises(EngineError, match="holds tokens and times"):
+        engine.score([1])
+    with pytest.raises(EngineError, match="as many tokens as steps"):
+        Recording((1, 2), (0.1,))

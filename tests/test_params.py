@@ -1,0 +1,96 @@
+"""A params file is right, or one sentence says which file and key are wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import pytest
+
+from edgekit import params
+from edgekit.params import ParamsError
+from edgekit.studies import baseline
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    name: str
+    count: int
+    rate: float
+    kinds: tuple[str, ...]
+    mode: Literal["a", "b"]
+
+
+GOOD = "name: x\ncount: 3\nrate: 1.0e-3\nkinds: [p, q]\nmode: a\n"
+
+
+def load(tmp_path, text):
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    return params.load(Config, file)
+
+
+def test_a_good_file_becomes_a_typed_frozen_config(tmp_path):
+    config = load(tmp_path, GOOD)
+    assert config == Config("x", 3, 0.001, ("p", "q"), "a")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.count = 4
+
+
+@pytest.mark.parametrize("old, new, says", [
+    ("rate: 1.0e-3", "rate: 1e-3", r"rate: expected float, got '1e-3' \(YAML reads it as text; write 0.001\)"),
+    ("name: x", "name: no", r"name: expected str, got False \(YAML reads yes/no/on/off as true/false; put it in quotes\)"),
+    ("name: x", "name: 1.5", r"YAML reads it as a number; write '1.5'"),
+    ("name: x", "name: 2026-01-02", "in quotes"),
+    ("count: 3", "count: 3.5", "count: expected int, got 3.5"),
+    ("count: 3", "count: true", "count: expected int, got True"),
+    ("count: 3", "cuont: 3", "unknown parameter 'cuont'; known: name, count"),
+    ("count: 3\n", "", "missing parameter 'count'"),
+    ("kinds: [p, q]", "kinds: p", r"kinds: expected a list, got 'p' \(write \[p\]\)"),
+    ("kinds: [p, q]", "kinds: [p, no]", r"kinds\[1\]: expected str, got False"),
+    ("mode: a", "mode: c", "mode: expected one of 'a', 'b', got 'c'"),
+    ("mode: a", "mode: {a: 1}", "expected one of"),
+    ("name: x", "name: [", "is not YAML"),
+])
+def test_each_mistake_is_one_sentence_with_file_and_key(tmp_path, old, new, says):
+    with pytest.raises(ParamsError, match=says) as caught:
+        load(tmp_path, GOOD.replace(old, new))
+    assert "study.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_int_is_a_float_but_not_the_reverse(tmp_path):
+    assert load(tmp_path, GOOD.replace("rate: 1.0e-3", "rate: 2")).rate == 2.0
+
+
+def test_unknown_profile_and_notebook_list_the_known_ones():
+    with pytest.raises(ParamsError, match="unknown profile 'pokcet'; known: .*pocket"):
+        params.path_of("pokcet", "02_baseline")
+    with pytest.raises(ParamsError, match="known: 02_baseline"):
+        params.path_of("pocket", "99_nothing")
+
+
+@pytest.mark.parametrize("profile", params.profiles())
+def test_every_profile_is_accepted_by_the_study(profile):
+    config = params.load(baseline.Config, params.path_of(profile, "02_baseline"))
+    assert config.profile == profile
+
+
+@pytest.mark.parametrize("changed, says", [
+    (dict(models=["pocket-9m"]), "unknown pocket model 'pocket-9m'; shipped: pocket-"),
+    (dict(shapes=["shape:gpt-5"]), "unknown shape 'shape:gpt-5'; known: .*shape:llama-2-7b"),
+    (dict(cells=["lama_cpp/float16"]), "unknown engine 'lama_cpp'; known: transformers, "),
+    (dict(cells=["llama_cpp/float8"]), "dtype one of float32"),
+    (dict(tasks=["gsm9k"]), "unknown task 'gsm9k'; known: pocket_chain"),
+    (dict(shapes=[], models=["shape:llama-2-7b"]), "shapes belong under `shapes`"),
+    (dict(task_models=["shape:smollm2-135m"]), "random weights, so accuracy cannot be measured"),
+    (dict(output_tokens=[1]), "at least 2"),
+    (dict(device="tpu"), "expected cpu, cuda or mps"),
+    (dict(memory_share=1.5), "memory_share"),
+])
+def test_the_baseline_refuses_what_it_does_not_know(changed, says):
+    values = params.read_yaml(params.path_of("pocket", "02_baseline")) | changed
+    if "models" in changed or "shapes" in changed:
+        values |= dict(workload_models=[], task_models=[]) | changed
+    with pytest.raises(ParamsError, match=says):
+        params.validate(baseline.Config, values, where="here")

@@ -1,0 +1,208 @@
+"""Figures show what the rows say: tables against loops over rows, marks against meaning, bytes against a rerun."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import xml.etree.ElementTree as xml
+
+import numpy as np
+import pandas as pd
+import pytest
+import rows_02_baseline as made
+
+from edgekit import plots
+from edgekit.analyze import claims, roofline
+from edgekit.catalog import platforms
+from edgekit.plots import style
+
+ROWS = made.rows(models=("pocket-3m", "shape:qwen2.5-0.5b", "shape:llama-2-7b"), energy=True, repeats=3)
+FRAME = made.store.to_frame(ROWS)
+BOARDS = pd.DataFrame([{"platform": board.id, "memory_bandwidth_byte_per_s": board.memory_bandwidth_byte_per_s}
+                       for board in platforms.load().values()])
+FIGURES = {
+    "ttft_vs_prompt": lambda frame: plots.ttft_vs_prompt(roofline.speed_table(frame)),
+    "tpot_vs_context": lambda frame: plots.tpot_vs_context(roofline.speed_table(frame)),
+    "shares": lambda frame: plots.shares(roofline.share_table(frame), claims.published("S3.1")),
+    "utilisation": lambda frame: plots.utilisation(roofline.utilisation_table(frame), claims.published("S3.9")),
+    "memory": lambda frame: plots.memory(roofline.memory_table(frame)),
+    "accuracy_by_depth": lambda frame: plots.accuracy_by_depth(roofline.accuracy_table(frame)),
+    "baseline_7b": lambda frame: plots.baseline_7b(roofline.speed_table(frame), BOARDS, claims.published("S1.3")),
+    "energy": lambda frame: plots.energy(roofline.energy_table(frame)),
+}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return {name: draw(FRAME) for name, draw in FIGURES.items()}
+
+
+def values(metric, **condition):
+    found = [row for row in ROWS if row.metric == metric and condition.items() <= row.condition.items()]
+    return [row.value for row in sorted(found, key=lambda row: row.repeat)]
+
+
+def marks(fig, marker):
+    """(x, y, fill style) of every drawn point with a marker."""
+    return [(x, y, line.get_fillstyle()) for ax in fig.axes for line in ax.lines if line.get_marker() == marker
+            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+CASES = {
+    "ttft_vs_prompt": ("ttft_s", lambda at: statistics.mean(values("ttft_s", **at))),
+    "tpot_vs_context": ("tpot_ms", lambda at: 1000 * statistics.mean(values("tpot_s", **at))),
+    "shares": ("decode_over_prefill", lambda at: statistics.geometric_mean(
+        decode / ttft for decode, ttft in zip(values("decode_s", **at), values("ttft_s", **at | {"output_tokens": 1}),
+                                              strict=True))),
+    "utilisation": ("decode_tok_per_s", lambda at: statistics.mean(1 / tpot for tpot in values("tpot_s", **at))),
+    "baseline_7b": ("decode_tok_per_s", lambda at: statistics.mean(1 / tpot for tpot in values("tpot_s", **at))),
+    "energy": ("joule_per_token", lambda at: statistics.mean(values("energy_j", **at)) / (at["output_tokens"] - 1)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_stored_table_holds_what_a_loop_over_the_rows_gives(name, drawn, tmp_path):
+    column, expected = CASES[name]
+    plots.save(*drawn[name][:1], name, drawn[name][1], tmp_path, "caption")
+    stored = pd.read_csv(tmp_path / f"{name}.csv")
+    ours = stored[stored.source == "measured"]
+    assert len(ours) >= 2
+    for line in ours.to_dict("records"):
+        at = {key: line[key] for key in ("model", "engine", "dtype", "prompt_tokens", "output_tokens")}
+        assert line[column] == pytest.approx(expected(at), rel=1e-6)
+        assert line[f"{column}_low" if f"{column}_low" in line else "n"] < max(line[column], line["n"] + 1)
+
+
+def test_memory_and_accuracy_tables_hold_the_rows(drawn):
+    memory = drawn["memory"][1].set_index(["model", "engine"])
+    for (model, engine), line in memory.iterrows():
+        assert line.peak_memory_gb == pytest.approx(statistics.mean(
+            values("peak_memory_bytes", model=model, engine=engine)) / 1e9)
+        assert line.weight_gb == values("weight_bytes", model=model, engine=engine)[0] / 1e9
+    for line in drawn["accuracy_by_depth"][1].to_dict("records"):
+        right = values("correct", model=line["model"], mode=line["mode"], depth=line["depth"])
+        assert line["accuracy"] == sum(right) / len(right)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_axis_says_its_quantity_and_unit(name, drawn):
+    fig = drawn[name][0]
+    labels = [text for text in (fig.get_supxlabel(), fig.get_supylabel()) if text]
+    labels += [label for ax in fig.axes for label in (ax.get_xlabel(), ax.get_ylabel()) if label]
+    units = ("(s)", "(ms)", "(tokens", "(%)", "(GB)", "(J", "(billions)", "(steps)", "share of", "decode / prefill")
+    assert labels and all(any(unit in label for unit in units) for label in labels), labels
+
+
+@pytest.mark.parametrize("name", ["shares", "accuracy_by_depth", "baseline_7b"])
+def test_the_same_rows_give_the_same_bytes(name, drawn, tmp_path):
+    for folder, (fig, table) in (("a", drawn[name]), ("b", FIGURES[name](FRAME))):
+        plots.save(fig, name, table, tmp_path / folder, "caption")
+    for suffix in ("svg", "csv"):
+        first, second = ((tmp_path / folder / f"{name}.{suffix}").read_bytes() for folder in "ab")
+        assert first == second
+    text = first.decode()
+    assert "\r" not in text
+    svg = (tmp_path / "a" / f"{name}.svg").read_text()
+    assert "<dc:date>" not in svg and "Matplotlib v" not in svg
+    assert xml.parse(io.StringIO(svg)).getroot().tag.endswith("svg")
+
+
+def test_the_order_of_rows_does_not_change_a_figure(tmp_path):
+    shuffled = FRAME.sample(frac=1, random_state=3)
+    for folder, frame in (("a", FRAME), ("b", shuffled)):
+        fig, table = FIGURES["tpot_vs_context"](frame)
+        plots.save(fig, "tpot", table, tmp_path / folder, "caption")
+    first, second = (pd.read_csv(tmp_path / folder / "tpot.csv") for folder in "ab")
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_published_ratios_are_crosses_in_every_panel(drawn):
+    fig, table = drawn["shares"]
+    crosses = marks(fig, style.PUBLISHED["marker"])
+    models = FRAME[FRAME.task == "speed"].model.nunique()
+    assert sorted(y for _, y, _ in crosses) == pytest.approx(sorted([100 / 522, 100 / 193, 100 / 570] * models))
+    assert list(table[table.source == "published"].decode_over_prefill) == [521, 192, 569]
+
+
+def test_the_ceiling_is_bandwidth_over_bytes(drawn):
+    fig, table = drawn["utilisation"]
+    bandwidth = statistics.median(values("memory_bandwidth_byte_per_s"))
+    lines = [line for ax in fig.axes for line in ax.lines if line.get_gid() == "ceiling"]
+    assert len(lines) == 2                                       # pocket models, and models of real size
+    for line in lines:
+        np.testing.assert_allclose(line.get_ydata() * line.get_xdata() * 1e9, bandwidth)
+    ours = table[table.source == "measured"]
+    assert (ours.decode_tok_per_s < ours.ceiling_tok_per_s).all()
+    assert sorted(y for _, y, _ in marks(fig, style.PUBLISHED["marker"])) == [0.73, 0.77, 0.78]
+
+
+def test_boards_show_what_was_printed_beside_what_bandwidth_allows(drawn):
+    fig, table = drawn["baseline_7b"]
+    crosses = {y for _, y, _ in marks(fig, style.PUBLISHED["marker"])}
+    assert crosses == {5, 12, 11.2, 5.8, 8.4, 12.6}
+    modelled = table[table.source == "modelled"].set_index("platform").decode_tok_per_s
+    assert modelled["jetson-orin-nx"] == pytest.approx(102.4e9 / 13.48e9)
+    open_marks = [y for _, y, fill in marks(fig, "o") if fill == "none"]
+    assert sorted(open_marks) == pytest.approx(sorted(modelled))
+    assert {fill for _, y, fill in marks(fig, "o") if y not in open_marks} == {"full"}
+    assert set(table[table.source == "measured"].model) == {"shape:qwen2.5-0.5b", "shape:llama-2-7b"}
+
+
+def test_modelled_rows_are_drawn_open():
+    both = pd.concat([FRAME, made.frame(models=("pocket-900k",), source="modelled", repeats=2)])
+    fig, _ = FIGURES["ttft_vs_prompt"](both)
+    assert {fill for _, _, fill in marks(fig, "o")} == {"full", "none"}
+
+
+def test_an_engine_looks_the_same_in_all_figures(drawn):
+    for name in ("ttft_vs_prompt", "shares", "utilisation", "energy"):
+        squares = {line.get_color() for ax in drawn[name][0].axes for line in ax.lines if line.get_marker() == "s"}
+        assert squares == {style.ENGINES["llama_cpp"][0]}
+
+
+def test_one_run_of_a_pocket_model_still_gives_every_figure(tmp_path):
+    frame = made.frame(models=("pocket-200k",), energy=True, repeats=1)
+    for name, draw in FIGURES.items():
+        fig, table = draw(frame)
+        assert len(table[table.source == "measured"]) or name == "baseline_7b"
+        assert fig.axes
+    assert plots.save(fig, name, table, tmp_path, "one run").path.stat().st_size > 5000
+
+
+def test_a_picture_is_an_element_that_can_be_linked_to(drawn, tmp_path):
+    picture = plots.save(*drawn["energy"][:1], "energy", drawn["energy"][1], tmp_path, 'Energy < 1 J "gross" & net.')
+    element = xml.fromstring(picture._repr_html_())
+    assert element.tag == "figure" and element.get("id") == "fig-energy"
+    image, caption = element
+    assert image.get("src").startswith("data:image/svg+xml;base64,") and "max-width: 100%" in image.get("style")
+    assert image.get("alt") == caption.text == 'Energy < 1 J "gross" & net.'
+    assert "energy.svg" in repr(picture) and "Energy" in repr(picture)
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "baseline_7b"])
+def test_a_table_without_lines_is_refused(name):
+    with pytest.raises(style.PlotError, match="no lines"):
+        FIGURES[name](pd.DataFrame())
+
+
+def test_an_engine_without_a_look_is_named():
+    strange = FRAME.assign(engine=FRAME.engine.replace("llama_cpp", "abacus"))
+    with pytest.raises(style.PlotError, match="'abacus'; known: transformers"):
+        FIGURES["ttft_vs_prompt"](strange)
+
+
+def test_labels_move_apart_and_keep_their_order():
+    wanted = [5.0, 0.0, 0.1, 0.15, 9.0]
+    placed = style.apart(wanted, 1.0)
+    assert np.argsort(placed).tolist() == np.argsort(wanted).tolist()
+    assert np.diff(sorted(placed)).min() >= 1 - 1e-9
+    assert (placed[0], placed[4]) == (5.0, 9.0)                  # those with room stay
+    assert np.mean(placed[1:4]) == pytest.approx(np.mean(wanted[1:4]))
+
+
+def test_drawing_leaves_the_notebooks_settings_alone():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    FIGURES["energy"](FRAME)
+    assert dict(matplotlib.rcParams) == before

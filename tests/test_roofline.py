@@ -1,0 +1,155 @@
+"""Tables against loops over plain rows, and the decode law against hand arithmetic."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+import rows_02_baseline as made
+
+from edgekit.analyze import roofline
+
+ROWS = made.rows(models=("pocket-900k", "shape:qwen2.5-0.5b"), energy=True)
+FRAME = made.store.to_frame(ROWS)
+TABLES = [roofline.speed_table, roofline.memory_table, roofline.share_table, roofline.utilisation_table,
+          roofline.accuracy_table, roofline.energy_table]
+
+
+def values(metric, **condition):
+    """Brute force: the values of a metric whose condition holds all of these, in order of repeats."""
+    found = [row for row in ROWS if row.metric == metric and condition.items() <= row.condition.items()]
+    return [row.value for row in sorted(found, key=lambda row: row.repeat)]
+
+
+def line(table, **condition):
+    kept = table[np.logical_and.reduce([table[name] == value for name, value in condition.items()])]
+    assert len(kept) == 1
+    return kept.iloc[0]
+
+
+AT = {"model": "shape:qwen2.5-0.5b", "engine": "llama_cpp", "prompt_tokens": 170, "output_tokens": 740}
+
+
+def test_a_seven_billion_model_in_16_bit_has_the_ceiling_that_division_gives():
+    # 13.48 GB of weights on a 102.4 GB/s board
+    ceiling = roofline.decode_ceiling_tok_per_s(102.4e9, roofline.step_bytes(2 * 6.74e9, 0, 0))
+    assert ceiling == pytest.approx(7.6, abs=0.01)
+
+
+def test_mean_context_is_the_mean_over_the_steps():
+    steps = [170 + i - 1 for i in range(2, 741)]
+    assert roofline.mean_context(170, 740) == statistics.mean(steps)
+
+
+def test_a_batch_reads_the_weights_once_and_raises_only_the_arithmetic():
+    assert roofline.step_bytes(1e9, 1e3, 100, batch=8) == 1e9 + 8e5
+    one, eight = (roofline.compute_utilisation(1e9, 0.1, 1e12, batch) for batch in (1, 8))
+    assert (one, eight) == (pytest.approx(0.02), pytest.approx(0.16))
+
+
+def test_utilisation_is_speed_over_ceiling():
+    size = roofline.step_bytes(1e9, 1e4, 500)
+    assert roofline.bandwidth_utilisation(size, 0.1, 33e9) == pytest.approx(
+        (1 / 0.1) / roofline.decode_ceiling_tok_per_s(33e9, size))
+
+
+def test_speed_table_is_the_mean_over_runs():
+    table = roofline.speed_table(FRAME)
+    found = line(table, **AT)
+    rates = [1 / value for value in values("tpot_s", **AT)]
+    assert found.n == len(rates) == 4
+    assert found.decode_tok_per_s == pytest.approx(statistics.mean(rates))
+    half = 3.182446 * statistics.stdev(rates) / 2                              # t(0.975, 3)
+    assert found.decode_tok_per_s_high == pytest.approx(statistics.mean(rates) + half, rel=1e-6)
+    first = line(table, **(AT | {"output_tokens": 1}))
+    assert first.ttft_s == pytest.approx(statistics.mean(values("ttft_s", **(AT | {"output_tokens": 1}))))
+    assert math.isnan(first.tpot_s)
+    assert len(table) == 2 * 2 * (6 + 3) and table.model.iloc[0] == "pocket-900k"
+    assert not table.unstable.any()
+
+
+def test_shares_pair_the_phases_of_one_run():
+    found = line(roofline.share_table(FRAME), **AT)
+    ratios = [decode / ttft for decode, ttft in zip(values("decode_s", **AT), values(
+        "ttft_s", **(AT | {"output_tokens": 1})), strict=True)]
+    geometric = statistics.geometric_mean(ratios)
+    assert found.decode_over_prefill == pytest.approx(geometric)
+    assert found.prefill_share == pytest.approx(1 / (1 + geometric))
+    assert found.decode_share + found.prefill_share == pytest.approx(1)
+    assert found.decode_share_low < found.decode_share < found.decode_share_high < 1
+    assert found.prefill_share_low == pytest.approx(1 - found.decode_share_high)
+
+
+def test_utilisation_finds_the_share_that_the_rows_were_made_with():
+    table = roofline.utilisation_table(FRAME)
+    found = line(table, **AT)
+    weights, kv = made.MODELS[AT["model"]][0] * 2, made.MODELS[AT["model"]][1]
+    assert found.step_bytes == weights + kv * (170 + 370)
+    bandwidth = statistics.median(values("memory_bandwidth_byte_per_s"))
+    assert found.ceiling_tok_per_s == pytest.approx(bandwidth / found.step_bytes)
+    tpot = statistics.geometric_mean(values("tpot_s", **AT))
+    assert found.bandwidth_utilisation == pytest.approx(found.step_bytes / tpot / bandwidth)
+    assert found.bandwidth_utilisation_low < 0.86 < found.bandwidth_utilisation_high
+    # float16 has no rate of its own: the slowest measured one stands for it
+    assert found.flop_dtype == "float32"
+    slowest = statistics.median(values("matmul_flop_per_s", dtype="float32"))
+    assert found.compute_utilisation == pytest.approx(2 * 4.94e8 / tpot / slowest)
+    assert line(table, **(AT | {"engine": "transformers"})).flop_dtype == "bfloat16"
+
+
+def test_a_wider_spread_of_bandwidth_widens_the_interval_however_often_it_was_sampled():
+    def width(spread, samples):
+        kept = FRAME[FRAME.metric != "memory_bandwidth_byte_per_s"]
+        offsets = np.resize([-spread, spread], samples)
+        device = pd.DataFrame({"task": "device", "threads": 2, "metric": "memory_bandwidth_byte_per_s", "run": "r",
+                               "value": 33e9 * (1 + offsets), "repeat": range(samples), "source": "measured"})
+        found = line(roofline.utilisation_table(pd.concat([kept, device])), **AT)
+        return found.bandwidth_utilisation_high - found.bandwidth_utilisation_low
+
+    assert width(0.10, 6) > 3 * width(0.02, 6)
+    assert width(0.10, 60) > 2 * 0.86 * 0.15
+
+
+def test_memory_is_accounted_for():
+    found = line(roofline.memory_table(FRAME), model=AT["model"], engine="llama_cpp")
+    assert found.kv_bytes == made.MODELS[AT["model"]][1] * (170 + 1318)
+    parts = found.base_memory_bytes + found.weight_bytes + found.kv_bytes + found.other_bytes
+    assert parts == pytest.approx(found.peak_memory_bytes)
+    assert found.peak_memory_bytes == pytest.approx(statistics.mean(values(
+        "peak_memory_bytes", model=AT["model"], engine="llama_cpp")))
+
+
+def test_accuracy_counts_items():
+    found = line(roofline.accuracy_table(FRAME), model="pocket-900k", mode="think", depth=2)
+    right = values("correct", model="pocket-900k", mode="think", depth=2)
+    assert (found.correct, found.n, found.accuracy) == (sum(right), 60, sum(right) / 60)
+    assert found.accuracy_low < found.accuracy < found.accuracy_high
+
+
+def test_energy_a_token_is_power_times_time_a_token():
+    found = line(roofline.energy_table(FRAME), **AT)
+    assert found.joule_per_token == pytest.approx(40 * statistics.mean(values("tpot_s", **AT)))
+    assert found.net_joule_per_token == pytest.approx(found.joule_per_token * 25 / 40)
+    assert (found.power_w, found.idle_power_w) == (pytest.approx(40), 15)
+
+
+def test_sources_are_never_averaged_together():
+    both = pd.concat([FRAME, made.frame(models=("pocket-900k",), source="modelled")])
+    counts = roofline.speed_table(both).groupby("source")["n"].max()
+    assert dict(counts) == {"measured": 4, "modelled": 4}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("rows", [pd.DataFrame(), FRAME[FRAME.task == "device"]], ids=["no rows", "device only"])
+def test_a_study_without_the_rows_gives_a_table_without_lines(table, rows):
+    found = table(rows)
+    assert found.empty and list(found.columns) == list(table(FRAME).columns)
+
+
+def test_one_run_has_a_value_and_no_interval():
+    found = line(roofline.utilisation_table(FRAME[(FRAME.repeat == 0) | (FRAME.task == "device")]), **AT)
+    assert found.n == 1 and found.bandwidth_utilisation > 0.5
+    assert math.isnan(found.bandwidth_utilisation_low) and math.isnan(found.decode_tok_per_s_high)

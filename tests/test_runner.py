@@ -1,0 +1,151 @@
+"""A study that is killed and run again has the rows of an unbroken one: none lost, none doubled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from edgekit import store
+from edgekit.studies import runner
+from edgekit.studies.runner import Unit, run_units
+
+HERE = Path(__file__).parent
+NUMBERS = range(4)
+REPEATS = range(3)
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {here!r})
+import test_runner
+test_runner.run_study()
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    profile: str = "test"
+    seed: int = 5
+    device: str = "cpu"
+
+
+def units(function="jobs:slow_square", **arguments):
+    return [Unit({"task": "speed", "model": f"m{number}", "threads": 1}, repeat, function, {"number": number, **arguments},
+                 artifact="a", task="t") for repeat in REPEATS for number in NUMBERS]
+
+
+def run_study(planned=None, **limits):
+    return run_units("toy", 1, Config(), planned or units(), **(dict(timeout_s=60.0, memory_limit_bytes=None) | limits))
+
+
+@pytest.fixture(autouse=True)
+def own_output(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+
+
+def content(path):
+    rows, skips = store.read(path)
+    assert not skips
+    return Counter((row.key, row.metric, row.value, row.repeat, store.canonical(dict(row.condition))) for row in rows)
+
+
+def test_kill_9_and_rerun_gives_the_rows_of_an_unbroken_run(tmp_path):
+    unbroken = run_study()
+    assert unbroken.measured == len(NUMBERS) * len(REPEATS)
+    expected = content(unbroken.path)
+    assert len(expected) == 2 * len(NUMBERS) * len(REPEATS) and set(expected.values()) == {1}
+
+    broken = tmp_path / "broken"
+    rows_file = broken / "runs/test/toy.jsonl"
+    environment = os.environ | {"EDGEKIT_OUTPUT": str(broken), "PYTHONPATH": str(HERE)}
+    rng = random.Random(1)
+    kills = 0
+    for _ in range(60):
+        child = subprocess.Popen([sys.executable, "-c", PROGRAM.format(here=str(HERE))], env=environment,
+                                 stderr=subprocess.DEVNULL)
+        before = rows_file.stat().st_size if rows_file.exists() else 0
+        while kills < 4 and child.poll() is None and (not rows_file.exists() or rows_file.stat().st_size == before):
+            time.sleep(0.01)
+        if kills < 4 and child.poll() is None:
+            time.sleep(rng.random() * 0.4)
+            child.send_signal(signal.SIGKILL)
+            kills += child.wait() == -signal.SIGKILL
+            if rows_file.exists() and kills == 2:  # as a kill in the middle of a write would leave it
+                os.truncate(rows_file, rows_file.stat().st_size - 20)
+        elif child.wait() == 0:
+            break
+    assert kills >= 3
+    assert content(rows_file) == expected
+    assert len(store.read_manifests(unbroken.path)) == 1
+
+
+def test_a_second_run_measures_nothing(monkeypatch):
+    first = run_study(units("jobs:square"))
+    monkeypatch.setattr(runner, "run_job", lambda *_, **__: pytest.fail("measured again"))
+    before = first.path.read_bytes()
+    second = run_study(units("jobs:square"))
+    assert (second.measured, second.reused) == (0, 12)
+    assert first.path.read_bytes() == before and second.rows == first.rows
+
+
+def test_a_changed_condition_is_measured_and_the_old_rows_are_not_shown():
+    run_study(units("jobs:square"))
+    changed = [dataclasses.replace(unit, task="u") for unit in units("jobs:square")]
+    second = run_study(changed)
+    assert (second.measured, second.reused) == (12, 0)
+    assert len(second.rows) == 24
+
+
+def test_a_failing_unit_is_a_skip_with_its_reason_and_the_rest_goes_on():
+    result = run_study(units("jobs:fail_on", bad=2))
+    assert result.measured == 9 and len(result.rows) == 18
+    assert {skip.condition["model"] for skip in result.unexpected} == {"m2"}
+    assert all("out of memory" in skip.reason for skip in result.unexpected)
+    manifest = json.loads(store.manifest_path(result.path).read_text()).popitem()[1]
+    assert (manifest["planned"], manifest["completed"], manifest["skipped"]) == (12, 9, 3)
+    mended = run_study(units("jobs:fail_on", bad=2)[:4] + units("jobs:square")[4:])
+    assert len(mended.unexpected) == 1
+
+
+def test_a_planned_refusal_is_expected_and_starts_nothing():
+    refused = [dataclasses.replace(unit, refusal="needs 28 GB", planned=unit.condition["model"] != "m0")
+               for unit in units()]
+    result = run_study(refused)
+    assert result.measured == 0 and len(result.skips) == 12
+    assert {skip.condition["model"] for skip in result.unexpected} == {"m0"}
+
+
+def test_units_run_in_another_order_each_repeat_and_the_same_each_time(monkeypatch):
+    waiting = {str(i): unit for i, unit in enumerate(units() * 1)}
+    order = [(unit.repeat, unit.condition["model"]) for _, unit in runner._order(waiting, seed=5)]
+    assert order == [(unit.repeat, unit.condition["model"]) for _, unit in runner._order(waiting, seed=5)]
+    assert [repeat for repeat, _ in order] == sorted(repeat for repeat, _ in order)
+    rounds = [[model for r, model in order if r == repeat] for repeat in REPEATS]
+    assert len({tuple(models) for models in rounds}) > 1 and all(sorted(models) == sorted(rounds[0]) for models in rounds)
+
+
+def test_ctrl_c_keeps_what_was_measured(monkeypatch):
+    real, calls = runner.run_job, []
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(runner, "run_job", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(units("jobs:square"))
+    path = store.runs_folder("test") / "toy.jsonl"
+    assert len(store.read(path)[0]) == 6
+    assert store.read_manifests(path).popitem()[1]["completed"] == 3

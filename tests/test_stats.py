@@ -1,0 +1,112 @@
+"""Intervals against closed forms, an independent construction, and their coverage in simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.analyze import stats
+
+positive = st.lists(st.floats(0.01, 1e4), min_size=2, max_size=20)
+
+
+def test_mean_interval_of_three_runs_is_the_textbook_one():
+    found = stats.mean_interval([9.0, 10.0, 11.0])
+    # t(0.975, 2 degrees of freedom) = 4.302653, standard error = 1 / sqrt(3)
+    assert found.value == 10.0
+    assert found.high - found.value == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert found.value - found.low == pytest.approx(found.high - found.value)
+    assert found.n == 3
+
+
+def test_one_run_has_no_interval():
+    for found in (stats.mean_interval([3.0]), stats.ratio_interval([3.0], [2.0]), stats.median_iqr([3.0])):
+        assert (found.low, found.high, found.n) == (None, None, 1)
+        assert "no interval" in str(found)
+    assert stats.is_unstable([3.0]) is None
+
+
+def coverage(interval, truth, draws) -> float:
+    return float(np.mean([found.low <= truth <= found.high for found in map(interval, draws)]))
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(7)
+    runs = rng.normal(10, 2, (4000, 4))
+    assert coverage(stats.mean_interval, 10, runs) == pytest.approx(0.95, abs=0.012)
+    pairs = np.exp(rng.normal(math.log(2), 0.3, (4000, 5)))
+    assert coverage(lambda a: stats.ratio_interval(a, np.ones(5)), 2, pairs) == pytest.approx(0.95, abs=0.012)
+    right = rng.binomial(40, 0.9, 4000)
+    assert coverage(lambda k: stats.wilson(k, 40), 0.9, right) == pytest.approx(0.95, abs=0.025)
+
+
+def test_paired_difference_covers_the_truth_although_most_pairs_agree():
+    rng = np.random.default_rng(8)
+    kinds = rng.choice(4, p=(0.7, 0.1, 0.03, 0.17), size=(2000, 60))      # both right, only a, only b, neither
+    draws = [(np.isin(row, (0, 1)), np.isin(row, (0, 2))) for row in kinds]
+    found = coverage(lambda ab: stats.paired_difference(ab[0].astype(int), ab[1].astype(int)), 0.07, draws)
+    assert 0.93 < found < 0.99
+
+
+def test_pairs_that_all_agree_still_leave_doubt():
+    found = stats.paired_difference([1] * 10, [1] * 10)
+    assert found.value == 0 and found.low < -0.1 and found.high > 0.1
+
+
+def test_wilson_solves_its_quadratic():
+    # The ends p are where |observed - p| = z * sqrt(p (1 - p) / n).
+    found = stats.wilson(37, 50)
+    for p in (found.low, found.high):
+        assert abs(0.74 - p) == pytest.approx(1.959964 * math.sqrt(p * (1 - p) / 50), rel=1e-6)
+
+
+@given(st.integers(1, 300), st.data())
+def test_wilson_holds_its_value_and_mirrors(n, data):
+    k = data.draw(st.integers(0, n))
+    found, mirrored = stats.wilson(k, n), stats.wilson(n - k, n)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.low == pytest.approx(1 - mirrored.high, abs=1e-12)
+
+
+@given(positive)
+def test_ratio_and_its_inverse_say_the_same(a):
+    b = a[::-1]
+    there, back = stats.ratio_interval(a, b), stats.ratio_interval(b, a)
+    assert there.value == pytest.approx(1 / back.value)
+    assert there.low == pytest.approx(1 / back.high, rel=1e-6)
+
+
+def test_pairing_removes_drift_that_both_share():
+    drift = np.array([1.0, 1.5, 2.0, 3.0])
+    found = stats.ratio_interval(2 * drift * [1.01, 0.99, 1.01, 0.99], drift)
+    assert found.low > 1.9 and found.high < 2.1
+
+
+def test_median_and_quartiles():
+    found = stats.median_iqr([5, 1, 2, 4, 3])
+    assert (found.low, found.value, found.high) == (2, 3, 4)
+
+
+def test_unstable_is_a_spread_above_a_fifth_of_the_mean():
+    assert stats.is_unstable([1.0, 1.5]) is True                          # 28 %
+    assert stats.is_unstable([1.0, 1.1]) is False                         # 7 %
+
+
+@pytest.mark.parametrize("call", [
+    lambda: stats.mean_interval([]), lambda: stats.mean_interval([1, math.nan]),
+    lambda: stats.ratio_interval([1, 2], [1]), lambda: stats.ratio_interval([1, 2], [0, 1]),
+    lambda: stats.wilson(3, 2), lambda: stats.wilson(0, 0), lambda: stats.paired_difference([0, 2], [0, 1]),
+])
+def test_samples_that_cannot_be_judged_are_refused(call):
+    with pytest.raises(ValueError, match="expected|needs"):
+        call()
+
+
+@pytest.mark.parametrize("value, text", [(0, "0.00"), (0.012345, "0.0123"), (4.5678, "4.57"), (99.96, "100"),
+                                         (521.4, "521"), (12345, "12,300")])
+def test_numbers_are_printed_with_three_digits(value, text):
+    assert stats.number(value) == text
