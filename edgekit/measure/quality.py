@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from lm_eval.api.model import LM
+from lm_eval.api.model import LM, TemplateLM
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tokenizers import Tokenizer
 
 from edgekit.engines.base import Engine, EngineError
@@ -21,15 +22,22 @@ from edgekit.engines.base import Engine, EngineError
 NO_ANSWER = "[no answer]"
 
 
-class EngineLM(LM):
+class EngineLM(TemplateLM):
     """An engine as an lm-eval model. Prompts are tokenised here, once, and alike for every engine."""
+
+    backend = "causal"
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, end: int):
         super().__init__()
         self.engine, self.tokenizer, self.end = engine, tokenizer, end
 
-    def encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text).ids
+    @property
+    def eot_token_id(self) -> int:
+        """The id that ends a text; lm-eval also puts it before a text without context."""
+        return self.end
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs) -> list[int]:
+        return self.tokenizer.encode(string, add_special_tokens=False).ids
 
     def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
         """Greedy continuations, cut before the first of the task's `until` strings."""
@@ -38,7 +46,7 @@ class EngineLM(LM):
         for i, request in enumerate(requests):
             by_length.setdefault(request.args[1]["max_gen_toks"], []).append(i)
         for length, chosen in by_length.items():
-            prompts = [self.encode(requests[i].args[0]) for i in chosen]
+            prompts = [self.tok_encode(requests[i].args[0]) for i in chosen]
             for i, tokens in zip(chosen, self.engine.generate(prompts, length, {self.end}), strict=True):
                 text = self.tokenizer.decode(tokens, skip_special_tokens=True)
                 for until in requests[i].args[1]["until"]:
@@ -46,32 +54,17 @@ class EngineLM(LM):
                 outputs[i] = text
         return outputs
 
-    def loglikelihood(self, requests, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """(sum of log-probabilities in nats, whether greedy decoding gives it) of each (context, continuation)."""
-        return [self._continuation(*self._split(*request.args)) for request in requests]
-
     def loglikelihood_rolling(self, requests, disable_tqdm: bool = False) -> list[float]:
         """Log-likelihood of each whole text in nats, in windows of the engine's context, each token predicted once."""
-        totals = []
-        for request in requests:
-            tokens = self.encode(request.args[0])
-            total, before, width = 0.0, [self.end], self.engine.info.context - 1
-            for start in range(0, len(tokens), width):
-                window = tokens[start:start + width]
-                total += self._continuation(before, window)[0]
-                before = window[-1:]
-            totals.append(total)
-        return totals
+        windows = [[make_disjoint_window(window) for window in get_rolling_token_windows(
+            self.tok_encode(request.args[0]), self.prefix_token_id, self.engine.info.context, 1)] for request in requests]
+        return [sum(self._continuation(*window)[0] for window in text) for text in windows]
 
-    def _split(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        # Blanks at the border belong to the continuation's first token in byte-level BPE.
-        blanks = len(context) - len(context.rstrip())
-        if blanks:
-            context, continuation = context[:-blanks], context[-blanks:] + continuation
-        whole, start = self.encode(context + continuation), self.encode(context)
-        return whole[:len(start)] or [self.end], whole[len(start):]
+    def _loglikelihood_tokens(self, requests, disable_tqdm: bool = False, **kwargs) -> list[tuple[float, bool]]:
+        return [self._continuation(before, after) for _, before, after in requests]
 
     def _continuation(self, before: Sequence[int], after: Sequence[int]) -> tuple[float, bool]:
+        """(sum of log-probabilities in nats, whether greedy decoding gives it) of `after` behind `before`."""
         logits = self.engine.score([*before, *after][:-1])[len(before) - 1:].astype(np.float64)
         top = logits.max(-1, keepdims=True)
         log_p = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))

@@ -7,6 +7,7 @@ super-blocks of k-quants fit too. The output head is the embedding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import TYPE_CHECKING, Literal
 
 from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY
@@ -32,8 +33,8 @@ class Size:
 
 SIZES = {
     "pocket-200k": Size(64, 3, 4, 128, steps=1800, peak_lr=5e-3, stored="float32"),
-    "pocket-900k": Size(128, 4, 4, 384, steps=1400, peak_lr=3e-3, stored="float32"),
-    "pocket-3m": Size(256, 4, 8, 512, steps=1100, peak_lr=2e-3, stored="bfloat16"),
+    "pocket-900k": Size(128, 4, 4, 384, steps=1400, peak_lr=5e-3, stored="float32"),
+    "pocket-3m": Size(256, 4, 8, 512, steps=1100, peak_lr=3e-3, stored="bfloat16"),
 }
 
 
@@ -64,7 +65,7 @@ def build_model(size: Size, seed: int) -> LlamaForCausalLM:
         bos_token_id=0,
         eos_token_id=0,
         pad_token_id=0,
-        initializer_range=0.02,
+        initializer_range=0.5 / sqrt(size.width),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -39,6 +39,7 @@ class Recipe:
     device: str
     tokens_per_step: int = 4096
     lengths: tuple[int, ...] = (128, 128, 128, CONTEXT)  # row length by step, in turn: short rows are cheap
+    shallow_share: float = 0.3  # over this share of the steps the greatest depth grows from 1 to its full value
     prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
     warmup_steps: int = 100
     final_lr_share: float = 0.02
@@ -54,9 +55,13 @@ class Recipe:
         cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * done)))
         return self.size.peak_lr * warm * cosine
 
+    def max_depth(self, step: int) -> int:
+        """The greatest depth of the problems of a step: reading one sentence is learnt first, then chains."""
+        return min(TRAIN_DEPTHS, 1 + int(TRAIN_DEPTHS * step / (self.shallow_share * self.steps)))
+
 
 def draw_batch(
-    tokenizer: PreTrainedTokenizerFast, *, split: str, stream: tuple[int, ...], rows: int, length: int = CONTEXT
+    tokenizer: PreTrainedTokenizerFast, *, split: str, stream: tuple[int, ...], rows: int, length: int, max_depth: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Packed texts: token ids and a mask that is true on prompt tokens, both (rows, length).
 
@@ -73,7 +78,7 @@ def draw_batch(
         row_ids: list[int] = [end] if rng.integers(2) else []
         row_mask = [False] * len(row_ids)
         while len(row_ids) < length:
-            problem = language.draw_problem(rng, depth=int(rng.integers(1, TRAIN_DEPTHS + 1)), split=split)
+            problem = language.draw_problem(rng, depth=int(rng.integers(1, max_depth + 1)), split=split)
             mode = modes[rng.integers(len(modes))]
             asked = encode(language.prompt(problem, mode)).ids
             answered = [*encode(language.completion(problem, mode)).ids, end]
@@ -177,13 +182,14 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
         optimizer.load_state_dict(state["optimizer"])
         first, curve, loss_sum, wall_s = state["step"], state["curve"], state["loss_sum"], state["wall_s"]
 
-    def losses_and_mask(split: str, step: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def losses_and_mask(split: str, step: int, length: int, max_depth: int) -> tuple[torch.Tensor, torch.Tensor]:
         ids, in_prompt = draw_batch(
             tokenizer,
             split=split,
             stream=(recipe.seed, step),
             rows=recipe.tokens_per_step // length,
             length=length,
+            max_depth=max_depth,
         )
         ids, in_prompt = torch.from_numpy(ids).to(recipe.device), torch.from_numpy(in_prompt).to(recipe.device)
         return token_losses(model, ids), in_prompt[:, 1:]
@@ -194,7 +200,8 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate(step)
-        losses, in_prompt = losses_and_mask("train", step, recipe.lengths[step % len(recipe.lengths)])
+        length = recipe.lengths[step % len(recipe.lengths)]
+        losses, in_prompt = losses_and_mask("train", step, length, recipe.max_depth(step))
         weights = torch.where(in_prompt, recipe.prompt_weight, 1.0)
         optimizer.zero_grad(set_to_none=True)
         ((losses * weights).sum() / weights.sum()).backward()
@@ -205,7 +212,7 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
         if done % recipe.validate_every == 0 or done == recipe.steps:
             model.eval()
             with torch.no_grad():
-                validation_loss = losses_and_mask("validation", 0, CONTEXT)[0].mean().item()
+                validation_loss = losses_and_mask("validation", 0, CONTEXT, TRAIN_DEPTHS)[0].mean().item()
             model.train()
             point = {
                 "step": done,

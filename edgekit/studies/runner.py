@@ -75,7 +75,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
     `config` is the study's Config (its profile and seed are read). Raises StoreError when rows cannot be written;
     KeyboardInterrupt passes through with everything measured so far kept.
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"

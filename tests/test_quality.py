@@ -1,0 +1,112 @@
+"""Our lm-eval model against lm-eval's own for transformers, on the same weights and tasks."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from edgekit import engines, store
+from edgekit.catalog import models, tasks
+from edgekit.catalog.tasks import TaskError
+from edgekit.compress import variant
+from edgekit.engines.base import EngineError
+from edgekit.measure import quality
+
+NAME = models.pocket_names()[0]
+ITEMS = 4
+
+
+@pytest.fixture(autouse=True)
+def own_artifacts(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    from lm_eval.models.huggingface import HFLM
+
+    return HFLM(pretrained=str(store.ROOT / "data/models" / NAME), dtype="float32", device="cpu", batch_size=16,
+                prefix_token_id=0, add_bos_token=False)
+
+
+def ours(name):
+    made = variant.build(engines.variant_for(name, NAME, "float32"))
+    engine = engines.open_engine(name, made, dtype="float32", threads=1, device="cpu", context=512)
+    return quality.EngineLM(engine, *quality.tokenizer_of(made.spec.folder))
+
+
+def config(name="pocket_chain_think"):
+    return tasks.load(name).config | {"process_docs": quality._FirstOfEachDepth(ITEMS)}
+
+
+@pytest.mark.parametrize("name", ["transformers", "llama_cpp"])
+def test_answers_are_those_of_lm_evals_own_model(name, theirs):
+    expected = quality.run_task(theirs, config(), limit=None)
+    came = quality.run_task(ours(name), config(), limit=None)
+    assert len(came) == len(expected) == 6 * ITEMS
+    assert [sample["doc"]["id"] for sample in came] == [sample["doc"]["id"] for sample in expected]
+    same = [a["resps"][0][0].strip() == b["resps"][0][0].strip() for a, b in zip(came, expected, strict=True)]
+    assert np.mean(same) > 0.95, "greedy text differs where two kernels round a tie apart, and nowhere else"
+    assert sum(sample["exact_match"] for sample in came) > ITEMS
+
+
+@pytest.mark.parametrize("name", ["transformers", "llama_cpp"])
+def test_loglikelihoods_are_those_of_lm_evals_own_model(name, theirs):
+    from lm_eval.api.instance import Instance
+
+    item = tasks.load("pocket_chain_think").data.read_text().splitlines()[3]
+    prompt = json.loads(item)["prompt"]
+    pairs = [(prompt, " 12"), (prompt + " ", "x"), ("", prompt), (prompt[:20], prompt[20:])]
+    requests = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    model = ours(name)
+    for (value, greedy), (expected, same) in zip(model.loglikelihood(requests), theirs.loglikelihood(requests, True), strict=True):
+        assert value == pytest.approx(expected, abs=2e-2) and greedy == same
+    rolling = [Instance("loglikelihood_rolling", {}, (prompt,), 0)]
+    assert model.loglikelihood_rolling(rolling)[0] == pytest.approx(theirs.loglikelihood_rolling(rolling, True)[0], abs=2e-2)
+
+
+def test_a_text_longer_than_the_context_is_scored_in_windows_each_token_once():
+    """With a model that gives every token the same probability the answer is n log V, however it is cut."""
+    from types import SimpleNamespace
+
+    from lm_eval.api.instance import Instance
+
+    class Uniform:
+        info = SimpleNamespace(context=8)
+
+        def score(self, tokens):
+            assert len(tokens) <= 8
+            return np.zeros((len(tokens), 600), np.float32)
+
+    tokenizer, end = quality.tokenizer_of(store.ROOT / "data/models" / NAME)
+    model = quality.EngineLM(Uniform(), tokenizer, end)
+    text = "Tom has 23 pears. " * 5
+    [value] = model.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (text,), 0)])
+    tokens = np.array(model.tok_encode(text))
+    assert len(tokens) > 30
+    assert value == pytest.approx(-len(tokens) * np.log(600))
+
+
+def test_a_job_keeps_every_item_and_tells_no_answer_from_a_wrong_one():
+    answer = quality.measure_accuracy(variant=NAME, engine="transformers", dtype="float32", threads=1, device="cpu",
+                                      tasks=["pocket_chain_think", "pocket_chain_direct"], items_per_depth=ITEMS)
+    seen = answer["observations"]
+    assert len(seen) == 2 * 2 * 6 * ITEMS
+    by = {(o["metric"], o["mode"], o["depth"], o["item"]): o["value"] for o in seen}
+    assert len(by) == len(seen) and set(by.values()) <= {0, 1}
+    assert all(by["answered", *at] >= by["correct", *at] for metric, *at in by if metric == "correct")
+    assert 0 < sum(value for (metric, mode, *_), value in by.items() if metric == "correct" and mode == "think")
+
+
+def test_shapes_unknown_tasks_and_too_few_items_are_refused():
+    from edgekit.catalog.models import ModelError
+
+    job = dict(engine="transformers", dtype="float32", threads=1, device="cpu", tasks=["pocket_chain_think"])
+    with pytest.raises(TaskError, match="unknown task 'gsm9k'; known: pocket_chain_direct"):
+        tasks.load("gsm9k")
+    with pytest.raises(EngineError, match="10000 asked, depth 1 has"):
+        quality.measure_accuracy(variant=NAME, items_per_depth=10_000, **job)
+    with pytest.raises(ModelError, match="random weights, so accuracy cannot be measured"):
+        models.resolve("shape:smollm2-135m").require_weights("accuracy")
