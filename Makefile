@@ -4,16 +4,16 @@ setup = python3 edgekit/environment/install.py
 
 .PHONY: reproduce report test lab clean
 
-# Run every notebook with a profile's parameters, then render the report.
+# Run every notebook with a profile's parameters, then render the report, also when a notebook failed.
 reproduce:
 	@$(setup)
-	.venv/bin/edgekit run --all --profile $(PROFILE)
-	.venv/bin/edgekit report
+	.venv/bin/edgekit run --all --profile $(PROFILE); status=$$?; \
+	.venv/bin/edgekit report --profile $(PROFILE) && exit $$status
 
 # Render the report from the rows and notebooks that are there.
 report:
 	@$(setup)
-	.venv/bin/edgekit report
+	.venv/bin/edgekit report --profile $(PROFILE)
 
 test:
 	@$(setup)
@@ -24,6 +24,6 @@ lab:
 	@$(setup)
 	.venv/bin/jupyter lab notebooks
 
-# Remove what was generated; the environment and the committed results stay.
+# Remove what can be made again without measuring; rows (runs/), the environment and the committed results stay.
 clean:
-	rm -rf runs artifacts reports build edgekit.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf artifacts reports build edgekit.egg-info .pytest_cache .ruff_cache .hypothesis

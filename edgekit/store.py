@@ -15,12 +15,12 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(os.environ.get("EDGEKIT_HOME") or Path(__file__).resolve().parents[1])
+ROOT = Path(os.environ.get("EDGEKIT_HOME") or Path(__file__).parents[1]).resolve()
 # Where runs/, artifacts/ and reports/ are written: the repository, unless the environment says otherwise.
-OUTPUT = Path(os.environ.get("EDGEKIT_OUTPUT") or ROOT)
+OUTPUT = Path(os.environ.get("EDGEKIT_OUTPUT") or ROOT).resolve()
 SOURCES = ("measured", "modelled", "published", "replayed")
 
 # Every metric that a row may carry. The unit is in the name; the text says what is counted.
@@ -93,30 +93,6 @@ class Done:
 
     key: str
     rows: int
-
-
-@dataclass
-class Manifest:
-    """What a run was: enough to say which machine, code and parameters made its rows."""
-
-    run: str
-    study: str
-    params: dict
-    seed: int
-    git_commit: str
-    git_dirty: bool
-    packages: dict[str, str]
-    machine: dict
-    platform: str
-    memory_bandwidth_byte_per_s: list[float]
-    inputs: dict[str, str]
-    started: str
-    duration_s: float | None = None
-    planned: int = 0
-    completed: int = 0
-    reused: int = 0
-    skipped: int = 0
-    notes: list[str] = field(default_factory=list)
 
 
 def canonical(value) -> str:
@@ -198,13 +174,23 @@ def _blocks(path: Path) -> tuple[list[Row], dict[str, Skip], set[str], int, int]
 
 
 def read(path: Path) -> tuple[list[Row], list[Skip]]:
-    """Rows of finished units and the skips that still stand. Raises StoreError for a damaged line, naming it."""
-    if not Path(path).exists():
+    """Rows of finished units and the skips that still stand.
+
+    Where a plan lies beside the file, only what it asks for: rows of earlier parameters stay on disk and out of tables.
+    Raises StoreError for a damaged line, naming it.
+    """
+    path = Path(path)
+    if not path.exists():
         raise StoreError(f"no rows at {path}; run the study first (edgekit run, or edgekit measure)")
-    rows, skips, _, _, torn = _blocks(Path(path))
+    rows, skips, _, _, torn = _blocks(path)
     if torn:
         warnings.warn(f"{path}: {torn} line(s) of an unfinished unit at the end are not read", stacklevel=2)
-    return rows, list(skips.values())
+    standing = list(skips.values())
+    if plan_path(path).exists():
+        planned = set(json.loads(plan_path(path).read_text(encoding="utf-8")))
+        rows = [row for row in rows if row.key in planned]
+        standing = [skip for skip in standing if skip.key in planned]
+    return rows, standing
 
 
 def to_frame(rows: Iterable[Row]):
@@ -287,26 +273,13 @@ class Store:
         self.close()
 
 
-def manifest_path(rows_path: Path) -> Path:
-    return Path(rows_path).with_suffix(".manifest.json")
+def plan_path(rows_path: Path) -> Path:
+    return Path(rows_path).with_suffix(".plan.json")
 
 
-def read_manifests(rows_path: Path) -> dict[str, dict]:
-    """Manifests of all runs that wrote to a rows file, by run id, oldest first."""
-    path = manifest_path(rows_path)
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreError(f"{path} is not JSON ({error}); restore it, or delete it: rows stay readable") from error
-
-
-def write_manifest(rows_path: Path, manifest: Manifest) -> None:
-    """Add or replace the manifest of one run beside its rows."""
-    runs = read_manifests(rows_path)
-    runs[manifest.run] = dataclasses.asdict(manifest)
-    write_atomically(manifest_path(rows_path), json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+def write_plan(rows_path: Path, keys: Iterable[str]) -> None:
+    """Say which units the present parameters ask for: `read` then leaves out those of earlier ones."""
+    write_atomically(plan_path(rows_path), json.dumps(sorted(keys), indent=0) + "\n")
 
 
 def runs_folder(profile: str) -> Path:

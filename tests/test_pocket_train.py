@@ -66,9 +66,10 @@ def test_prompt_tokens_are_a_prefix_of_the_whole_text(tokenizer):
 
 
 def test_batches_are_packed_texts_of_their_split_and_a_function_of_the_stream(tokenizer):
-    ids, in_prompt = training.draw_batch(tokenizer, split="validation", stream=(1, 2), rows=6, length=256)
-    again, _ = training.draw_batch(tokenizer, split="validation", stream=(1, 2), rows=6, length=256)
-    other, _ = training.draw_batch(tokenizer, split="validation", stream=(1, 3), rows=6, length=256)
+    def draw(stream):
+        return training.draw_batch(tokenizer, split="validation", stream=stream, rows=6, length=256, max_depth=6)
+
+    (ids, in_prompt), (again, _), (other, _) = draw((1, 2)), draw((1, 2)), draw((1, 3))
     assert ids.shape == in_prompt.shape == (6, 256)
     assert np.array_equal(ids, again) and not np.array_equal(ids, other)
     for row, mask in zip(ids, in_prompt, strict=True):
@@ -108,7 +109,8 @@ def test_loss_starts_at_the_uniform_distribution_and_is_the_textbook_formula(tok
     import torch
 
     model = sizes.build_model(TINY, 0).eval()
-    ids = torch.from_numpy(training.draw_batch(tokenizer, split="train", stream=(0, 0), rows=2, length=64)[0])
+    drawn, _ = training.draw_batch(tokenizer, split="train", stream=(0, 0), rows=2, length=64, max_depth=6)
+    ids = torch.from_numpy(drawn)
     losses = training.token_losses(model, ids)
     assert losses.shape == (2, 63)
     assert losses.mean().item() == pytest.approx(math.log(VOCABULARY), rel=0.03)
@@ -117,6 +119,18 @@ def test_loss_starts_at_the_uniform_distribution_and_is_the_textbook_formula(tok
     chance = logits.softmax(-1)[0, 9, ids[0, 10]]
     # bfloat16 keeps 8 bits of a logit
     assert losses[0, 9].item() == pytest.approx(-math.log(chance.item()), rel=0.01)
+
+
+def test_depth_grows_to_its_full_value_and_holds_no_more_than_asked(tokenizer):
+    recipe = dataclasses.replace(RECIPE, steps=1000)
+    depths = [recipe.max_depth(step) for step in range(1000)]
+    assert depths[0] == 1 and depths == sorted(depths) and set(depths) == set(range(1, 7))
+    assert depths.count(6) >= 700
+    for most in (1, 3):
+        ids, _ = training.draw_batch(tokenizer, split="train", stream=(0,), rows=4, length=256, max_depth=most)
+        texts = [text for row in ids for text in tokenizer.decode(row).split(language.END)[:-1]]
+        seen = {text.count("=") for text in texts if "\nthink\n" in text}
+        assert seen - {0} == set(range(1, most + 1))
 
 
 def test_schedule_warms_up_to_the_peak_and_ends_at_its_share():

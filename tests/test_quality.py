@@ -61,7 +61,8 @@ def test_loglikelihoods_are_those_of_lm_evals_own_model(name, theirs):
     pairs = [(prompt, " 12"), (prompt + " ", "x"), ("", prompt), (prompt[:20], prompt[20:])]
     requests = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
     model = ours(name)
-    for (value, greedy), (expected, same) in zip(model.loglikelihood(requests), theirs.loglikelihood(requests, True), strict=True):
+    pairs_of = zip(model.loglikelihood(requests), theirs.loglikelihood(requests, True), strict=True)
+    for (value, greedy), (expected, same) in pairs_of:
         assert value == pytest.approx(expected, abs=2e-2) and greedy == same
     rolling = [Instance("loglikelihood_rolling", {}, (prompt,), 0)]
     assert model.loglikelihood_rolling(rolling)[0] == pytest.approx(theirs.loglikelihood_rolling(rolling, True)[0], abs=2e-2)
@@ -96,8 +97,8 @@ def test_a_job_keeps_every_item_and_tells_no_answer_from_a_wrong_one():
     assert len(seen) == 2 * 2 * 6 * ITEMS
     by = {(o["metric"], o["mode"], o["depth"], o["item"]): o["value"] for o in seen}
     assert len(by) == len(seen) and set(by.values()) <= {0, 1}
-    assert all(by["answered", *at] >= by["correct", *at] for metric, *at in by if metric == "correct")
-    assert 0 < sum(value for (metric, mode, *_), value in by.items() if metric == "correct" and mode == "think")
+    assert all(by[("answered", *at)] >= by[("correct", *at)] for metric, *at in by if metric == "correct")
+    assert sum(value for (metric, mode, *_), value in by.items() if metric == "correct" and mode == "think") > 0
 
 
 def test_shapes_unknown_tasks_and_too_few_items_are_refused():

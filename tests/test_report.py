@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import toy_kit
 
-from edgekit import params, report, store
+from edgekit import params, provenance, report, store
 from edgekit.params import ParamsError
 from edgekit.report import pages, run
 from edgekit.studies import StudyError
@@ -131,7 +131,7 @@ def write_speed_rows(path: Path, ratio: float) -> None:
                     ({"prompt_tokens": 170, "output_tokens": 800}, "tpot_s", 0.2 * ratio * near / 799)]
             file.append(f"{repeat}", [store.Row("r", "02_baseline", SPEED | more, metric, value, repeat)
                                       for more, metric, value in seen])
-    store.write_manifest(path, store.Manifest(
+    provenance.write_manifest(path, provenance.Manifest(
         run="r", study="02_baseline", params={}, seed=0, git_commit="0" * 40, git_dirty=False,
         packages={"torch": "9.9"}, machine={"cpu": {"name": "a fast one"}, "governor": {"unavailable": "no cpufreq"}},
         platform=path.parent.name, memory_bandwidth_byte_per_s=[3.3e10, 3.4e10], inputs={},

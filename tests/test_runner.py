@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit import store
+from edgekit import provenance, store
 from edgekit.studies import runner
 from edgekit.studies.runner import Unit, run_units
 
@@ -86,7 +86,7 @@ def test_kill_9_and_rerun_gives_the_rows_of_an_unbroken_run(tmp_path):
             break
     assert kills >= 3
     assert content(rows_file) == expected
-    assert len(store.read_manifests(unbroken.path)) == 1
+    assert len(provenance.read_manifests(unbroken.path)) == 1
 
 
 def test_a_second_run_measures_nothing(monkeypatch):
@@ -111,7 +111,7 @@ def test_a_failing_unit_is_a_skip_with_its_reason_and_the_rest_goes_on():
     assert result.measured == 9 and len(result.rows) == 18
     assert {skip.condition["model"] for skip in result.unexpected} == {"m2"}
     assert all("out of memory" in skip.reason for skip in result.unexpected)
-    manifest = json.loads(store.manifest_path(result.path).read_text()).popitem()[1]
+    manifest = json.loads(provenance.manifest_path(result.path).read_text()).popitem()[1]
     assert (manifest["planned"], manifest["completed"], manifest["skipped"]) == (12, 9, 3)
     mended = run_study(units("jobs:fail_on", bad=2)[:4] + units("jobs:square")[4:])
     assert len(mended.unexpected) == 1
@@ -148,4 +148,4 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch):
         run_study(units("jobs:square"))
     path = store.runs_folder("test") / "toy.jsonl"
     assert len(store.read(path)[0]) == 6
-    assert store.read_manifests(path).popitem()[1]["completed"] == 3
+    assert provenance.read_manifests(path).popitem()[1]["completed"] == 3

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from edgekit import store
+from edgekit import provenance, store
 from edgekit.store import Row, Skip, Store, StoreError
 
 
@@ -153,13 +153,13 @@ def test_every_part_of_a_condition_changes_its_key():
 
 def test_manifests_of_several_runs_stand_side_by_side(path):
     def manifest(run):
-        return store.Manifest(run=run, study="s", params={}, seed=0, git_commit="c", git_dirty=False, packages={},
+        return provenance.Manifest(run=run, study="s", params={}, seed=0, git_commit="c", git_dirty=False, packages={},
                               machine={}, platform="p", memory_bandwidth_byte_per_s=[1.0], inputs={}, started="now")
 
-    store.write_manifest(path, manifest("one"))
-    store.write_manifest(path, manifest("two"))
-    assert list(store.read_manifests(path)) == ["one", "two"]
-    assert json.loads(store.manifest_path(path).read_text())["two"]["git_commit"] == "c"
+    provenance.write_manifest(path, manifest("one"))
+    provenance.write_manifest(path, manifest("two"))
+    assert list(provenance.read_manifests(path)) == ["one", "two"]
+    assert json.loads(provenance.manifest_path(path).read_text())["two"]["git_commit"] == "c"
 
 
 def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for name, tensor in _weights(source.path, a):
+    for tensor in _weights(source.path, a):
         writer.write_tensor_data(_to_numpy(tensor, "float32" if tensor.ndim == 1 else dtype))
     for values in vectors.values():
         writer.write_tensor_data(values)
@@ -115,23 +115,23 @@ def _shapes(folder: Path, a: Architecture) -> Iterator[tuple[str, tuple[int, ...
 
     for file in _files(folder):
         with safe_open(file, "pt") as weights:
-            for name in weights.keys():
+            for name in weights.keys():  # noqa: SIM118 (no mapping: it has no iterator of its own)
                 if _kept(name, a):
                     yield name, tuple(weights.get_slice(name).get_shape())
 
 
-def _weights(folder: Path, a: Architecture) -> Iterator[tuple[str, object]]:
+def _weights(folder: Path, a: Architecture) -> Iterator:
     from safetensors import safe_open
 
     rotated = {"self_attn.q_proj": a.heads, "self_attn.k_proj": a.kv_heads} if a.family == "llama" else {}
     for file in _files(folder):
         with safe_open(file, "pt") as weights:
-            for name in weights.keys():
+            for name in weights.keys():  # noqa: SIM118 (no mapping: it has no iterator of its own)
                 if not _kept(name, a):
                     continue
                 tensor = weights.get_tensor(name)
                 heads = next((n for part, n in rotated.items() if part in name), None)
-                yield name, tensor if heads is None else permute_rotary(tensor, heads)
+                yield tensor if heads is None else permute_rotary(tensor, heads)
 
 
 def _to_numpy(tensor, dtype: str):

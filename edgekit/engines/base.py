@@ -58,10 +58,10 @@ class Engine(ABC):
     def stream(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
         """Greedy tokens after `prompt`, one `Step` each, exactly `max_new_tokens` of them: nothing stops it early."""
 
-    def sync(self) -> None:
+    def sync(self) -> None:  # noqa: B027 (most engines return finished)
         """Wait until the device has finished what was asked of it. A no-op where calls return finished."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (nothing to free in some)
         """Free the memory."""
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:

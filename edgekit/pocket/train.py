@@ -72,14 +72,18 @@ def draw_batch(
     modes = list(language.MODES)
     encode = tokenizer.backend_tokenizer.encode
     end = tokenizer.eos_token_id
+    depths = np.arange(1, max_depth + 1)
     ids = np.empty((rows, length), dtype=np.int64)
     in_prompt = np.empty((rows, length), dtype=bool)
     for row in range(rows):
         row_ids: list[int] = [end] if rng.integers(2) else []
         row_mask = [False] * len(row_ids)
         while len(row_ids) < length:
-            problem = language.draw_problem(rng, depth=int(rng.integers(1, max_depth + 1)), split=split)
             mode = modes[rng.integers(len(modes))]
+            # an answer without reasoning is one number a text to learn from: more of the shallow ones, which can be learnt
+            chances = 1 / depths if mode == "direct" else np.ones(max_depth)
+            depth = int(rng.choice(depths, p=chances / chances.sum()))
+            problem = language.draw_problem(rng, depth=depth, split=split)
             asked = encode(language.prompt(problem, mode)).ids
             answered = [*encode(language.completion(problem, mode)).ids, end]
             row_ids += asked + answered

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from edgekit import store
+from edgekit import provenance, store
 from edgekit.report import machine, pages
 
 LEAD = ("Each line below is a sentence that somebody published, turned into a test on rows that were measured here. A "
@@ -73,7 +73,7 @@ def _blocks(profile: str, files: list[Path], manifest: dict, figures: set[str]) 
     for platform, _, path in store.committed():
         committed.setdefault(platform, []).append(path)
     for platform, paths in committed.items():
-        dates = sorted(run["started"][:10] for path in paths for run in store.read_manifests(path).values())
+        dates = sorted(run["started"][:10] for path in paths for run in provenance.read_manifests(path).values())
         when = f", measured {dates[0]} to {dates[-1]}" if dates and dates[0] != dates[-1] else \
             f", measured {dates[0]}" if dates else ""
         blocks.append(_block("reference", f"reference-{platform}", f"Reference: {platform}", "Reference",
@@ -113,7 +113,7 @@ def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
 
 
 def _newest_manifest(files: list[Path]) -> dict:
-    runs = [run for path in files for run in store.read_manifests(path).values()]
+    runs = [run for path in files for run in provenance.read_manifests(path).values()]
     return max(runs, key=lambda run: run["started"], default={})
 
 

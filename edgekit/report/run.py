@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from edgekit import params, store
+from edgekit import params, provenance, store
 from edgekit.report.check import check, source_path
 
 
@@ -193,20 +192,14 @@ def _stamp(executed: Path) -> dict:
 
 
 def _newest_run(notebook: str, profile: str) -> str:
-    runs = store.read_manifests(_rows_path(notebook, profile))
+    runs = provenance.read_manifests(_rows_path(notebook, profile))
     return list(runs)[-1] if runs else ""
 
 
 def _commit() -> dict:
     """Commit of the sources, and whether tracked files differ from it."""
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(store.ROOT), *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": "not a git checkout", "dirty": True}
+    commit, dirty = provenance.git_state()
+    return {"commit": commit, "dirty": dirty}
 
 
 def _first_line(text: str, limit: int = 300) -> str:

@@ -151,8 +151,8 @@ def _cell(config: Config, spec: ModelSpec, cell: str, task: str, free_bytes: int
     needs = ELEMENT_BYTES[dtype] * spec.architecture.parameters + OVERHEAD_BYTES
     refusal = None
     if needs > config.memory_share * free_bytes:
-        refusal = (f"needs about {needs / 1e9:.1f} GB of memory in {dtype}; {free_bytes / 1e9:.1f} GB are free and memory_share "
-                   f"allows {config.memory_share:.0%} of them")
+        refusal = (f"needs about {needs / 1e9:.1f} GB of memory in {dtype}; {free_bytes / 1e9:.1f} GB are free and "
+                   f"memory_share allows {config.memory_share:.0%} of them")
     return (dict(task=task, model=spec.name, engine=engine, dtype=dtype, batch=1, **where),
             dict(variant=variant, engine=engine, dtype=dtype, **where), variants.content_hash(variant), refusal)
 

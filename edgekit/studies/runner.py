@@ -10,22 +10,18 @@ import dataclasses
 import datetime
 import hashlib
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-from edgekit import store
+from edgekit import provenance, store
 from edgekit.catalog import platforms
 from edgekit.measure import device
 from edgekit.measure.worker import JobFailed, run_job
-from edgekit.store import Manifest, Row, Skip, Store
-
-PACKAGES = ("edgekit", "torch", "transformers", "llama-cpp-python", "gguf", "vllm", "lm_eval", "zeus", "numpy", "tokenizers",
-            "papermill")
+from edgekit.provenance import Manifest
+from edgekit.store import Row, Skip, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +29,8 @@ class Unit:
     """One condition, once. `function` and `arguments` are the worker's job.
 
     `refusal`: a reason, known beforehand, not to start it; `planned` says whether that is as it should be (a sensor or
-    memory that is not there) or a failure (a model that could not be had). artifact and task are the hashes of what is measured and of what is asked of it; both belong to the key.
+    memory that is not there) or a failure (a model that could not be had). artifact and task are the hashes of what is
+    measured and of what is asked of it; both belong to the key.
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -83,6 +80,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
                                 platform=platform): unit for unit in units}
     measured = 0
     with Store(path) as file:
+        store.write_plan(path, keys)
         waiting = {key: unit for key, unit in keys.items() if key not in file.done}
         reused = len(keys) - len(waiting)
         if waiting:
@@ -98,10 +96,9 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
                 manifest.completed = measured
                 manifest.skipped = len(waiting) - measured
                 if measured:
-                    store.write_manifest(path, manifest)
+                    provenance.write_manifest(path, manifest)
     rows, skips = store.read(path)
-    return Result(path, platform, [row for row in rows if row.key in keys], [skip for skip in skips if skip.key in keys],
-                  measured, reused)
+    return Result(path, platform, rows, skips, measured, reused)
 
 
 def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
@@ -136,33 +133,11 @@ def _measure(file: Store, key: str, unit: Unit, run: str, study: str, timeout_s:
 
 def _manifest(study: str, config, units: Sequence[Unit], platform: str, reused: int) -> Manifest:
     now = datetime.datetime.now(datetime.timezone.utc)
-    commit, dirty = _git()
+    commit, dirty = provenance.git_state()
     inputs = {str(unit.arguments.get("variant", unit.function)): unit.artifact for unit in units}
     bandwidth = device.memory_bandwidth(units[0].condition["threads"], on="cuda" if config.device == "cuda" else "cpu")
     return Manifest(
         run=f"{now:%Y%m%dT%H%M%S}-{task_hash({'t': now.isoformat(), 'p': platform})[:6]}", study=study,
-        params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty, packages=_packages(),
+        params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty, packages=provenance.packages(),
         machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth.byte_per_s,
         inputs=inputs, started=now.isoformat(timespec="seconds"), planned=len(units), reused=reused)
-
-
-def _packages() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _git() -> tuple[str, bool]:
-    """(commit, whether tracked files differ from it); ("not a git checkout", True) for an unpacked archive."""
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(store.ROOT), *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return "not a git checkout", True

@@ -1,0 +1,84 @@
+"""Where rows come from: the manifest of each run, beside the rows that it wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from edgekit import store
+from edgekit.store import StoreError
+
+PACKAGES = ("edgekit", "torch", "transformers", "llama-cpp-python", "gguf", "vllm", "lm_eval", "zeus", "numpy", "tokenizers",
+            "papermill")
+
+
+@dataclass
+class Manifest:
+    """What a run was: enough to say which machine, code and parameters made its rows."""
+
+    run: str
+    study: str
+    params: dict
+    seed: int
+    git_commit: str
+    git_dirty: bool
+    packages: dict[str, str]
+    machine: dict
+    platform: str
+    memory_bandwidth_byte_per_s: list[float]
+    inputs: dict[str, str]
+    started: str
+    duration_s: float | None = None
+    planned: int = 0
+    completed: int = 0
+    reused: int = 0
+    skipped: int = 0
+
+
+def manifest_path(rows_path: Path) -> Path:
+    return Path(rows_path).with_suffix(".manifest.json")
+
+
+def read_manifests(rows_path: Path) -> dict[str, dict]:
+    """Manifests of all runs that wrote to a rows file, by run id, oldest first."""
+    path = manifest_path(rows_path)
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is not JSON ({error}); restore it, or delete it: rows stay readable") from error
+
+
+def write_manifest(rows_path: Path, manifest: Manifest) -> None:
+    """Add or replace the manifest of one run beside its rows."""
+    runs = read_manifests(rows_path)
+    runs[manifest.run] = dataclasses.asdict(manifest)
+    store.write_atomically(manifest_path(rows_path), json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+
+
+def packages() -> dict[str, str]:
+    """Versions of what can change a number; "not installed" for what is not there."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_state() -> tuple[str, bool]:
+    """(commit, whether tracked files differ from it); ("not a git checkout", True) for an unpacked archive."""
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(store.ROOT), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout", True

@@ -1,0 +1,96 @@
+"""The command line as a user meets it: one sentence and an exit status for what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from edgekit import cli, store
+
+
+def edgekit(*arguments, **environment):
+    return subprocess.run([sys.executable, "-c", "import sys; from edgekit.cli import main; sys.exit(main())", *arguments],
+                          capture_output=True, text=True, env=os.environ | environment)
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["run", "02_baseline", "--profile", "pokcet"], "unknown profile 'pokcet'; known: apple-m2-pro"),
+    (["run", "99_nothing"], "unknown notebook '99_nothing'; known: 02_baseline"),
+    (["run"], "name notebooks, or --all; known: 02_baseline"),
+    (["measure", "basline", "--profile", "ci"], "unknown notebook or study 'basline'; known: 02_baseline"),
+    (["models", "train", "pocket-9t"], "unknown"),
+])
+def test_unknown_names_end_with_one_sentence_and_status_2(arguments, says, capsys):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.startswith("edgekit: ") and error.count("\n") == 1
+
+
+def test_a_report_without_a_run_says_what_to_run_first(tmp_path):
+    done = edgekit("report", "--profile", "ci", EDGEKIT_OUTPUT=str(tmp_path))
+    assert done.returncode == 1 and "run `edgekit run`" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The kit's data, params and notebooks in a folder that a test may damage."""
+    for folder in ("data", "params", "notebooks"):
+        shutil.copytree(store.ROOT / folder, tmp_path / folder)
+    return tmp_path
+
+
+def change(home, old, new):
+    file = home / "params/ci/02_baseline.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("old, new, says", [
+    ("timeout_s: 120.0", "timeout_s: 1e2", "02_baseline.yaml, timeout_s: expected float, got '1e2' (YAML reads it as text"),
+    ("device: cpu", "device: no", "device: expected str, got False (YAML reads yes/no/on/off as true/false"),
+    ("repeats: 2", "repeets: 2", "unknown parameter 'repeets'; known: profile"),
+    ("pocket-200k", "pocket-201k", "unknown pocket model 'pocket-201k'; shipped: pocket-200k"),
+    ("llama_cpp/float16", "lama_cpp/float16", "unknown engine 'lama_cpp'; known: transformers"),
+])
+def test_a_mistake_in_a_params_file_stops_both_commands_before_anything_runs(home, old, new, says):
+    change(home, old, new)
+    for command in (["run", "02_baseline", "--profile", "ci"], ["measure", "baseline", "--profile", "ci"]):
+        done = edgekit(*command, EDGEKIT_HOME=str(home))
+        assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not (home / "runs").exists()
+
+
+def test_weights_with_a_wrong_hash_and_missing_weights_are_named(home):
+    weights = home / "data/models/pocket-200k/model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 255
+    weights.write_bytes(bytes(data))
+    done = edgekit("measure", "baseline", "--profile", "ci", EDGEKIT_HOME=str(home))
+    assert done.returncode == 2 and "pocket-200k: model.safetensors has the wrong content" in done.stderr
+    weights.unlink()
+    done = edgekit("measure", "baseline", "--profile", "ci", EDGEKIT_HOME=str(home))
+    assert done.returncode == 2 and "pocket-200k: no weights in" in done.stderr
+
+
+def test_models_list_and_check(home):
+    done = edgekit("models", "list")
+    assert done.returncode == 0 and "pocket-200k" in done.stdout and "think" in done.stdout
+    assert edgekit("models", "check").returncode == 0
+    (home / "data/models/pocket-200k/tokenizer.json").write_text("{}")
+    broken = edgekit("models", "check", EDGEKIT_HOME=str(home))
+    assert broken.returncode == 1 and "tokenizer.json" in broken.stderr
+
+
+def test_measure_without_jupyter_writes_the_rows_that_a_notebook_would(site):
+    """The rows of `edgekit measure` and of the executed notebook are the same units, under the same keys."""
+    output = site.runs.parents[1]
+    rows, _ = store.read(site.runs / "02_baseline.jsonl")
+    before = (site.runs / "02_baseline.jsonl").read_bytes()
+    done = edgekit("measure", "baseline", "--profile", "ci", EDGEKIT_OUTPUT=str(output))
+    assert done.returncode == 0, done.stderr
+    assert "0 conditions measured" in done.stdout
+    assert (site.runs / "02_baseline.jsonl").read_bytes() == before and len(rows) > 50
