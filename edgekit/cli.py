@@ -14,8 +14,8 @@ import edgekit
 
 # By name, because importing their modules (torch, pandas) would make `edgekit --help` slow.
 EXPECTED = {"ParamsError": 2, "StudyError": 2, "ModelError": 2, "TaskError": 2, "VariantError": 2, "EngineError": 2,
-            "PlatformError": 2, "CardError": 2, "TrainError": 2, "ReportError": 1, "ClaimsError": 1, "BuildError": 1,
-            "StoreError": 1, "DeviceError": 1, "PublishError": 1}
+            "PlatformError": 2, "CardError": 2, "ReportError": 1, "ClaimsError": 1, "BuildError": 1, "StoreError": 1,
+            "PlotError": 1, "PublishError": 1}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,17 +127,16 @@ def _claims(options) -> int:
 def _models(options) -> int:
     from pathlib import Path
 
-    from edgekit import store
     from edgekit.pocket import card
 
     if options.action == "train":
-        folder = card.train_and_card(options.name, root=Path(options.out or store.ROOT / "data/models"), steps=options.steps,
-                                     seed=options.seed, device=options.device)
-        print(folder)
+        out = Path(options.out) if options.out else None
+        trained = card.train_and_card(options.name, out=out, steps=options.steps, seed=options.seed, device=options.device)
+        print(_accuracy(trained))
         return 0
     if options.action == "list":
         for name in card.list_models():
-            print(card.summary(name))
+            print(_accuracy(card.read_card(name)))
         return 0
     problems = [problem for name in card.list_models() for problem in card.check(name)]
     for problem in problems:
@@ -145,3 +144,13 @@ def _models(options) -> int:
     if not problems:
         print(f"{', '.join(card.list_models())}: all files as in their cards")
     return 1 if problems else 0
+
+
+def _accuracy(card: dict) -> str:
+    """A model's card in a few lines: its size, and the share of right answers by mode and depth with intervals."""
+    lines = [f"{card['name']}: {card['parameters']:,} parameters, {card['training']['tokens']:,} tokens seen"]
+    modes: dict[str, list[str]] = {}
+    for cell in card["accuracy"]["cells"]:
+        low, high = cell["interval_95"]
+        modes.setdefault(cell["mode"], []).append(f"{cell['share']:.2f} ({low:.2f}-{high:.2f})")
+    return "\n".join(lines + [f"  {mode:7s} depth 1 to {len(cells)}: {'  '.join(cells)}" for mode, cells in modes.items()])

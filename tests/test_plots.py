@@ -49,13 +49,13 @@ def marks(fig, marker):
 
 
 CASES = {
-    "ttft_vs_prompt": ("ttft_s", lambda at: statistics.mean(values("ttft_s", **at))),
-    "tpot_vs_context": ("tpot_ms", lambda at: 1000 * statistics.mean(values("tpot_s", **at))),
+    "ttft_vs_prompt": ("ttft_s", lambda at: statistics.geometric_mean(values("ttft_s", **at))),
+    "tpot_vs_context": ("tpot_ms", lambda at: 1000 * statistics.geometric_mean(values("tpot_s", **at))),
     "shares": ("decode_over_prefill", lambda at: statistics.geometric_mean(
         decode / ttft for decode, ttft in zip(values("decode_s", **at), values("ttft_s", **at | {"output_tokens": 1}),
                                               strict=True))),
-    "utilisation": ("decode_tok_per_s", lambda at: statistics.mean(1 / tpot for tpot in values("tpot_s", **at))),
-    "baseline_7b": ("decode_tok_per_s", lambda at: statistics.mean(1 / tpot for tpot in values("tpot_s", **at))),
+    "utilisation": ("decode_tok_per_s", lambda at: statistics.geometric_mean(1 / tpot for tpot in values("tpot_s", **at))),
+    "baseline_7b": ("decode_tok_per_s", lambda at: statistics.geometric_mean(1 / tpot for tpot in values("tpot_s", **at))),
     "energy": ("joule_per_token", lambda at: statistics.mean(values("energy_j", **at)) / (at["output_tokens"] - 1)),
 }
 

@@ -127,7 +127,7 @@ def test_depth_grows_to_its_full_value_and_holds_no_more_than_asked(tokenizer):
     assert depths[0] == 1 and depths == sorted(depths) and set(depths) == set(range(1, 7))
     assert depths.count(6) >= 700
     for most in (1, 3):
-        ids, _ = training.draw_batch(tokenizer, split="train", stream=(0,), rows=4, length=256, max_depth=most)
+        ids, _ = training.draw_batch(tokenizer, split="train", stream=(0,), rows=12, length=256, max_depth=most)
         texts = [text for row in ids for text in tokenizer.decode(row).split(language.END)[:-1]]
         seen = {text.count("=") for text in texts if "\nthink\n" in text}
         assert seen - {0} == set(range(1, most + 1))

@@ -110,3 +110,12 @@ def test_samples_that_cannot_be_judged_are_refused(call):
                                          (521.4, "521"), (12345, "12,300")])
 def test_numbers_are_printed_with_three_digits(value, text):
     assert stats.number(value) == text
+
+
+def test_a_speed_is_one_over_its_time_with_the_ends_turned_round():
+    times = [0.010, 0.012, 0.020, 0.011]
+    time, speed = stats.rate_interval(times), stats.rate_interval([1 / t for t in times])
+    assert speed.value == pytest.approx(1 / time.value)
+    assert (speed.low, speed.high) == (pytest.approx(1 / time.high), pytest.approx(1 / time.low))
+    assert time.value == pytest.approx(math.prod(times) ** 0.25)
+    assert stats.rate_interval([1.0, 100.0]).low > 0 > stats.mean_interval([1.0, 100.0]).low

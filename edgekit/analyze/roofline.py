@@ -55,7 +55,7 @@ def compute_utilisation(parameters: float, tpot_s: float, flop_per_s: float, bat
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One line a model, engine, dtype, threads and lengths: ttft_s where output_tokens is 1, else tpot_s and tok/s.
 
-    `decode_tok_per_s` is the mean of 1 / tpot_s over runs; `unstable` marks a spread of more than 20 % over runs.
+    Times and speeds are geometric means over runs, so `decode_tok_per_s` is one over `tpot_s`; `unstable` marks a spread of more than 20 % over runs.
     """
     columns = [*CONDITION, "parameters", *_with_ends("ttft_s", "tpot_s", "decode_tok_per_s"), "n", "unstable"]
     rows = _rows(frame, "speed", "ttft_s", "tpot_s").dropna(subset=LENGTHS)
@@ -63,9 +63,9 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     for key, group in rows.groupby(CONDITION, dropna=False):
         line = dict(zip(CONDITION, key, strict=True))
         for metric, runs in group.groupby("metric")["value"]:
-            line |= _ends(metric, stats.mean_interval(runs)) | {"n": len(runs), "unstable": stats.is_unstable(runs)}
+            line |= _ends(metric, stats.rate_interval(runs)) | {"n": len(runs), "unstable": stats.is_unstable(runs)}
             if metric == "tpot_s":
-                line |= _ends("decode_tok_per_s", stats.mean_interval(1 / runs))
+                line |= _ends("decode_tok_per_s", stats.rate_interval(1 / runs))
         lines.append(line)
     return _ordered(lines, columns, frame)
 
@@ -151,7 +151,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
             ceiling = (decode_ceiling_tok_per_s(end, size, unit["batch"]) for end in (rate.value, rate.low, rate.high))
             lines.append(unit | dict(zip(LENGTHS, lengths, strict=True)) | {
                 "weight_bytes": facts["weight_bytes"], "step_bytes": size, "flop_dtype": flop_dtype, "n": len(runs)}
-                | _ends("decode_tok_per_s", stats.mean_interval(1 / runs))
+                | _ends("decode_tok_per_s", stats.rate_interval(1 / runs))
                 | _ends("bandwidth_byte_per_s", rate)
                 | _ends("ceiling_tok_per_s", stats.Estimate(*ceiling, len(bandwidth)))
                 | _ends("bandwidth_utilisation", _share_of_ceiling(

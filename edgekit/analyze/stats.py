@@ -46,7 +46,7 @@ def _samples(samples: Sequence[float], positive: bool = False) -> np.ndarray:
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"expected a list of at least one finite number, got {samples!r}")
     if positive and (values <= 0).any():
-        raise ValueError(f"a ratio needs positive numbers, got {values.min()}")
+        raise ValueError(f"a rate or ratio needs positive numbers, got {values.min()}")
     return values
 
 
@@ -65,6 +65,18 @@ def mean_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: s
     return Estimate(mean, *ends, values.size, unit, what)
 
 
+def rate_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: str = "", what: str = "") -> Estimate:
+    """Geometric mean over runs with a t-interval taken on the log scale, for times and speeds.
+
+    They are positive and vary by factors; a time and its inverse, a speed, then say the same thing, and no end falls below
+    zero. Raises ValueError for numbers that are not positive.
+    """
+    logs = np.log(_samples(samples, positive=True))
+    centre, half = float(logs.mean()), _t_half_width(logs, confidence)
+    ends = (None, None) if half is None else (math.exp(centre - half), math.exp(centre + half))
+    return Estimate(math.exp(centre), *ends, logs.size, unit, what)
+
+
 def ratio_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0.95, *, unit: str = "",
                    what: str = "") -> Estimate:
     """Geometric mean of a[i] / b[i] over paired runs, with a t-interval taken on the log scale.
@@ -75,10 +87,7 @@ def ratio_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0
     a, b = _samples(a, positive=True), _samples(b, positive=True)
     if a.size != b.size:
         raise ValueError(f"a paired ratio needs as many numerators as denominators, got {a.size} and {b.size}")
-    logs = np.log(a) - np.log(b)
-    centre, half = float(logs.mean()), _t_half_width(logs, confidence)
-    ends = (None, None) if half is None else (math.exp(centre - half), math.exp(centre + half))
-    return Estimate(math.exp(centre), *ends, logs.size, unit, what)
+    return rate_interval(a / b, confidence, unit=unit, what=what)
 
 
 def wilson(correct: int, n: int, confidence: float = 0.95, *, what: str = "") -> Estimate:

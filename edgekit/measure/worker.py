@@ -20,7 +20,7 @@ from pathlib import Path
 
 POLL_S = 0.2
 # Errors whose own text is the sentence that a reader needs; of any other the type is named too.
-PLAIN_ERRORS = ("EngineError", "BuildError", "ModelError", "VariantError", "TaskError", "DeviceError")
+PLAIN_ERRORS = ("EngineError", "BuildError", "ModelError", "VariantError", "TaskError")
 
 
 class JobFailed(RuntimeError):

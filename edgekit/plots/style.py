@@ -139,7 +139,7 @@ def panels(count: int, columns: int, height: float, **options) -> tuple[Figure, 
     """A figure of `count` panels in rows of at most `columns`, each `height` inches high."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    fig = Figure(figsize=(WIDTH if columns > 1 else WIDTH * 0.6, height * rows + 0.5))
+    fig = Figure(figsize=(WIDTH if columns > 1 else WIDTH * 0.85, height * rows + 0.5))
     axes = fig.subplots(rows, columns, squeeze=False, **options).ravel()
     for unused in axes[count:]:
         unused.remove()
