@@ -14,8 +14,8 @@ import edgekit
 
 # By name, because importing their modules (torch, pandas) would make `edgekit --help` slow.
 EXPECTED = {"ParamsError": 2, "StudyError": 2, "ModelError": 2, "TaskError": 2, "VariantError": 2, "EngineError": 2,
-            "PlatformError": 2, "CardError": 2, "ReportError": 1, "ClaimsError": 1, "BuildError": 1, "StoreError": 1,
-            "PlotError": 1, "PublishError": 1}
+            "PlatformError": 2, "CardError": 2, "SizeError": 2, "ReportError": 1, "ClaimsError": 1, "BuildError": 1,
+            "StoreError": 1, "PlotError": 1, "PublishError": 1}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,12 +127,13 @@ def _claims(options) -> int:
 def _models(options) -> int:
     from pathlib import Path
 
+    from edgekit import store
     from edgekit.pocket import card
 
     if options.action == "train":
-        out = Path(options.out) if options.out else None
-        trained = card.train_and_card(options.name, out=out, steps=options.steps, seed=options.seed, device=options.device)
-        print(_accuracy(trained))
+        root = Path(options.out or store.ROOT / "data/models")
+        folder = card.train_and_card(options.name, root=root, steps=options.steps, seed=options.seed, device=options.device)
+        print(f"{_accuracy(card.read_card(folder.name, root))}\n{folder}")
         return 0
     if options.action == "list":
         for name in card.list_models():

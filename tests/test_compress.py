@@ -162,3 +162,22 @@ def test_an_unknown_rope_is_refused(tmp_path):
 def test_an_unknown_dtype_lists_the_known_ones(tmp_path):
     with pytest.raises(BuildError, match="unknown dtype 'int3'; known: float32"):
         variant.build(f"{tiny.write(tmp_path / 'model').path} > gguf(dtype=int3)")
+
+
+def test_llama_cpp_cuts_text_into_the_same_tokens():
+    """The tokenizer inside the GGUF file against the one beside the weights, on the kit's language and on strange text."""
+    import llama_cpp
+    from tokenizers import Tokenizer
+
+    name = models.pocket_names()[0]
+    built = variant.build(f"{name} > gguf(dtype=float16)")
+    theirs = llama_cpp.Llama(str(built.file), vocab_only=True, verbose=False)
+    ours = Tokenizer.from_file(str(store.ROOT / "data/models" / name / "tokenizer.json"))
+    items = (store.ROOT / "data/tasks/pocket_chain_think.jsonl").read_text().splitlines()[::100]
+    texts = [json.loads(item)["prompt"] for item in items]
+    texts += ["12 + 345 = 357.", "  two  blanks\n\nand\tlines", "don't, Zoë's ½ 数", "x" * 50 + "!?...", "<|endoftext|>"]
+    for text in texts:
+        came = theirs.tokenize(text.encode(), add_bos=False, special=True)
+        assert came == ours.encode(text, add_special_tokens=False).ids, text
+        assert theirs.detokenize(came, special=True).decode() == text
+    assert theirs.token_eos() == ours.token_to_id("<|endoftext|>")

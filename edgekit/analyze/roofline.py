@@ -55,7 +55,8 @@ def compute_utilisation(parameters: float, tpot_s: float, flop_per_s: float, bat
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One line a model, engine, dtype, threads and lengths: ttft_s where output_tokens is 1, else tpot_s and tok/s.
 
-    Times and speeds are geometric means over runs, so `decode_tok_per_s` is one over `tpot_s`; `unstable` marks a spread of more than 20 % over runs.
+    Times and speeds are geometric means over runs, so `decode_tok_per_s` is one over `tpot_s`;
+    `unstable` marks a spread of more than 20 % over runs.
     """
     columns = [*CONDITION, "parameters", *_with_ends("ttft_s", "tpot_s", "decode_tok_per_s"), "n", "unstable"]
     rows = _rows(frame, "speed", "ttft_s", "tpot_s").dropna(subset=LENGTHS)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 HEAD_DIM = 32
 
 
+class SizeError(ValueError):
+    """No family member of that name; the message lists the known ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """One member of the family: its shape and how it is trained unless told otherwise."""
@@ -39,9 +43,9 @@ SIZES = {
 
 
 def known_size(name: str) -> Size:
-    """The shape of a family member; ValueError with the known names otherwise."""
+    """The shape of a family member. Raises SizeError, listing the known names."""
     if name not in SIZES:
-        raise ValueError(f"unknown pocket model {name!r}; known: {', '.join(SIZES)}")
+        raise SizeError(f"unknown pocket model {name!r}; known: {', '.join(SIZES)}")
     return SIZES[name]
 
 
