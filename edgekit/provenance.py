@@ -32,7 +32,7 @@ class Manifest:
     memory_bandwidth_byte_per_s: list[float]
     inputs: dict[str, str]
     started: str
-    duration_s: float | None = None
+    duration_s: float = 0.0
     planned: int = 0
     completed: int = 0
     reused: int = 0

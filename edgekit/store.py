@@ -241,6 +241,10 @@ class Store:
         self._skips.pop(key, None)
         self.size += len(rows)
 
+    def standing(self, key: str) -> Skip | None:
+        """Why a unit has no rows so far, if that was written."""
+        return self._skips.get(key)
+
     def skip(self, skip: Skip) -> None:
         """Write why a unit has no rows, once for each reason."""
         standing = self._skips.get(skip.key)

@@ -23,6 +23,8 @@ from edgekit.measure.worker import JobFailed, run_job
 from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store
 
+BUILD_TIMEOUT_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -81,24 +83,30 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
     measured = 0
     with Store(path) as file:
         store.write_plan(path, keys)
-        waiting = {key: unit for key, unit in keys.items() if key not in file.done}
-        reused = len(keys) - len(waiting)
+        waiting = {key: unit for key, unit in keys.items() if key not in file.done and not _stands(file, key, unit)}
+        reused = len(file.done & keys.keys())
         if waiting:
             manifest = _manifest(study, config, units, platform, reused)
             started = time.monotonic()
-            try:
-                bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
-                for key, unit in bar:
-                    bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
-                    measured += _measure(file, key, unit, manifest.run, study, timeout_s, memory_limit_bytes)
-            finally:
+            built: set[str] = set()
+            provenance.write_manifest(path, manifest)
+            bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
+            for key, unit in bar:
+                bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
+                has_rows = _measure(file, key, unit, manifest.run, study, built, timeout_s, memory_limit_bytes)
+                measured += has_rows
+                manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
                 manifest.duration_s = time.monotonic() - started
-                manifest.completed = measured
-                manifest.skipped = len(waiting) - measured
-                if measured:
-                    provenance.write_manifest(path, manifest)
+                # After each unit, so that a killed run's rows have their manifest too.
+                provenance.write_manifest(path, manifest)
     rows, skips = store.read(path)
     return Result(path, platform, rows, skips, measured, reused)
+
+
+def _stands(file: Store, key: str, unit: Unit) -> bool:
+    """Whether a refusal is on record already, in the same words."""
+    standing = file.standing(key)
+    return unit.refusal is not None and standing is not None and standing.reason == unit.refusal
 
 
 def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
@@ -107,8 +115,12 @@ def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
     return sorted(shuffled, key=lambda item: item[1].repeat)  # stable: shuffled within each repeat
 
 
-def _measure(file: Store, key: str, unit: Unit, run: str, study: str, timeout_s: float, memory_limit_bytes: int | None) -> bool:
-    """Measure one unit and write its rows, or why there are none. True if there are rows."""
+def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set[str], timeout_s: float,
+             memory_limit_bytes: int | None) -> bool:
+    """Measure one unit and write its rows, or why there are none. True if there are rows.
+
+    Its variant is built first, in a process of its own and outside of the unit's time limit, unless `built` has it.
+    """
     def skip(reason: str, expected: bool) -> bool:
         file.skip(Skip(run, study, unit.condition, reason, expected, key))
         return False
@@ -116,9 +128,10 @@ def _measure(file: Store, key: str, unit: Unit, run: str, study: str, timeout_s:
     if unit.refusal:
         return skip(unit.refusal, expected=unit.planned)
     try:
-        # Named by its own hash, so one that an earlier unit built costs nothing here; building is not timed.
-        if variant := unit.arguments.get("variant"):
-            run_job("edgekit.compress.variant:build_path", {"text": variant}, timeout_s=max(timeout_s, 1800.0))
+        variant = unit.arguments.get("variant")
+        if variant and variant not in built:
+            run_job("edgekit.compress.variant:build_path", {"text": variant}, timeout_s=BUILD_TIMEOUT_S)
+            built.add(variant)
         answer = run_job(unit.function, unit.arguments, timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes,
                          environment={"OMP_NUM_THREADS": str(unit.condition["threads"]), "TOKENIZERS_PARALLELISM": "false"})
     except JobFailed as failure:
