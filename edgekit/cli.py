@@ -7,6 +7,7 @@ Every expected failure is one sentence on standard error and a non-zero exit: 2 
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ import edgekit
 # By name, because importing their modules (torch, pandas) would make `edgekit --help` slow.
 EXPECTED = {"ParamsError": 2, "StudyError": 2, "ModelError": 2, "TaskError": 2, "VariantError": 2, "EngineError": 2,
             "PlatformError": 2, "CardError": 2, "SizeError": 2, "ReportError": 1, "ClaimsError": 1, "BuildError": 1,
-            "StoreError": 1, "PlotError": 1, "PublishError": 1}
+            "StoreError": 1, "DeviceError": 2, "PlotError": 1, "PublishError": 1}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("edgekit: stopped; what was measured is kept: run the same command again to go on", file=sys.stderr)
         return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        print(f"edgekit: cannot write {error.filename}: {error.strerror}; what was measured before is kept", file=sys.stderr)
+        return 1
     except Exception as error:
         status = EXPECTED.get(type(error).__name__)
         if status is None:
@@ -84,7 +90,7 @@ def _measure(options) -> int:
     from edgekit import params, studies
 
     study = studies.module(options.study)
-    result = study.run(params.load(study.Config, params.path_of(options.profile, study.STUDY)))
+    result = study.run(params.of_profile(study.Config, options.profile, study.STUDY))
     print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
           f"rows in {result.path}")
     for skip in result.unexpected:
@@ -100,9 +106,9 @@ def _report(options) -> int:
 
 
 def _publish(options) -> int:
-    from edgekit import publish
+    from edgekit import publish, studies
 
-    for path in publish.publish(options.notebook, options.profile):
+    for path in publish.publish(studies.module(options.notebook).STUDY, options.profile):
         print(path)
     return 0
 

@@ -8,7 +8,6 @@ false) are named where they bite.
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,12 +47,32 @@ def read_yaml(path: Path) -> dict:
     if not path.exists():
         raise ParamsError(f"no params file at {path}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        nodes = getattr(yaml.compose(text, Loader=yaml.SafeLoader), "value", [])
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ParamsError(f"{path}: expected flat `name: value` lines, got {type(values).__name__}")
+    names = [name.value for name, _ in nodes]
+    require(len(set(names)) == len(names), f"{path}: {max(names, key=names.count)!r} is set twice")
+    for name, node in nodes:
+        if isinstance(values[name.value], (int, float)) and ":" in str(node.value):
+            raise ParamsError(f"{path}, {name.value}: YAML reads {node.value} as {values[name.value]} (base 60); write the "
+                              "number itself")
     return values
+
+
+def of_profile(config_class: type, profile: str, notebook: str):
+    """The Config that a profile gives a notebook. Raises ParamsError, also when the file names another profile.
+
+    Rows go to runs/<profile>/, so a copied file that still says the old name would write into the old one's rows.
+    """
+    path = path_of(profile, notebook)
+    config = load(config_class, path)
+    require(config.profile == profile,
+            f"{path}: profile is {config.profile!r} in a file of {profile!r}; write profile: {profile}")
+    return config
 
 
 def load(config_class: type, path: Path):
@@ -91,10 +110,6 @@ def _typed(hint, value, where: str):
         if value not in arguments:
             raise ParamsError(f"{where}: expected one of {', '.join(map(repr, arguments))}, got {value!r}{_trap(str, value)}")
         return value
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        return _typed(next(a for a in arguments if a is not type(None)), value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

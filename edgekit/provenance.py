@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Manifest:
     memory_bandwidth_byte_per_s: list[float]
     inputs: dict[str, str]
     started: str
+    engines: dict[str, dict] = field(default_factory=dict)
     duration_s: float = 0.0
     planned: int = 0
     completed: int = 0

@@ -7,6 +7,7 @@ again. Nothing on disk is an average: statistics are computed on read.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -39,10 +40,10 @@ METRICS = {
     "parameters": "number of weights, tied ones counted once",
     "correct": "1 if the answer to one item is right, else 0",
     "answered": "1 if an answer could be read from the output of one item, else 0",
-    "energy_j": "energy of the window, idle power included (gross)",
-    "energy_net_j": "energy of the window less idle power times its duration",
+    "energy_j": "energy of one phase of one request, idle power included (gross)",
+    "energy_net_j": "the same less idle power times its duration",
     "idle_power_w": "mean power before the window, model loaded and nothing running",
-    "window_s": "duration of an energy window",
+    "window_s": "duration of that phase, the mean over the calls in the window",
     "memory_bandwidth_byte_per_s": "read bandwidth measured on this device",
     "matmul_flop_per_s": "matrix-multiplication rate measured on this device",
 }
@@ -102,7 +103,11 @@ def canonical(value) -> str:
 
 def condition_key(study: str, version: int, condition: Mapping, *, repeat: int, artifact: str, task: str,
                   platform: str) -> str:
-    """Content address of one unit: any change of what made its rows changes the key, so old rows are never reused."""
+    """Content address of one unit: a change of any of these makes another key, so rows of before are not taken for it.
+
+    Code and package versions are not among them, except where a study puts them into `artifact` or `task`; each run's are in
+    its manifest.
+    """
     made_of = dict(study=study, version=version, condition=dict(condition), repeat=repeat, artifact=artifact,
                    task=task, platform=platform)
     return hashlib.blake2b(canonical(made_of).encode(), digest_size=8).hexdigest()
@@ -121,26 +126,28 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace `path` by `text`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}; the old file is untouched") from error
 
 
-def _parse(line: str, where: str) -> Row | Skip | Done:
+def _parse(line: bytes, where: str) -> Row | Skip | Done:
     try:
         record = json.loads(line)
         kind = Done if "rows" in record else Skip if "reason" in record else Row
         return kind(**record)
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"{where}: not a row, skip or done record ({error})") from error
+    except (ValueError, TypeError, StoreError) as error:
+        raise StoreError(f"{where}: not a row, skip or done record ({error}); restore the file, or delete the line's "
+                         "unit to measure it again") from error
 
 
 def _blocks(path: Path) -> tuple[list[Row], dict[str, Skip], set[str], int, int]:
@@ -154,7 +161,7 @@ def _blocks(path: Path) -> tuple[list[Row], dict[str, Skip], set[str], int, int]
             if not raw.endswith(b"\n"):
                 torn += 1
                 break
-            record = _parse(raw.decode(), f"{path}, line {number}")
+            record = _parse(raw, f"{path}, line {number}")
             if isinstance(record, Row):
                 pending.append(record)
                 torn += 1
@@ -211,12 +218,14 @@ class Store:
         from filelock import FileLock, Timeout
 
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(str(self.path) + ".lock", timeout=0)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout as error:
             raise StoreError(f"{self.path} is being written by another run; wait for it or stop it first") from error
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
         try:
             self.path.touch()
             rows, self._skips, self.done, end, torn = _blocks(self.path)

@@ -49,3 +49,17 @@ def fail_on(*, number: int, bad: int) -> dict:
     if number == bad:
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
     return square(number=number)
+
+
+def give_nan(*, number: int) -> dict:
+    return {"observations": [{"metric": "ttft_s", "value": float("nan")}]}
+
+
+def give_nothing(*, number: int) -> dict:
+    return {"observations": []}
+
+
+def start_a_child() -> int:
+    import subprocess
+
+    return subprocess.Popen(["sleep", "600"]).pid

@@ -52,6 +52,7 @@ def test_llama_2_7b_keeps_half_a_megabyte_of_keys_and_values_a_token_in_16_bit()
     ("pocket-9t", "unknown pocket model 'pocket-9t'; shipped: pocket-"),
     ("tinyllama", "unknown model 'tinyllama'; expected one of pocket-"),
     ("/nowhere/at/all", "no config.json"),
+    ("owner/na me", "not to be had from the hub"),
 ])
 def test_unknown_names_list_the_known_ones(name, says):
     with pytest.raises(ModelError, match=says):
@@ -83,6 +84,32 @@ def test_a_folder_with_its_weights_resolves_and_without_them_does_not(copied):
     for file in copied.glob("*.safetensors"):
         file.unlink()
     with pytest.raises(ModelError, match="no weights"):
+        models.resolve(str(copied))
+
+
+@pytest.mark.parametrize("file, text, says", [
+    ("config.json", "{broken", "wrong content"), ("card.json", "{broken", "is not JSON"),
+    ("config.json", '{"model_type": "llama"}', "wrong content"),
+])
+def test_damaged_files_are_named(copied, file, text, says):
+    (copied / file).write_text(text)
+    with pytest.raises(ModelError, match=says):
+        models.resolve(str(copied))
+
+
+def test_weights_in_another_format_do_not_pass_as_safetensors(copied):
+    for file in copied.glob("*.safetensors"):
+        file.rename(file.with_suffix(".bin"))
+    with pytest.raises(ModelError, match="no weights in .*expected .*safetensors"):
+        models.resolve(str(copied))
+
+
+def test_a_config_without_its_sizes_is_refused(copied):
+    (copied / "card.json").unlink()
+    config = json.loads((copied / "config.json").read_text())
+    del config["hidden_size"]
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="expected hidden_size"):
         models.resolve(str(copied))
 
 

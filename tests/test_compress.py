@@ -67,7 +67,7 @@ def test_a_build_that_fails_leaves_nothing_that_looks_built(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(BuildError, match="No space left"):
-        artifact.build_once({"source": "x", "step": "y"}, 0, half)
+        artifact.build_once({"source": "x", "step": "y"}, "x", 0, half)
     assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
 
 
@@ -76,7 +76,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(monkeypa
 
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(artifact.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 10**9))
-    with pytest.raises(BuildError, match="needs 13.5 GB in .*1.0 GB are free; make room"):
+    with pytest.raises(BuildError, match="shape of shape:llama-2-7b needs 14.4 GB in .*1.0 GB are free; make room"):
         variant.build("shape:llama-2-7b")
 
 

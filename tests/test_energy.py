@@ -97,7 +97,8 @@ def test_without_a_sensor_there_is_a_reason_and_the_job_refuses(monkeypatch):
     monkeypatch.setattr(zeus.device, "get_gpus", absent(ZeusGPUInitError, "no NVML"))
     monkeypatch.setattr(zeus.device, "get_cpus", absent(ZeusCPUInitError, "no RAPL"))
     monkeypatch.setattr(zeus.device, "get_soc", absent(ZeusSoCInitError, "no SoC"))
-    meter = energy.open_meter("cpu")
+    assert "gpu: the work is on cpu" in energy.open_meter("cpu").reason
+    meter = energy.open_meter("cuda")
     assert isinstance(meter, Unavailable)
     assert all(text in meter.reason for text in ("gpu: no NVML", "cpu: no RAPL", "soc: no SoC"))
     with pytest.raises(EngineError, match="no energy sensor that zeus can read"):

@@ -51,6 +51,8 @@ def test_a_good_file_becomes_a_typed_frozen_config(tmp_path):
     ("mode: a", "mode: c", "mode: expected one of 'a', 'b', got 'c'"),
     ("mode: a", "mode: {a: 1}", "expected one of"),
     ("name: x", "name: [", "is not YAML"),
+    ("count: 3", "count: 3\ncount: 30", "'count' is set twice"),
+    ("count: 3", "count: 1:30", "YAML reads 1:30 as 90"),
 ])
 def test_each_mistake_is_one_sentence_with_file_and_key(tmp_path, old, new, says):
     with pytest.raises(ParamsError, match=says) as caught:
@@ -85,12 +87,30 @@ def test_every_profile_is_accepted_by_the_study(profile):
     (dict(shapes=[], models=["shape:llama-2-7b"]), "shapes belong under `shapes`"),
     (dict(task_models=["shape:smollm2-135m"]), "random weights, so accuracy cannot be measured"),
     (dict(output_tokens=[1]), "at least 2"),
-    (dict(device="tpu"), "expected cpu, cuda or mps"),
+    (dict(device="tpu"), "expected one of 'cpu', 'cuda', 'mps', got 'tpu'"),
+    (dict(profile="../elsewhere"), "plain folder name"),
+    (dict(output_tokens=[16, 16]), "each item once"),
+    (dict(workload_cells=["llama_cpp/float32"]), "workload_cells: expected some of cells"),
+    (dict(tasks=[]), "all three or none"),
     (dict(memory_share=1.5), "memory_share"),
 ])
 def test_the_baseline_refuses_what_it_does_not_know(changed, says):
     values = params.read_yaml(params.path_of("pocket", "02_baseline")) | changed
     if "models" in changed or "shapes" in changed:
-        values |= dict(workload_models=[], task_models=[]) | changed
+        values |= dict(workload_models=[], task_models=[], tasks=[], task_cells=[]) | changed
     with pytest.raises(ParamsError, match=says):
         params.validate(baseline.Config, values, where="here")
+
+
+def test_a_copied_profile_must_say_its_own_name(tmp_path, monkeypatch):
+    import shutil
+
+    from edgekit import store
+
+    for folder in ("params", "data"):
+        shutil.copytree(store.ROOT / folder, tmp_path / folder)
+    shutil.copytree(tmp_path / "params/ci", tmp_path / "params/mine")
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    with pytest.raises(ParamsError, match="profile is 'ci' in a file of 'mine'; write profile: mine"):
+        params.of_profile(baseline.Config, "mine", "02_baseline")
+    assert params.of_profile(baseline.Config, "ci", "02_baseline").profile == "ci"

@@ -59,7 +59,8 @@ def kit(tmp_path, monkeypatch):
 
     import rows_02_baseline
 
-    shutil.copytree(store.ROOT / "data/published", tmp_path / "data/published")
+    for folder in ("data/published", "params"):
+        shutil.copytree(store.ROOT / folder, tmp_path / folder)
     monkeypatch.setattr(store, "ROOT", tmp_path)
     monkeypatch.setattr(store, "OUTPUT", tmp_path)
     source = store.runs_folder("reference") / "02_baseline.jsonl"

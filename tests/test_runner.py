@@ -87,6 +87,7 @@ def test_kill_9_and_rerun_gives_the_rows_of_an_unbroken_run(tmp_path):
     assert kills >= 3
     assert content(rows_file) == expected
     assert len(provenance.read_manifests(unbroken.path)) == 1
+    assert {row.run for row in store.read(rows_file)[0]} <= set(provenance.read_manifests(rows_file))
 
 
 def test_a_second_run_measures_nothing(monkeypatch):
@@ -139,7 +140,7 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch):
 
     def interrupted(*arguments, **options):
         calls.append(1)
-        if len(calls) == 4:
+        if len(calls) == 5:  # the first is the bandwidth for the manifest
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
@@ -149,3 +150,21 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch):
     path = store.runs_folder("test") / "toy.jsonl"
     assert len(store.read(path)[0]) == 6
     assert provenance.read_manifests(path).popitem()[1]["completed"] == 3
+
+
+@pytest.mark.parametrize("function, says", [("jobs:give_nan", "finite number"), ("jobs:give_nothing", "no observations")])
+def test_a_number_that_cannot_be_kept_is_a_skip_and_the_rest_goes_on(function, says):
+    result = run_study(units(function)[:1] + units("jobs:square")[1:])
+    assert result.measured == 11
+    assert len(result.unexpected) == 1 and says in result.unexpected[0].reason
+
+
+def test_a_device_that_is_not_there_stops_the_study_with_one_sentence():
+    import torch
+
+    from edgekit.measure.device import DeviceError
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device that the test wants absent")
+    with pytest.raises(DeviceError, match="device 'cuda' is not there: expected one of cpu"):
+        run_units("toy", 1, Config(device="cuda"), units(), timeout_s=60.0, memory_limit_bytes=None)

@@ -70,3 +70,11 @@ def test_a_job_ends_when_its_parent_is_killed():
     finally:
         parent.kill()
         parent.wait()
+
+
+def test_what_a_job_started_ends_with_it():
+    pid = run_job("jobs:start_a_child", {}, timeout_s=60)
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -8,6 +8,7 @@ the local hub cache, or downloaded where there is a network. A path (starting wi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -15,8 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit import store
-
-WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.gguf")
 
 
 class ModelError(ValueError):
@@ -84,6 +83,10 @@ class Architecture:
         if family not in ("llama", "qwen2"):
             raise ModelError(f"{source}: expected model_type llama or qwen2, got {family!r}; the GGUF conversion and the "
                              "byte counts know only these")
+        needed = ("num_attention_heads", "hidden_size", "num_hidden_layers", "intermediate_size", "vocab_size", "rms_norm_eps",
+                  "max_position_embeddings")
+        if missing := [name for name in needed if name not in config]:
+            raise ModelError(f"{source}: expected {missing[0]}, which every {family} config has; the file is damaged")
         heads, width = config["num_attention_heads"], config["hidden_size"]
         rope = config.get("rope_parameters") or {}
         return cls(family=family, layers=config["num_hidden_layers"], width=width, heads=heads,
@@ -150,7 +153,7 @@ def resolve(name: str) -> ModelSpec:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted(path for pattern in WEIGHT_PATTERNS for path in folder.glob(pattern))
+    return sorted(folder.glob("*.safetensors"))
 
 
 def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
@@ -161,11 +164,30 @@ def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
         raise ModelError(f"{name}: no weights in {folder} (expected *.safetensors); the download or checkout is incomplete: "
                          "fetch it again")
     card = folder / "card.json"
+    if kind == "pocket" and not card.is_file():
+        raise ModelError(f"{name}: no card.json in {folder}; restore the folder, or retrain it: edgekit models train {name}")
     if card.is_file():
-        _check_hashes(name, folder, json.loads(card.read_text(encoding="utf-8")).get("sha256", {}))
+        _check_hashes(name, folder, _read_json(card).get("sha256", {}))
     config = folder / "config.json"
-    architecture = Architecture.from_hf(json.loads(config.read_text(encoding="utf-8")), source=str(config))
-    return ModelSpec(name, kind, architecture, folder, store.hash_files([config, *weights]))
+    architecture = Architecture.from_hf(_read_json(config), source=str(config))
+    return ModelSpec(name, kind, architecture, folder, _identity([config, *weights]))
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON ({error}); restore the folder") from error
+
+
+def _identity(files: list[Path]) -> str:
+    """Hash of names and contents. Weights of gigabytes are read once for each process, size and time of change."""
+    return _hash_unchanged(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_unchanged(files: tuple[tuple[Path, int, int], ...]) -> str:
+    return store.hash_files(file for file, _, _ in files)
 
 
 def _check_hashes(name: str, folder: Path, files: dict[str, str]) -> None:
@@ -179,12 +201,12 @@ def _check_hashes(name: str, folder: Path, files: dict[str, str]) -> None:
 
 def _hub_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.safetensors", "*.json", "*.model", "*.txt"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{name}: not in the local hub cache and not to be had from the hub ({reason}); connect to the "
                          "network, run `hf download` beforehand, or name a local folder") from error

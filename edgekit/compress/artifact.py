@@ -77,12 +77,14 @@ def address(made_of: dict) -> str:
     return hashlib.blake2b(store.canonical(made_of).encode(), digest_size=8).hexdigest()
 
 
-def build_once(made_of: dict, needs_bytes: int, build: Callable[[Path], None]) -> Path:
+def build_once(made_of: dict, title: str, needs_bytes: int, build: Callable[[Path], None]) -> Path:
     """The folder of the artifact that `made_of` addresses; `build(folder)` fills it if it is not there and whole.
 
-    `needs_bytes` is about what it will take on disk. Raises BuildError when the disk is too small.
+    `title` names the source in errors; `needs_bytes` is about what it will take on disk. Raises
+    BuildError when the disk is too small.
     """
     from filelock import FileLock
+    from safetensors import SafetensorError
 
     root = store.OUTPUT / "artifacts"
     root.mkdir(parents=True, exist_ok=True)
@@ -95,15 +97,19 @@ def build_once(made_of: dict, needs_bytes: int, build: Callable[[Path], None]) -
             if leftover.exists():
                 shutil.rmtree(leftover)
         free = shutil.disk_usage(root).free
-        if free < needs_bytes * 1.05 + 2e8:
-            raise BuildError(f"{made_of['step']} of {made_of['source']} needs {needs_bytes / 1e9:.1f} GB in {root}, "
-                             f"{free / 1e9:.1f} GB are free; make room (artifacts/ may be deleted at any time)")
+        needs_bytes = int(needs_bytes * 1.05 + 2e8)
+        if free < needs_bytes:
+            raise BuildError(f"{made_of['step']} of {title} needs {needs_bytes / 1e9:.1f} GB in {root}, {free / 1e9:.1f} GB "
+                             "are free; make room (artifacts/ may be deleted at any time)")
         building.mkdir()
         try:
             build(building)
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C too: gigabytes of a half-made artifact must not stay
             shutil.rmtree(building)
-            raise BuildError(f"cannot write {building}: {error.strerror or error}") from error
+            if isinstance(error, (OSError, SafetensorError)):
+                reason = getattr(error, "strerror", None) or error
+                raise BuildError(f"cannot write {building}: {reason}; make room and run the same command again") from error
+            raise
         files = {file.name: file.stat().st_size for file in building.iterdir()}
         store.write_atomically(building / "artifact.json",
                                json.dumps({"made_of": made_of, "files": files}, indent=1) + "\n")

@@ -90,7 +90,7 @@ def build(variant: Variant | str) -> Artifact:
         def fill(folder, source=source, function=function, arguments=arguments):
             function(source, folder, **arguments)
 
-        path = build_once(made_of, size(source, **arguments), fill)
+        path = build_once(made_of, source.variant, size(source, **arguments), fill)
         artifact = Artifact(f"{source.variant} > {step}", source.spec, path, made_format, address(made_of))
     return artifact
 
@@ -123,5 +123,5 @@ def _base(name: str) -> Artifact:
     if spec.kind != "shape":
         return Artifact(name, spec, spec.folder, "safetensors", spec.identity[:16])
     made_of = _shape_made_of(spec)
-    path = build_once(made_of, 2 * spec.architecture.parameters, lambda folder: shape.write(spec, folder, seed=0))
+    path = build_once(made_of, name, 2 * spec.architecture.parameters, lambda folder: shape.write(spec, folder, seed=0))
     return Artifact(name, spec, path, "safetensors", address(made_of))

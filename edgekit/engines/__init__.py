@@ -6,6 +6,7 @@ An engine's module is imported when it is opened, so that a missing runtime is a
 from __future__ import annotations
 
 import importlib
+from importlib import metadata
 
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import Engine, EngineError
@@ -29,6 +30,16 @@ def variant_for(engine: str, model: str, dtype: str) -> str:
     """The chain that gives `model` in the format that `engine` loads, with `dtype` weights."""
     require_known(engine)
     return f"{model} > gguf(dtype={dtype})" if ENGINES[engine][2] == "gguf" else model
+
+
+def runtime(engine: str) -> str:
+    """Package and version behind an engine: rows of one version are not rows of the next. "absent" if it is not installed."""
+    require_known(engine)
+    package = ENGINES[engine][3]
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return f"{package} absent"
 
 
 def open_engine(name: str, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int) -> Engine:

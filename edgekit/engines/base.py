@@ -61,6 +61,10 @@ class Engine(ABC):
     def sync(self) -> None:  # noqa: B027 (most engines return finished)
         """Wait until the device has finished what was asked of it. A no-op where calls return finished."""
 
+    def device_memory_bytes(self) -> int | None:
+        """Most memory that this process held on the GPU; None where the engine runs on the host or cannot tell."""
+        return None
+
     def close(self) -> None:  # noqa: B027 (nothing to free in some)
         """Free the memory."""
 

@@ -45,6 +45,8 @@ class LlamaCpp(Engine):
         options.n_batch = max(context, 1)
         options.n_ubatch = min(MICRO_BATCH, options.n_batch)
         options.n_threads = options.n_threads_batch = threads
+        # A build for a GPU would otherwise send large prefill batches there although no layer lives on it.
+        options.op_offload = options.offload_kqv = device != "cpu"
         self.context = c.llama_init_from_model(self.model, options)
         if not self.context:
             c.llama_model_free(self.model)

@@ -76,6 +76,17 @@ def memory(root: Path = ROOT) -> dict:
     return facts
 
 
+def free_memory_bytes(on: str = "cpu") -> int:
+    """Memory that a process may still take: the host's, a control group's if lower, and for cuda the board's if lower.
+
+    A Jetson's GPU has no memory of its own and NVML no number for it: the host's holds.
+    """
+    facts = memory()
+    free = min(facts["available_bytes"], facts.get("limit_bytes", facts["available_bytes"]))
+    board = gpu().get("memory_bytes") if on == "cuda" else None
+    return min(free, board) if isinstance(board, int) else free
+
+
 def last_level_cache_bytes(root: Path = ROOT) -> int | dict[str, str]:
     """Bytes of the outermost cache, all its instances together."""
     caches = {}
@@ -117,6 +128,10 @@ def describe(root: Path = ROOT) -> dict:
             "energy_sensors": energy_sensors(root), "load_average": list(os.getloadavg())}
 
 
+class DeviceError(RuntimeError):
+    """A device that was asked for is not there; the message names those that are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
     """Read bandwidth: one sample a pass over the buffer, in bytes/s."""
@@ -128,15 +143,16 @@ class Bandwidth:
 
 
 def memory_bandwidth(threads: int | None = None, seconds: float = 1.0, *, on: str = "cpu") -> Bandwidth:
-    """Measure read bandwidth for about `seconds` (at least three passes). `on` is "cpu" or "cuda".
+    """Measure read bandwidth for about `seconds` (at least three passes). `on` is "cpu", "cuda" or "mps".
 
     CPU: each thread sums its share of a buffer of integers, four times the last-level cache and at least 256 MiB. The
     sum is checked, so every byte was read. An integer sum is the fastest reader tried: numpy adds 64-bit integers from
     cache at twice the rate of memory and maps the buffer in large pages; dot products (BLAS, torch) reach less.
-    CUDA: a copy of 1 GiB, which reads and writes each byte.
+    GPU: a copy of 1 GiB, which reads and writes each byte. Raises DeviceError where the device is not there.
     """
-    if on == "cuda":
-        return _cuda_bandwidth(seconds)
+    if on != "cpu":
+        require_device(on)
+        return _gpu_bandwidth(on, seconds)
     import numpy as np
 
     threads = threads or allowed_threads()
@@ -160,31 +176,40 @@ def memory_bandwidth(threads: int | None = None, seconds: float = 1.0, *, on: st
     return Bandwidth(samples, "integer sum, numpy, one share a thread", threads, buffer.nbytes)
 
 
-def _cuda_bandwidth(seconds: float) -> Bandwidth:
+def _gpu_bandwidth(on: str, seconds: float) -> Bandwidth:
     import torch
 
-    source = torch.ones(256 * MIB, dtype=torch.float32, device="cuda")
+    source = torch.ones(256 * MIB, dtype=torch.float32, device=on)
     target = torch.empty_like(source)
-    samples = _time_cuda(lambda: target.copy_(source), seconds)
+    samples = _time_gpu(lambda: target.copy_(source), on, seconds)
     moved = 2 * source.numel() * source.element_size()
     return Bandwidth([moved / second for second in samples], "copy, torch, bytes read and written", 0, moved // 2)
 
 
-def _time_cuda(work, seconds: float) -> list[float]:
+def _time_gpu(work, on: str, seconds: float) -> list[float]:
     """Seconds of each of several runs of `work` on the GPU, after one to warm up."""
     import torch
 
+    synchronize = torch.cuda.synchronize if on == "cuda" else torch.mps.synchronize
     work()
-    torch.cuda.synchronize()
+    synchronize()
     samples, begin = [], time.perf_counter()
     while len(samples) < 3 or time.perf_counter() - begin < seconds:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
+        before = time.perf_counter()
         work()
-        end.record()
-        torch.cuda.synchronize()
-        samples.append(start.elapsed_time(end) / 1e3)
+        synchronize()
+        samples.append(time.perf_counter() - before)
     return samples
+
+
+def require_device(on: str) -> None:
+    """Raise DeviceError unless torch can compute on `on` (cpu, cuda, mps) here."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[on]:
+        raise DeviceError(f"device {on!r} is not there: expected one of {', '.join(name for name in there if there[name])} "
+                          f"(torch {torch.__version__}); choose a profile for this machine, or install a torch for the GPU")
 
 
 def matmul_flops(threads: int | None = None, dtype: str = "float32", seconds: float = 1.0, *,
@@ -203,10 +228,11 @@ def matmul_flops(threads: int | None = None, dtype: str = "float32", seconds: fl
     before = torch.get_num_threads()
     torch.set_num_threads(threads or allowed_threads())
     try:
-        if on == "cuda":
+        if on != "cpu":
+            require_device(on)
             size = 8192
-            left, right = (torch.randn(size, size, device="cuda", dtype=kinds[dtype]) for _ in range(2))
-            return [2 * size**3 / second for second in _time_cuda(lambda: left @ right, seconds)]
+            left, right = (torch.randn(size, size, device=on).to(kinds[dtype]) for _ in range(2))
+            return [2 * size**3 / second for second in _time_gpu(lambda: left @ right, on, seconds)]
         size = 256
         while size < 4096 and 2 * size**3 / min(_matmul_rates(size, kinds[dtype], 0.0)) < seconds / 16:
             size *= 2

@@ -7,6 +7,7 @@ there is no fallback. Idle power is measured first, with the model loaded: gross
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 from edgekit.engines.base import Engine, EngineError
 from edgekit.measure.latency import prompt_ids, time_stream
 
-IDLE_S = 3.0
 # Counters tick every 20 to 100 ms, so shorter windows read the tick and not the work (arXiv 2312.02741).
 WINDOW_S = 5.0
+IDLE_S = WINDOW_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,19 @@ def _soc_joules(measurement) -> float:
     return sum(parts) / 1000
 
 
-def open_meter(device: str) -> Meter | Unavailable:
-    """The meter of this machine for work on `device`; Unavailable with zeus's own reasons when it has no sensor."""
+def sensors(device: str) -> dict[str, str] | Unavailable:
+    """Scopes that can be metered for work on `device`, each with its origin; or zeus's own reasons why none can.
+
+    Starts nothing: zeus polls some sensors from processes of their own, which must live in the measuring process only.
+    """
     from zeus.device import get_cpus, get_gpus, get_soc
     from zeus.exception import ZeusBaseError
-    from zeus.monitor import ZeusMonitor
 
     origins, reasons = {}, []
     for scope, probe in (("gpu", get_gpus), ("cpu", get_cpus), ("soc", get_soc)):
+        if scope == "gpu" and device != "cuda":
+            reasons.append(f"gpu: the work is on {device}")
+            continue
         try:
             found = probe()
         except ZeusBaseError as error:
@@ -86,12 +92,22 @@ def open_meter(device: str) -> Meter | Unavailable:
             continue
         if scope == "soc":
             origins[scope] = "sampled"
-        elif len(found) and not (scope == "gpu" and device != "cuda"):
+        elif len(found):
             counter = scope == "cpu" or found.supports_get_total_energy_consumption(0)
             origins[scope] = "counter" if counter else "sampled"
-    if not origins:
-        return Unavailable("no energy sensor that zeus can read (" + "; ".join(reasons) + ")")
-    return Meter(ZeusMonitor(gpu_indices=None if "gpu" in origins else [],
+        else:
+            reasons.append(f"{scope}: none found")
+    return origins or Unavailable("no energy sensor that zeus can read (" + "; ".join(reasons) + ")")
+
+
+def open_meter(device: str) -> Meter | Unavailable:
+    """The meter of this machine for work on `device`: its first GPU, all its CPU packages, its module."""
+    from zeus.monitor import ZeusMonitor
+
+    origins = sensors(device)
+    if isinstance(origins, Unavailable):
+        return origins
+    return Meter(ZeusMonitor(gpu_indices=[0] if "gpu" in origins else [],
                              cpu_indices=None if "cpu" in origins else []), origins)
 
 
@@ -112,6 +128,9 @@ def measure_windows(engine: Engine, meter: Meter, prompt: Sequence[int], output_
                 time_stream(engine, prompt, tokens)
 
         reading = meter.window(work)
+        while reading.seconds < WINDOW_S:  # the one stream that the count was taken from was slower
+            calls *= 2
+            reading = meter.window(functools.partial(work, calls=calls))
         per_request[phase] = {scope: (joules / calls, reading.seconds / calls) for scope, joules in reading.joules.items()}
     for scope, origin in meter.origins.items():
         watts = idle.joules[scope] / idle.seconds

@@ -104,19 +104,20 @@ def measure_speed(*, variant: str, engine: str, dtype: str, threads: int, device
     engines.require_known(engine)
     importlib.import_module(engines.ENGINES[engine][0])  # libraries belong to the base, not to the model
     artifact = variants.build(variant)
-    base = memory.device_bytes(device)
-    base = memory.resident_bytes() if base is None else base[0]
+    base = memory.resident_bytes()
     context = max(length + max(outputs) for length, outputs in grid) + WARMUP_TOKENS
     start = time.perf_counter()
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
         opened.sync()
         load_s = time.perf_counter() - start
         seen = measure_grid(opened, grid, seed=seed, warmups=warmups)
-        on_device = memory.device_bytes(device)
+        if device == "cpu":
+            seen += [dict(metric="base_memory_bytes", value=base),
+                     dict(metric="peak_memory_bytes", value=memory.peak_bytes())]
+        elif (on_device := opened.device_memory_bytes()) is not None:
+            seen += [dict(metric="base_memory_bytes", value=0), dict(metric="peak_memory_bytes", value=on_device)]
         seen += [
             dict(metric="load_s", value=load_s),
-            dict(metric="base_memory_bytes", value=base),
-            dict(metric="peak_memory_bytes", value=memory.peak_bytes() if on_device is None else on_device[1]),
             dict(metric="weight_bytes", value=artifact.bytes_read_per_step(dtype)),
             dict(metric="artifact_bytes", value=artifact.size_bytes()),
             dict(metric="kv_bytes_per_token", value=opened.info.kv_bytes_per_token),

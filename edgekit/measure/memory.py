@@ -33,11 +33,3 @@ def peak_bytes() -> int:
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-
-def device_bytes(device: str) -> tuple[int, int] | None:
-    """(reserved now, reserved at most) on the GPU; None where `device` has no memory of its own."""
-    if device != "cuda":
-        return None
-    import torch
-
-    return torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()

@@ -20,6 +20,8 @@ from tokenizers import Tokenizer
 from edgekit.engines.base import Engine, EngineError
 
 NO_ANSWER = "[no answer]"
+# What lm-eval's own models generate at most where a task does not say.
+LM_EVAL_TOKENS = 256
 
 
 class EngineLM(TemplateLM):
@@ -44,12 +46,12 @@ class EngineLM(TemplateLM):
         outputs: list[str] = [""] * len(requests)
         by_length: dict[int, list[int]] = {}
         for i, request in enumerate(requests):
-            by_length.setdefault(request.args[1]["max_gen_toks"], []).append(i)
+            by_length.setdefault(request.args[1].get("max_gen_toks", LM_EVAL_TOKENS), []).append(i)
         for length, chosen in by_length.items():
             prompts = [self.tok_encode(requests[i].args[0]) for i in chosen]
             for i, tokens in zip(chosen, self.engine.generate(prompts, length, {self.end}), strict=True):
                 text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-                for until in requests[i].args[1]["until"]:
+                for until in requests[i].args[1].get("until") or []:
                     text = text.split(until)[0]
                 outputs[i] = text
         return outputs

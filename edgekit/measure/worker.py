@@ -6,6 +6,7 @@ The child ends when its parent does (its standard input closes), so a killed stu
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 
 POLL_S = 0.2
 # Errors whose own text is the sentence that a reader needs; of any other the type is named too.
-PLAIN_ERRORS = ("EngineError", "BuildError", "ModelError", "VariantError", "TaskError")
+PLAIN_ERRORS = ("EngineError", "BuildError", "ModelError", "VariantError", "TaskError", "DeviceError")
 
 
 class JobFailed(RuntimeError):
@@ -54,7 +55,8 @@ def run_job(function: str, arguments: dict, *, timeout_s: float, memory_limit_by
             stopped = _wait(child, timeout_s, memory_limit_bytes)
         finally:
             _kill(child)
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
         if stopped:
             raise JobFailed(*stopped)
         answer = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
@@ -89,16 +91,14 @@ def _wait(child: subprocess.Popen, timeout_s: float, memory_limit_bytes: int | N
                 continue
             if used > memory_limit_bytes:
                 return "memory", (f"used {used / 1e9:.1f} GB of memory, the limit is {memory_limit_bytes / 1e9:.1f} GB "
-                                  "(memory_limit_share of what was free)")
+                                  "(memory_share of what was free)")
 
 
 def _kill(child: subprocess.Popen) -> None:
-    if child.poll() is None:
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-        child.wait()
+    """End the child and whatever it started: energy counters are polled by processes that would outlive it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group that is gone
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _end_with_parent() -> None:

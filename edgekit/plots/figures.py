@@ -5,6 +5,7 @@ Notebooks show figures by name and the committed ones are drawn from the committ
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -54,14 +55,26 @@ def _boards() -> pd.DataFrame:
                          for board in platforms.load().values()])
 
 
-def show(notebook: str, name: str, frame: pd.DataFrame, folder: Path) -> Picture:
+@dataclass(frozen=True)
+class Missing:
+    """A figure that these rows cannot fill, where the figure would stand."""
+
+    name: str
+
+    def _repr_html_(self) -> str:
+        return f'<figure id="fig-{self.name}"><figcaption>No rows for this figure in this run.</figcaption></figure>'
+
+
+def show(notebook: str, name: str, frame: pd.DataFrame, folder: Path) -> Picture | Missing:
     """Draw one figure of a notebook from its study's rows, store it in `folder` as SVG and CSV, and return it.
 
-    Raises PlotError for an unknown figure, or rows that hold nothing to draw.
+    `Missing` where there are no rows to draw. Raises PlotError for an unknown figure.
     """
     known = FIGURES[notebook]
     if name not in known:
         raise PlotError(f"{notebook} has no figure {name!r}; known: {', '.join(known)}")
+    if name not in drawable(notebook, frame):
+        return Missing(name)
     draw, caption = known[name]
     figure, table = draw(frame)
     return save(figure, name, table, folder, caption)
@@ -69,6 +82,6 @@ def show(notebook: str, name: str, frame: pd.DataFrame, folder: Path) -> Picture
 
 def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     """The figures that these rows can fill: energy is drawn only where a sensor gave rows."""
-    tasks = set(frame.task)
+    tasks = set(frame.task) if len(frame) else set()
     needed = {"energy": "energy", "accuracy_by_depth": "accuracy"}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

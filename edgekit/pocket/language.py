@@ -3,14 +3,14 @@
 A problem is a start number and a chain of steps; every intermediate result stays in 0..99. Its rendering is a second,
 separate matter: the same problem can be asked with its reasoning written out (`think`) or skipped (`direct`).
 
-    Mia has 23 shells. Mia finds 14 shells. Then Mia doubles the shells. How many shells does Mia have now?
+    Mia has 23 shells. Mia finds 8 shells. Then Mia doubles the shells. How many shells does Mia have now?
     think
-    23+14=37
-    37*2=74
-    answer 74<|endoftext|>
+    23+8=31
+    31*2=62
+    answer 62<|endoftext|>
 
 The split that a problem belongs to is a hash of its numbers and operations, so train, validation and test are disjoint
-by construction, whatever the seed. Problems are disjoint, single sums are not: 23+14 occurs inside many chains.
+by construction, whatever the seed. Problems are disjoint, single sums are not: 23+8 occurs inside many chains.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LANGUAGE_VERSION = 1
 END = "<|endoftext|>"
 ANSWER_MARKER = "answer"
 LARGEST = 99
-LARGEST_OPERAND = 20
+LARGEST_OPERAND = 9
 MAX_DEPTH = 8
 SPLITS = ("train", "validation", "test")
 
@@ -114,9 +114,9 @@ class Problem:
 
     @property
     def split(self) -> str:
-        """`train` (80 %), `validation` (10 %) or `test` (10 %): a fixed function of `key`."""
+        """`train` (70 %), `validation` (10 %) or `test` (20 %): a fixed function of `key`."""
         bucket = int.from_bytes(hashlib.blake2b(self.key.encode(), digest_size=8).digest(), "big") % 10
-        return SPLITS[max(0, bucket - 7)]
+        return "train" if bucket < 7 else "validation" if bucket == 7 else "test"
 
 
 def _draw(rng: np.random.Generator, depth: int) -> Problem:
@@ -152,7 +152,7 @@ def draw_problem(rng: np.random.Generator, *, depth: int, split: str) -> Problem
 
 
 def draw_distinct(rng: np.random.Generator, count: int, *, depth: int, split: str) -> list[Problem]:
-    """Draw `count` problems of one depth with different keys. Only depth 1 is small: about 370 test problems."""
+    """Draw `count` problems of one depth with different keys. Only depth 1 is small: about 350 test problems."""
     found: dict[str, Problem] = {}
     attempts = 0
     while len(found) < count:

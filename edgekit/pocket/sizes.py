@@ -37,8 +37,8 @@ class Size:
 
 SIZES = {
     "pocket-200k": Size(64, 3, 4, 128, steps=900, peak_lr=6e-3, stored="float32"),
-    "pocket-900k": Size(128, 4, 4, 384, steps=1100, peak_lr=5e-3, stored="float32"),
-    "pocket-3m": Size(256, 4, 8, 512, steps=800, peak_lr=3e-3, stored="bfloat16"),
+    "pocket-900k": Size(128, 4, 4, 384, steps=1000, peak_lr=5e-3, stored="float32"),
+    "pocket-3m": Size(256, 4, 8, 512, steps=800, peak_lr=4e-3, stored="bfloat16"),
 }
 
 

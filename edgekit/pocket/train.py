@@ -38,7 +38,7 @@ class Recipe:
     seed: int
     device: str
     tokens_per_step: int = 4096
-    lengths: tuple[int, ...] = (128, 128, 128, CONTEXT)  # row length by step, in turn: short rows are cheap
+    lengths: tuple[int, ...] = (256, 256, 256, CONTEXT)  # row length by step, in turn: short rows are cheap
     shallow_share: float = 0.3  # over this share of the steps the greatest depth grows from 1 to its full value
     prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
     warmup_steps: int = 100
@@ -104,16 +104,22 @@ def token_losses(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
 
 
-def _optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
+def _optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for embedding and norms.
+
+    Muon needs less than half of AdamW's steps here. Its steps are scaled to AdamW's size (Liu et al. 2025,
+    arXiv:2502.16982), so one learning rate serves both.
+    """
     import torch
 
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+    embedding = model.get_input_embeddings().weight
+    matrices = [p for p in model.parameters() if p.ndim == 2 and p is not embedding]
+    rest = [p for p in model.parameters() if p.ndim == 1 or p is embedding]
+    rate, decay = recipe.size.peak_lr, recipe.weight_decay
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.98)),
     ]
-    return torch.optim.AdamW(groups, lr=recipe.size.peak_lr, betas=(0.9, 0.98), fused=True)
 
 
 def _save_checkpoint(state: dict, file: Path) -> None:
@@ -177,13 +183,14 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(seed=recipe.seed)
     model = build_model(recipe.size, recipe.seed).to(recipe.device).train()
-    optimizer = _optimizer(model, recipe)
+    optimizers = _optimizers(model, recipe)
     file = out / CHECKPOINT
     first, curve, loss_sum, wall_s = 0, [], 0.0, 0.0
     if resume and file.exists():
         state = _load_checkpoint(file, recipe)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         first, curve, loss_sum, wall_s = state["step"], state["curve"], state["loss_sum"], state["wall_s"]
 
     def losses_and_mask(split: str, step: int, length: int, max_depth: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -202,15 +209,16 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
     bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc=title, unit="step")
     losses_since = 0 if not curve else curve[-1]["step"]
     for step in bar:
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = recipe.learning_rate(step)
         length = recipe.lengths[step % len(recipe.lengths)]
         losses, in_prompt = losses_and_mask("train", step, length, recipe.max_depth(step))
         weights = torch.where(in_prompt, recipe.prompt_weight, 1.0)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         ((losses * weights).sum() / weights.sum()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         loss_sum += losses.mean().item()
         done = step + 1
         if done % recipe.validate_every == 0 or done == recipe.steps:
@@ -233,7 +241,7 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
                 "recipe": dataclasses.asdict(recipe),
                 "step": done,
                 "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 "curve": curve,
                 "loss_sum": loss_sum,
                 "wall_s": time.perf_counter() - started,

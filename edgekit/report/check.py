@@ -56,7 +56,7 @@ def check(notebook: str, profile: str) -> dict:
     """
     source, path = source_path(notebook), params.path_of(profile, notebook)
     config_class = studies.module(notebook).Config
-    params.load(config_class, path)
+    params.of_profile(config_class, profile, notebook)
     values = params.read_yaml(path)
     fields = {field.name for field in dataclasses.fields(config_class)}
     declared = set(parameters_cell(source))

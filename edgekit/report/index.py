@@ -120,7 +120,11 @@ def _newest_manifest(files: list[Path]) -> dict:
 def _listed(page: pages.Page, profile: str) -> dict:
     rows = store.runs_folder(profile) / f"{page.notebook}.jsonl"
     seconds = page.notes.get("seconds")
+    state = page.notes.get("state", "executed outside of edgekit")
+    made_of = page.notes.get("made_of")
+    if made_of and rows.exists() and made_of[1] != store.hash_files([rows]):
+        state += ", before the newest rows were measured: run it again"
     return {"notebook": page.notebook, "title": page.title,
-            "state": page.notes.get("state", "executed outside of edgekit"),
+            "state": state,
             "seconds": "" if seconds is None else f"{seconds:.0f} s", "finished": page.notes.get("finished", "")[:16],
             "rows": f"{len(store.read(rows)[0]):,}" if rows.exists() else "none"}

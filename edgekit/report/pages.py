@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgekit import store
 from edgekit.report import machine
+from edgekit.report.run import read_executed
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -30,10 +31,16 @@ class Page:
 
 
 def page(executed: Path) -> Page:
-    """Render one executed notebook. Output on stderr (progress bars) is left out; a failed one says so on top."""
-    import nbformat
+    """Render one executed notebook. Output on stderr (progress bars) is left out; a failed one says so on top.
 
-    node = nbformat.read(executed, as_version=4)
+    So does one that was torn while it was written, in place of its content.
+    """
+    from nbformat import v4
+
+    node = read_executed(executed)
+    if node is None:
+        sentence = "this file was torn while it was written (a kill, or a full disk); run edgekit run again"
+        node = v4.new_notebook(metadata={"edgekit": {"state": "failed", "sentence": sentence}})
     node.cells = [cell for cell in node.cells if not _is_papermill_notice(cell)]
     for cell in node.cells:
         if cell.cell_type == "code":

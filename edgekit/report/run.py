@@ -74,8 +74,7 @@ def _run(notebook: str, profile: str, values: dict, force: bool) -> Outcome:
     print(f"{notebook}: running, profile {profile} (log: {_shown(executed.with_suffix('.log'))})", flush=True)
     state, sentence = _execute(notebook, profile, values, executed)
     seconds = time.monotonic() - begun
-    if executed.exists():
-        node = nbformat.read(executed, as_version=4)
+    if executed.exists() and (node := read_executed(executed)) is not None:
         node.metadata["edgekit"] = {
             "profile": profile, "state": state, "sentence": sentence, "seconds": round(seconds, 1),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "run": _newest_run(notebook, profile),
@@ -186,9 +185,19 @@ def _unexpected(notebook: str, profile: str) -> tuple[str, ...]:
 
 def _stamp(executed: Path) -> dict:
     """What was noted in an executed notebook, {} if there is none."""
-    import nbformat
+    node = read_executed(executed) if executed.exists() else None
+    return {} if node is None else node.metadata.get("edgekit", {})
 
-    return nbformat.read(executed, as_version=4).metadata.get("edgekit", {}) if executed.exists() else {}
+
+def read_executed(executed: Path):
+    """An executed notebook; None for one that a kill or a full disk left torn while papermill was writing it."""
+    import nbformat
+    from nbformat.reader import NotJSONError
+
+    try:
+        return nbformat.read(executed, as_version=4)
+    except (NotJSONError, UnicodeDecodeError, nbformat.ValidationError):
+        return None
 
 
 def _newest_run(notebook: str, profile: str) -> str:

@@ -8,8 +8,10 @@ roofs of the device (read bandwidth, matrix multiplication) are measured beside 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog import models, tasks
@@ -36,7 +38,7 @@ class Config:
 
     profile: str
     seed: int
-    device: str
+    device: Literal["cpu", "cuda", "mps"]
     threads: int
     models: tuple[str, ...]
     cells: tuple[str, ...]
@@ -58,7 +60,16 @@ class Config:
     memory_share: float
 
     def __post_init__(self):
-        require(self.device in ("cpu", "cuda", "mps"), f"device: expected cpu, cuda or mps, got {self.device!r}")
+        require(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.profile) is not None,
+                f"profile: expected a plain folder name (a-z, 0-9, -), got {self.profile!r}")
+        for name in ("models", "cells", "shapes", "shape_cells", "prompt_tokens", "output_tokens", "workload_models",
+                     "workload_cells", "tasks", "task_models", "task_cells"):
+            items = getattr(self, name)
+            require(len(set(items)) == len(items), f"{name}: expected each item once, got {list(items)}")
+        require(set(self.workload_cells) <= {*self.cells, *self.shape_cells},
+                f"workload_cells: expected some of cells and shape_cells, got {list(self.workload_cells)}")
+        require(bool(self.tasks) == bool(self.task_models) == bool(self.task_cells),
+                "tasks, task_models and task_cells: expected all three or none of them")
         require(self.threads >= 0, f"threads: expected a count, or 0 for every core there is, got {self.threads}")
         require(all(n >= 1 for n in self.prompt_tokens) and len(self.prompt_tokens) > 0,
                 f"prompt_tokens: expected lengths of at least 1, got {self.prompt_tokens}")
@@ -107,9 +118,11 @@ def split_cell(cell: str) -> tuple[str, str]:
 
 
 def run(config: Config) -> Result:
-    """Measure what is missing and return the rows and skips of this configuration."""
-    facts = devices.memory()
-    free = min(facts["available_bytes"], facts.get("limit_bytes", facts["available_bytes"]))
+    """Measure what is missing and return the rows and skips of this configuration.
+
+    Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
+    """
+    free = devices.free_memory_bytes(config.device)
     return run_units(STUDY, VERSION, config, list(plan(config, free)), timeout_s=config.timeout_s,
                      memory_limit_bytes=int(config.memory_share * free))
 
@@ -118,9 +131,9 @@ def plan(config: Config, free_bytes: int) -> Iterator[Unit]:
     """All units of the study, repeat by repeat. A model that does not fit in `free_bytes` is planned as a refusal."""
     config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
     where = dict(threads=config.threads, device=config.device)
-    meter = energy.open_meter(config.device)
-    if isinstance(meter, energy.Unavailable):
-        yield Unit(dict(task="energy", **where), 0, "", {}, artifact="", task="", refusal=meter.reason)
+    sensors = energy.sensors(config.device)
+    if isinstance(sensors, energy.Unavailable):
+        yield Unit(dict(task="energy", **where), 0, "", {}, artifact="", task="", refusal=sensors.reason)
     specs, absent = {}, {}
     for name in (*config.models, *config.shapes):
         try:
@@ -136,7 +149,7 @@ def plan(config: Config, free_bytes: int) -> Iterator[Unit]:
                    task="")
         for spec, cell in cells:
             yield _speed(config, spec, cell, repeat, free_bytes)
-            if isinstance(meter, energy.Meter):
+            if not isinstance(sensors, energy.Unavailable):
                 yield _energy(config, spec, cell, repeat, free_bytes)
     for name in (name for name in config.task_models if name in specs):
         for cell in config.task_cells:
@@ -151,21 +164,22 @@ def _cell(config: Config, spec: ModelSpec, cell: str, task: str, free_bytes: int
     needs = ELEMENT_BYTES[dtype] * spec.architecture.parameters + OVERHEAD_BYTES
     refusal = None
     if needs > config.memory_share * free_bytes:
-        refusal = (f"needs about {needs / 1e9:.1f} GB of memory in {dtype}; {free_bytes / 1e9:.1f} GB are free and "
-                   f"memory_share allows {config.memory_share:.0%} of them")
+        refusal = (f"needs about {needs / 1e9:.1f} GB in {dtype}: more than memory_share ({config.memory_share:.0%}) of the "
+                   "memory that was free")
     return (dict(task=task, model=spec.name, engine=engine, dtype=dtype, batch=1, **where),
-            dict(variant=variant, engine=engine, dtype=dtype, **where), variants.content_hash(variant), refusal)
+            dict(variant=variant, engine=engine, dtype=dtype, **where),
+            f"{variants.content_hash(variant)} {engines.runtime(engine)}", refusal)
 
 
 def _speed(config: Config, spec: ModelSpec, cell: str, repeat: int, free_bytes: int) -> Unit:
     condition, arguments, artifact, refusal = _cell(config, spec, cell, "speed", free_bytes)
     grid = {length: list(config.output_tokens) for length in config.prompt_tokens}
     if spec.name in config.workload_models and cell in config.workload_cells:
-        grid.setdefault(config.workload_prompt_tokens, []).append(config.workload_output_tokens)
+        grid[config.workload_prompt_tokens] = [*grid.get(config.workload_prompt_tokens, []), config.workload_output_tokens]
     longest = max(length + max(outputs) for length, outputs in grid.items())
     if longest > spec.architecture.context:
         refusal = f"prompt and output of {longest} tokens exceed the model's context of {spec.architecture.context}"
-    work = dict(grid=[[length, sorted(outputs)] for length, outputs in sorted(grid.items())], seed=config.seed,
+    work = dict(grid=[[length, sorted(set(outputs))] for length, outputs in sorted(grid.items())], seed=config.seed,
                 warmups=config.warmups)
     return Unit(condition, repeat, "edgekit.measure.latency:measure_speed", {**arguments, **work}, artifact, task_hash(work),
                 refusal)

@@ -19,9 +19,10 @@ from pathlib import Path
 from edgekit import provenance, store
 from edgekit.catalog import platforms
 from edgekit.measure import device
+from edgekit.measure.device import DeviceError
 from edgekit.measure.worker import JobFailed, run_job
 from edgekit.provenance import Manifest
-from edgekit.store import Row, Skip, Store
+from edgekit.store import Row, Skip, Store, StoreError
 
 BUILD_TIMEOUT_S = 3600.0
 
@@ -72,7 +73,8 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
     """Measure what `units` lack in runs/<profile>/<study>.jsonl and return all that the file then holds of them.
 
     `config` is the study's Config (its profile and seed are read). Raises StoreError when rows cannot be written;
-    KeyboardInterrupt passes through with everything measured so far kept.
+    DeviceError when the device that was asked for is not there. KeyboardInterrupt passes through with everything measured so
+    far kept.
     """
     from tqdm import tqdm
 
@@ -93,7 +95,8 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
             bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
             for key, unit in bar:
                 bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
-                has_rows = _measure(file, key, unit, manifest.run, study, built, timeout_s, memory_limit_bytes)
+                has_rows = _measure(file, key, unit, manifest.run, study, built, manifest.engines, timeout_s,
+                                    memory_limit_bytes)
                 measured += has_rows
                 manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
                 manifest.duration_s = time.monotonic() - started
@@ -115,11 +118,12 @@ def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
     return sorted(shuffled, key=lambda item: item[1].repeat)  # stable: shuffled within each repeat
 
 
-def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set[str], timeout_s: float,
-             memory_limit_bytes: int | None) -> bool:
+def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set[str], engines: dict,
+             timeout_s: float, memory_limit_bytes: int | None) -> bool:
     """Measure one unit and write its rows, or why there are none. True if there are rows.
 
-    Its variant is built first, in a process of its own and outside of the unit's time limit, unless `built` has it.
+    Its variant is built first, in a process of its own and outside of the unit's time limit, unless `built` has it. What the
+    engine says of itself (version, kernel) goes into `engines`.
     """
     def skip(reason: str, expected: bool) -> bool:
         file.skip(Skip(run, study, unit.condition, reason, expected, key))
@@ -136,21 +140,31 @@ def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set
                          environment={"OMP_NUM_THREADS": str(unit.condition["threads"]), "TOKENIZERS_PARALLELISM": "false"})
     except JobFailed as failure:
         return skip(str(failure), expected=False)
-    rows = []
-    for seen in answer["observations"]:
-        coordinates = {name: value for name, value in seen.items() if name not in ("metric", "value")}
-        rows.append(Row(run, study, {**unit.condition, **coordinates}, seen["metric"], seen["value"], unit.repeat))
+    try:
+        rows = [Row(run, study, {**unit.condition, **{name: value for name, value in seen.items()
+                                                      if name not in ("metric", "value")}},
+                    seen["metric"], seen["value"], unit.repeat) for seen in answer["observations"]]
+    except StoreError as error:
+        return skip(f"gave a number that cannot be kept: {error}", expected=False)
+    if not rows:
+        return skip("gave no observations", expected=False)
     file.append(key, rows)
+    if "engine" in answer:
+        engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
     return True
 
 
 def _manifest(study: str, config, units: Sequence[Unit], platform: str, reused: int) -> Manifest:
     now = datetime.datetime.now(datetime.timezone.utc)
     commit, dirty = provenance.git_state()
-    inputs = {str(unit.arguments.get("variant", unit.function)): unit.artifact for unit in units}
-    bandwidth = device.memory_bandwidth(units[0].condition["threads"], on="cuda" if config.device == "cuda" else "cpu")
+    inputs = {unit.arguments["variant"]: unit.artifact for unit in units if "variant" in unit.arguments}
+    try:
+        bandwidth = run_job("edgekit.measure.roofs:bandwidth_samples",
+                            dict(threads=units[0].condition["threads"], device=config.device), timeout_s=300)
+    except JobFailed as failure:
+        raise DeviceError(str(failure)) from failure
     return Manifest(
         run=f"{now:%Y%m%dT%H%M%S}-{task_hash({'t': now.isoformat(), 'p': platform})[:6]}", study=study,
-        params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty, packages=provenance.packages(),
-        machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth.byte_per_s,
+        params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty,
+        packages=provenance.packages(), machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth,
         inputs=inputs, started=now.isoformat(timespec="seconds"), planned=len(units), reused=reused)
