@@ -108,7 +108,7 @@ def test_accuracy_grows_with_size_and_reasoning_and_falls_with_depth():
     for mode in language.MODES:
         # two hundredths: no more than the noise of 1,200 problems near the ceiling
         assert mean[small, mode] < mean[middle, mode] <= mean[large, mode] + 0.02
-    assert all(mean[name, "think"] > mean[name, "direct"] + 0.5 for name in NAMES)
+    assert all(mean[name, "think"] > mean[name, "direct"] + 0.2 for name in NAMES)
     assert shares(large, "direct")[0] > shares(large, "direct")[5] + 0.1
     assert shares(small, "think")[0] > shares(small, "think")[5] + 0.1
     assert min(shares(middle, "think") + shares(large, "think")) > 0.9

@@ -187,6 +187,8 @@ Loss at the end: {last["train_loss"]:.4f} nats a token on training texts, \
 Most of what is left is the problems' own randomness: their names and numbers cannot be foreseen. The two are not
 measured on the same rows: most training rows are short and cut their last text, so they hold more of the prompts.
 
+The members of the family differ in training as well as in size, so their differences are not those of size alone.
+
 ## Accuracy on test problems
 
 Decoding: {accuracy["decoding"]}, at most {accuracy["max_new_tokens"]} new tokens. Share of right answers with its

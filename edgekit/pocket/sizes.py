@@ -35,8 +35,10 @@ class Size:
     stored: Literal["float32", "bfloat16"]
 
 
+# The smallest is stopped early on purpose: after 900 steps it too thinks right in 97 of 100 problems, and a family whose
+# members are all at the ceiling shows no loss, no draft that errs and no query worth routing.
 SIZES = {
-    "pocket-200k": Size(64, 3, 4, 128, steps=900, peak_lr=6e-3, stored="float32"),
+    "pocket-200k": Size(64, 3, 4, 128, steps=600, peak_lr=6e-3, stored="float32"),
     "pocket-900k": Size(128, 4, 4, 384, steps=1000, peak_lr=5e-3, stored="float32"),
     "pocket-3m": Size(256, 4, 8, 512, steps=800, peak_lr=4e-3, stored="bfloat16"),
 }
