@@ -51,7 +51,7 @@ def change(home, old, new):
 
 @pytest.mark.parametrize("old, new, says", [
     ("timeout_s: 120.0", "timeout_s: 1e2", "02_baseline.yaml, timeout_s: expected float, got '1e2' (YAML reads it as text"),
-    ("device: cpu", "device: no", "device: expected one of 'cpu', 'cuda', 'mps', got False (YAML reads yes/no/on/off as true/false"),
+    ("device: cpu", "device: no", "expected one of 'cpu', 'cuda', 'mps', got False (YAML reads yes/no/on/off as true/false"),
     ("repeats: 2", "repeets: 2", "unknown parameter 'repeets'; known: profile"),
     ("pocket-200k", "pocket-201k", "unknown pocket model 'pocket-201k'; shipped: pocket-200k"),
     ("llama_cpp/float16", "lama_cpp/float16", "unknown engine 'lama_cpp'; known: transformers"),

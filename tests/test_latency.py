@@ -114,6 +114,7 @@ def test_a_whole_job_weighs_what_it_times(tmp_path, monkeypatch):
     assert sorted(timed) == sorted([("ttft_s", 8, 1), ("ttft_s", 16, 1)] + [
         (metric, *at) for metric in ("tpot_s", "decode_s") for at in ((8, 4), (16, 2), (16, 6))])
     assert all(o["value"] > 0 for o in answer["observations"] if o["metric"] != "warmup_cv")
+    assert value["memory_bandwidth_byte_per_s"] > 1e8
     assert answer["engine"]["name"] == "llama_cpp" and answer["engine"]["threads"] == 1
 
 

@@ -126,7 +126,7 @@ def test_published_ratios_are_crosses_in_every_panel(drawn):
 
 def test_the_ceiling_is_bandwidth_over_bytes(drawn):
     fig, table = drawn["utilisation"]
-    bandwidth = statistics.median(values("memory_bandwidth_byte_per_s"))
+    bandwidth = statistics.median(values("memory_bandwidth_byte_per_s", task="speed"))
     lines = [line for ax in fig.axes for line in ax.lines if line.get_gid() == "ceiling"]
     assert len(lines) == 2                                       # pocket models, and models of real size
     for line in lines:

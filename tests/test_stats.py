@@ -119,3 +119,16 @@ def test_a_speed_is_one_over_its_time_with_the_ends_turned_round():
     assert (speed.low, speed.high) == (pytest.approx(1 / time.high), pytest.approx(1 / time.low))
     assert time.value == pytest.approx(math.prod(times) ** 0.25)
     assert stats.rate_interval([1.0, 100.0]).low > 0 > stats.mean_interval([1.0, 100.0]).low
+
+
+def test_an_unpaired_ratio_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(4)
+    hits = 0
+    for _ in range(800):
+        found = stats.unpaired_ratio_interval(np.exp(rng.normal(1.0, 0.1, 4)), np.exp(rng.normal(0.2, 0.3, 12)))
+        hits += found.low < math.exp(0.8) < found.high
+    assert hits / 800 == pytest.approx(0.95, abs=0.03)
+    a, b = [2.0, 2.2], [1.0, 1.1, 0.9]
+    one, other = stats.unpaired_ratio_interval(a, b), stats.unpaired_ratio_interval(b, a)
+    assert one.value == pytest.approx(1 / other.value) and one.low == pytest.approx(1 / other.high)
+    assert stats.unpaired_ratio_interval([2.0], [1.0, 1.1]).low is None

@@ -94,16 +94,13 @@ def bandwidth_utilisation(frame: pd.DataFrame, setting: Setting, accepted: tuple
 
 def bandwidth_over_compute_utilisation(frame: pd.DataFrame, setting: Setting,
                                        accepted: tuple[float, float]) -> Observation:
-    """How much nearer decoding comes to the memory's limit than to that of arithmetic; the ends are the worst cases."""
+    """How much nearer decoding comes to the memory's limit than to that of arithmetic."""
     _, found = _fastest_of_largest(frame, setting)
     if pd.isna(found.compute_utilisation):
         raise NotMeasured("the device's matrix-multiplication rate")
-    memory, compute = (_estimate(found, f"{limit}_utilisation", "", "") for limit in ("bandwidth", "compute"))
-    known = memory.low is not None and compute.low is not None
-    ends = (memory.low / compute.high, memory.high / compute.low) if known else (None, None)
-    ratio = Estimate(memory.value / compute.value, *ends, memory.n, "times", "memory's share over arithmetic's share")
+    ratio = _estimate(found, "memory_over_arithmetic", "times", "memory's share over arithmetic's share")
     return Observation(ratio, _where(found), kind(found.model),
-                       f"{number(100 * compute.value)} % of the {found.flop_dtype} matrix-multiplication rate")
+                       f"{number(100 * found.compute_utilisation)} % of the {found.flop_dtype} matrix-multiplication rate")
 
 
 QUANTITIES = {

@@ -124,29 +124,34 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Decode speed beside the two ceilings of the device, measured in the same run: memory and arithmetic.
+    """Decode speed beside the two ceilings of the device: memory and arithmetic.
 
-    The ceiling is the *median* of the bandwidth samples taken with as many threads, and its band holds the
-    middle 95 % of them: the highest sample would be a moment that decoding, which lasts longer, did not have to
-    itself. A utilisation's interval takes in the runs' standard error and the *whole* spread of the bandwidth
-    samples (log scale, Welch's degrees of freedom), because a device that drifts does not come nearer to one
-    bandwidth by being sampled more often. It may pass 1 by that spread, and by more where a small model's
-    weights stay in the processor's cache. Arithmetic is compared with the rate measured for the same dtype,
-    else with the slowest one (`flop_dtype`), which puts the compute utilisation at its highest.
+    `bandwidth_utilisation` pairs: each run's bytes a second over the bandwidth that the same process measured right after its
+    streams, as a geometric mean with its interval, so that the drift of a shared machine falls on both and cancels. The
+    ceiling that is drawn (`bandwidth_byte_per_s`, `ceiling_tok_per_s`) is the median of those bandwidths over all runs with
+    as many threads, its band the middle 95 % of them. Arithmetic is compared with the rate measured for the same dtype, else
+    with the slowest one (`flop_dtype`), which puts the compute utilisation at its highest; its interval takes in the runs'
+    standard error and the whole spread of the rates (log scale, Welch's degrees of freedom). `memory_over_arithmetic` is the
+    ratio of the two shares, in which the speed itself cancels: the time to read a step's bytes over the time to compute it,
+    each at its measured rate. A utilisation may pass 1 where a
+    small model's weights stay in the processor's cache.
     """
     columns = [*CONDITION, "parameters", "weight_bytes", "step_bytes",
                *_with_ends("decode_tok_per_s", "bandwidth_byte_per_s", "ceiling_tok_per_s", "bandwidth_utilisation",
-                           "compute_utilisation"), "flop_dtype", "n"]
+                           "compute_utilisation", "memory_over_arithmetic"), "flop_dtype", "n"]
     speeds = _rows(frame, "speed")
     lines = []
     for key, group in speeds.groupby(UNIT, dropna=False):
         unit = dict(zip(UNIT, key, strict=True))
         facts = group.groupby("metric")["value"].median()
-        bandwidth = _device_samples(frame, "memory_bandwidth_byte_per_s", unit)
-        if bandwidth.empty or not {"weight_bytes", "kv_bytes_per_token", "parameters"} <= set(facts.index):
+        bandwidth = _bandwidths(speeds, unit)
+        beside = group.loc[group.metric == "memory_bandwidth_byte_per_s", ["run", "repeat", "value"]]
+        if beside.empty or not {"weight_bytes", "kv_bytes_per_token", "parameters"} <= set(facts.index):
             continue
         flop_dtype, flops = _arithmetic(frame, unit)
-        for lengths, runs in group[group.metric == "tpot_s"].groupby(LENGTHS)["value"]:
+        for lengths, timed in group[group.metric == "tpot_s"].groupby(LENGTHS):
+            timed = timed.merge(beside, on=["run", "repeat"], suffixes=("", "_bandwidth"), validate="one_to_one")
+            runs = timed["value"]
             size = step_bytes(facts["weight_bytes"], facts["kv_bytes_per_token"], mean_context(*lengths), unit["batch"])
             rate = stats.Estimate(float(bandwidth.median()), *np.quantile(bandwidth, (0.025, 0.975)), len(bandwidth))
             ceiling = (decode_ceiling_tok_per_s(end, size, unit["batch"]) for end in (rate.value, rate.low, rate.high))
@@ -155,10 +160,12 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
                 | _ends("decode_tok_per_s", stats.rate_interval(1 / runs))
                 | _ends("bandwidth_byte_per_s", rate)
                 | _ends("ceiling_tok_per_s", stats.Estimate(*ceiling, len(bandwidth)))
-                | _ends("bandwidth_utilisation", _share_of_ceiling(
-                    bandwidth_utilisation(size, runs, bandwidth.median()), bandwidth))
+                | _ends("bandwidth_utilisation", stats.rate_interval(
+                    bandwidth_utilisation(size, runs, timed["value_bandwidth"])))
                 | _ends("compute_utilisation", _share_of_ceiling(
-                    compute_utilisation(facts["parameters"], runs, flops.median(), unit["batch"]), flops)))
+                    compute_utilisation(facts["parameters"], runs, flops.median(), unit["batch"]), flops))
+                | _ends("memory_over_arithmetic", None if flops.empty else stats.unpaired_ratio_interval(
+                    size / bandwidth, 2 * unit["batch"] * facts["parameters"] / flops)))
     return _ordered(lines, columns, frame)
 
 
@@ -217,15 +224,16 @@ def _rows(frame: pd.DataFrame, task: str, *metrics: str) -> pd.DataFrame:
     return frame[kept]
 
 
-def _device_samples(frame: pd.DataFrame, metric: str, unit: dict) -> pd.DataFrame | pd.Series:
-    rows = _rows(frame, "device", metric)
-    same = (rows.threads == unit["threads"]) & (rows.device.isna() | (rows.device == unit["device"]))
-    rows = rows[same & (rows.source == unit["source"])]
-    return rows["value"] if metric.startswith("memory") else rows[["dtype", "value"]]
+def _bandwidths(speeds: pd.DataFrame, unit: dict) -> pd.Series:
+    """All bandwidths that speed runs measured with as many threads on the same device."""
+    same = (speeds.threads == unit["threads"]) & (speeds.device == unit["device"]) & (speeds.source == unit["source"])
+    return speeds.loc[same & (speeds.metric == "memory_bandwidth_byte_per_s"), "value"]
 
 
 def _arithmetic(frame: pd.DataFrame, unit: dict) -> tuple[str | None, pd.Series]:
-    samples = _device_samples(frame, "matmul_flop_per_s", unit)
+    samples = _rows(frame, "device", "matmul_flop_per_s")
+    same = (samples.threads == unit["threads"]) & (samples.device.isna() | (samples.device == unit["device"]))
+    samples = samples.loc[same & (samples.source == unit["source"]), ["dtype", "value"]]
     if samples.empty:
         return None, samples["value"]
     medians = samples.groupby("dtype")["value"].median()

@@ -90,6 +90,22 @@ def ratio_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0
     return rate_interval(a / b, confidence, unit=unit, what=what)
 
 
+def unpaired_ratio_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0.95, *, unit: str = "",
+                            what: str = "") -> Estimate:
+    """Geometric mean of `a` over that of `b`, measured apart, with Welch's interval on the log scale.
+
+    `n` is the smaller number of samples; fewer than two on a side leave no interval. Raises ValueError for numbers that are not
+    positive.
+    """
+    a, b = np.log(_samples(a, positive=True)), np.log(_samples(b, positive=True))
+    value, n = math.exp(a.mean() - b.mean()), min(a.size, b.size)
+    if n < 2:
+        return Estimate(value, None, None, n, unit, what)
+    ends = distributions.ttest_ind(a, b, equal_var=False).confidence_interval(confidence)
+    low, high = (value, value) if math.isnan(ends.low) else (math.exp(ends.low), math.exp(ends.high))  # no spread at all
+    return Estimate(value, low, high, n, unit, what)
+
+
 def wilson(correct: int, n: int, confidence: float = 0.95, *, what: str = "") -> Estimate:
     """Share of right items with Wilson's score interval. Raises ValueError for no items or more right than items."""
     if n < 1 or not 0 <= correct <= n:

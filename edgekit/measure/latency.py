@@ -16,6 +16,7 @@ from edgekit.engines.base import Engine, EngineError
 WARMUP_TOKENS = 8
 WARMUP_WINDOW = 3
 WARMUP_CV = 0.05
+BANDWIDTH_S = 0.5
 
 
 def time_stream(engine: Engine, prompt: Sequence[int], tokens: int) -> list[float]:
@@ -99,6 +100,7 @@ def measure_speed(*, variant: str, engine: str, dtype: str, threads: int, device
 
     from edgekit import engines
     from edgekit.compress import variant as variants
+    from edgekit.measure import device as devices
     from edgekit.measure import memory
 
     engines.require_known(engine)
@@ -116,7 +118,11 @@ def measure_speed(*, variant: str, engine: str, dtype: str, threads: int, device
                      dict(metric="peak_memory_bytes", value=memory.peak_bytes())]
         elif (on_device := opened.device_memory_bytes()) is not None:
             seen += [dict(metric="base_memory_bytes", value=0), dict(metric="peak_memory_bytes", value=on_device)]
+        # Beside the streams, in the same process: on a shared machine bandwidth drifts by more in minutes than an engine's
+        # share of it does. After the peak was read, because the buffer is large; the median pass, because decoding lasts.
+        bandwidth = statistics.median(devices.memory_bandwidth(threads, BANDWIDTH_S, on=device).byte_per_s)
         seen += [
+            dict(metric="memory_bandwidth_byte_per_s", value=bandwidth),
             dict(metric="load_s", value=load_s),
             dict(metric="weight_bytes", value=artifact.bytes_read_per_step(dtype)),
             dict(metric="artifact_bytes", value=artifact.size_bytes()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from edgekit.measure import device as devices
 
 DTYPES = ("float32", "bfloat16")
@@ -15,10 +17,11 @@ def bandwidth_samples(*, threads: int, device: str) -> list[float]:
 def measure_roofs(*, threads: int, device: str) -> dict:
     """A worker's job: read bandwidth and matrix-multiplication rate with `threads` threads on `device`.
 
-    One row each a process: the best pass of a second's worth, because a slower pass was disturbed and no roof.
+    One row each a process: the median pass of a second's worth. The best pass may be a moment that no decoding is as short as.
     """
     bandwidth = devices.memory_bandwidth(threads, on=device)
-    seen = [dict(metric="memory_bandwidth_byte_per_s", value=max(bandwidth.byte_per_s), method=bandwidth.method)]
+    seen = [dict(metric="memory_bandwidth_byte_per_s", value=statistics.median(bandwidth.byte_per_s), method=bandwidth.method)]
     for dtype in DTYPES:
-        seen.append(dict(metric="matmul_flop_per_s", value=max(devices.matmul_flops(threads, dtype, on=device)), dtype=dtype))
+        rates = devices.matmul_flops(threads, dtype, on=device)
+        seen.append(dict(metric="matmul_flop_per_s", value=statistics.median(rates), dtype=dtype))
     return dict(observations=seen)
