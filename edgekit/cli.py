@@ -139,11 +139,11 @@ def _models(options) -> int:
     if options.action == "train":
         root = Path(options.out or store.ROOT / "data/models")
         folder = card.train_and_card(options.name, root=root, steps=options.steps, seed=options.seed, device=options.device)
-        print(f"{_accuracy(card.read_card(folder.name, root))}\n{folder}")
+        print(f"{card.summary(folder.name, root)}\n{folder}")
         return 0
     if options.action == "list":
         for name in card.list_models():
-            print(_accuracy(card.read_card(name)))
+            print(card.summary(name))
         return 0
     problems = [problem for name in card.list_models() for problem in card.check(name)]
     for problem in problems:
@@ -151,13 +151,3 @@ def _models(options) -> int:
     if not problems:
         print(f"{', '.join(card.list_models())}: all files as in their cards")
     return 1 if problems else 0
-
-
-def _accuracy(card: dict) -> str:
-    """A model's card in a few lines: its size, and the share of right answers by mode and depth with intervals."""
-    lines = [f"{card['name']}: {card['parameters']:,} parameters, {card['training']['tokens']:,} tokens seen"]
-    modes: dict[str, list[str]] = {}
-    for cell in card["accuracy"]["cells"]:
-        low, high = cell["interval_95"]
-        modes.setdefault(cell["mode"], []).append(f"{cell['share']:.2f} ({low:.2f}-{high:.2f})")
-    return "\n".join(lines + [f"  {mode:7s} depth 1 to {len(cells)}: {'  '.join(cells)}" for mode, cells in modes.items()])

@@ -44,15 +44,14 @@ def read_card(name: str, root: Path = MODELS) -> dict[str, Any]:
 
 
 def summary(name: str, root: Path = MODELS) -> str:
-    """One line on a model: its size, its training, its accuracy over all depths in every mode."""
+    """A model in a few lines: its size, its training, and the share of right answers by mode and depth with intervals."""
     card = read_card(name, root)
-    cells = card["accuracy"]["cells"]
-    parts = [f"{card['parameters']:,} parameters", f"{card['training']['tokens']:,} training tokens"]
-    for mode in dict.fromkeys(cell["mode"] for cell in cells):
-        ours = [cell for cell in cells if cell["mode"] == mode]
-        correct, n = sum(cell["correct"] for cell in ours), sum(cell["n"] for cell in ours)
-        parts.append(f"{mode} {correct / n:.1%} of {n}")
-    return f"{name}: " + ", ".join(parts)
+    lines = [f"{name}: {card['parameters']:,} parameters, {card['training']['tokens']:,} tokens seen"]
+    modes: dict[str, list[str]] = {}
+    for cell in card["accuracy"]["cells"]:
+        low, high = cell["interval_95"]
+        modes.setdefault(cell["mode"], []).append(f"{cell['share']:.2f} ({low:.2f}-{high:.2f})")
+    return "\n".join(lines + [f"  {mode:7s} depth 1 to {len(cells)}: {'  '.join(cells)}" for mode, cells in modes.items()])
 
 
 def check(name: str, root: Path = MODELS) -> list[str]:

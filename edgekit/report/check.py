@@ -60,9 +60,8 @@ def check(notebook: str, profile: str) -> dict:
     values = params.read_yaml(path)
     fields = {field.name for field in dataclasses.fields(config_class)}
     declared = set(parameters_cell(source))
-    for where, names in ((source, declared), (path, set(values))):
-        require(not names - fields, f"{where}: unknown parameter {min(names - fields, default='')!r}; "
-                                    f"known: {', '.join(sorted(fields))}")
-        require(not fields - names, f"{where}: missing parameter {min(fields - names, default='')!r}; "
-                                    "the parameters cell and each params file name every field of the Config")
+    require(not declared - fields, f"{source}: unknown parameter {min(declared - fields, default='')!r}; "
+                                   f"known: {', '.join(sorted(fields))}")
+    require(not fields - declared, f"{source}: missing parameter {min(fields - declared, default='')!r}; "
+                                   "the parameters cell and each params file name every field of the Config")
     return values
