@@ -16,7 +16,6 @@ from typing import Any
 
 from edgekit.pocket import language, tasks
 from edgekit.pocket.evaluate import Accuracy, evaluate
-from edgekit.pocket.sizes import HEAD_DIM
 from edgekit.pocket.train import CHECKPOINT, Recipe, recipe_of, run_recipe
 from edgekit.store import ROOT
 
@@ -47,11 +46,11 @@ def summary(name: str, root: Path = MODELS) -> str:
     """A model in a few lines: its size, its training, and the share of right answers by mode and depth with intervals."""
     card = read_card(name, root)
     lines = [f"{name}: {card['parameters']:,} parameters, {card['training']['tokens']:,} tokens seen"]
-    modes: dict[str, list[str]] = {}
+    tasks_of: dict[str, list[str]] = {}
     for cell in card["accuracy"]["cells"]:
         low, high = cell["interval_95"]
-        modes.setdefault(cell["mode"], []).append(f"{cell['share']:.2f} ({low:.2f}-{high:.2f})")
-    return "\n".join(lines + [f"  {mode:7s} depth 1 to {len(cells)}: {'  '.join(cells)}" for mode, cells in modes.items()])
+        tasks_of.setdefault(cell["task"], []).append(f"{cell['share']:.2f} ({low:.2f}-{high:.2f})")
+    return "\n".join(lines + [f"  {task:21s} depth 1 to {len(cells)}: {'  '.join(cells)}" for task, cells in tasks_of.items()])
 
 
 def check(name: str, root: Path = MODELS) -> list[str]:
@@ -113,7 +112,7 @@ def write_card(
             "layers": size.layers,
             "heads": size.heads,
             "key_value_heads": size.heads,
-            "head_dim": HEAD_DIM,
+            "head_dim": size.head_dim,
             "intermediate": size.intermediate,
             "tied_embeddings": True,
             "stored_as": size.stored,
@@ -146,21 +145,29 @@ def write_card(
     return card
 
 
+def thinned(curve: list[dict[str, float]], most: int = 12) -> list[dict[str, float]]:
+    """At most about `most` points of a curve, evenly apart, the last one among them."""
+    every = max(1, len(curve) // most)
+    return curve[::-1][::every][::-1]
+
+
 def render_readme(card: dict[str, Any]) -> str:
     """The README of a model folder, from its card alone."""
     shape, training, accuracy = card["architecture"], card["training"], card["accuracy"]
-    cells = {(cell["mode"], cell["depth"]): cell for cell in accuracy["cells"]}
-    modes = list(dict.fromkeys(mode for mode, _ in cells))
-    depths = sorted({depth for _, depth in cells})
+    by_task: dict[str, list[dict]] = {}
+    for cell in accuracy["cells"]:
+        by_task.setdefault(cell["task"], []).append(cell)
+    depths = sorted({cell["depth"] for cell in accuracy["cells"]})
     rows = []
-    for depth in depths:
-        row = [str(depth)]
-        for mode in modes:
-            cell = cells[mode, depth]
-            low, high = cell["interval_95"]
-            row += [f"{cell['share']:.3f} ({low:.3f} to {high:.3f}), n={cell['n']}", str(cell["unanswered"])]
-        rows.append("| " + " | ".join(row) + " |")
-    head = "| steps | " + " | ".join(f"{mode} | no answer read" for mode in modes) + " |"
+    for task, cells in by_task.items():
+        shares = [f"{c['share']:.3f} ({c['interval_95'][0]:.3f} to {c['interval_95'][1]:.3f})" for c in cells]
+        unread = sum(cell["unanswered"] for cell in cells)
+        rows.append("| " + " | ".join([task, *shares, *[""] * (len(depths) - len(cells)), str(unread)]) + " |")
+    head = "| task | " + " | ".join(map(str, depths)) + " | no answer read |"
+    curve = "\n".join(
+        f"| {p['tokens']:,} | {p['train_loss']:.3f} | {p['validation_loss']:.3f} | {p['prose_excess']:.3f} |"
+        for p in thinned(training["loss_curve"])
+    )
     last, made_on = training["loss_curve"][-1], training["machine"]
     return f"""\
 # {card["name"]}
@@ -171,8 +178,8 @@ A {shape["kind"]} of {card["parameters"]:,} parameters: {shape["layers"]} layers
 {shape["heads"]} heads of {shape["head_dim"]}, MLP width {shape["intermediate"]}, tied embeddings, \
 stored as {shape["stored_as"]}.
 
-It knows one thing: the word problems of edgekit's generated language, version {card["language_version"]}
-(`edgekit/pocket/language.py`). It is an instrument for experiments and has no use as an assistant.
+It knows edgekit's generated language, version {card["language_version"]} (`edgekit/pocket/language.py`), and nothing else:
+it is an instrument for experiments and has no use as an assistant.
 
 ## Training
 
@@ -182,19 +189,22 @@ It knows one thing: the word problems of edgekit's generated language, version {
 The machine may have done other work at the same time: take the wall time as an upper bound.
 
 Loss at the end: {last["train_loss"]:.4f} nats a token on training texts, \
-{last["validation_loss"]:.4f} on validation texts.
-Most of what is left is the problems' own randomness: their names and numbers cannot be foreseen. The two are not
-measured on the same rows: most training rows are short and cut their last text, so they hold more of the prompts.
+{last["validation_loss"]:.4f} on validation texts; on prose {last["prose_excess"]:.4f} nats a token above the entropy of its
+grammar. Most of what is left of the first two is the problems' own randomness: names and numbers cannot be foreseen.
 
-The members of the family differ in training as well as in size, so their differences are not those of size alone.
+| tokens | training | validation | prose, excess |
+|---|---|---|---|
+{curve}
 
 ## Accuracy on test problems
 
-Decoding: {accuracy["decoding"]}, at most {accuracy["max_new_tokens"]} new tokens. Share of right answers with its
-95 % Wilson interval. An answer that could not be read counts as not right, and is listed apart.
+Columns are steps of a word problem, or levels of another query. Decoding: {accuracy["decoding"]}, at most
+{accuracy["max_new_tokens"]} new tokens, {accuracy["cells"][0]["n"]} items a cell. Share of right answers with its 95 % Wilson
+interval. An answer that could not be read counts as not right, and is counted apart. No training text has 7 or 8 steps, and
+none is of the domains `letters` and `large`.
 
 {head}
-|{"---|" * (1 + 2 * len(modes))}
+|{"---|" * (2 + len(depths))}
 {chr(10).join(rows)}
 """
 

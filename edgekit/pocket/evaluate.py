@@ -1,4 +1,4 @@
-"""How often a pocket model is right, by mode and depth: greedy answers to test problems, counted.
+"""How often a pocket model is right, by task and depth: greedy answers to test items, counted.
 
 An answer that cannot be read is an extraction failure, counted apart and never as a wrong number.
 """
@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit.pocket import language, tasks
 from edgekit.pocket.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 Z_95 = 1.959963984540054
 
@@ -28,9 +32,9 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What came of `n` problems of one depth in one mode. `unanswered` are extraction failures, not correct ones."""
+    """What came of `n` items of one depth (or level) of a task. `unanswered` are extraction failures, not correct ones."""
 
-    mode: str
+    task: str
     depth: int
     n: int
     correct: int
@@ -48,17 +52,27 @@ class Accuracy:
         return wilson_interval(self.correct, self.n)
 
 
-def generate_answers(folder: Path, prompts: Sequence[str], *, device: str = "cpu", batch: int = 100) -> list[list[int]]:
-    """Greedy continuations of prompts by the model in `folder`, in float32: token ids, the end token left out."""
+def load_model(folder: Path, device: str = "cpu") -> LlamaForCausalLM:
+    """The model of a folder in float32."""
     import torch
     from transformers import LlamaForCausalLM
 
-    tokenizer = load_tokenizer(folder)
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+
+
+def generate_answers(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], *, batch: int = 250
+) -> list[list[int]]:
+    """Greedy continuations of prompts: token ids, the end token left out. Prompts of like length share a batch."""
+    import torch
+
     end = tokenizer.eos_token_id
-    answers = []
-    for first in range(0, len(prompts), batch):
-        given = tokenizer(list(prompts[first : first + batch]), padding=True, return_tensors="pt").to(device)
+    encoded = tokenizer(list(prompts))["input_ids"]
+    order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
+    answers: list[list[int]] = [[] for _ in prompts]
+    for first in range(0, len(order), batch):
+        chosen = order[first : first + batch]
+        given = tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             output = model.generate(
                 input_ids=given["input_ids"],
@@ -66,35 +80,32 @@ def generate_answers(folder: Path, prompts: Sequence[str], *, device: str = "cpu
                 do_sample=False,
                 max_new_tokens=tasks.MAX_NEW_TOKENS,
             )
-        for ids in output[:, given["input_ids"].shape[1] :].tolist():
-            answers.append(ids[: ids.index(end)] if end in ids else ids)
+        for i, ids in zip(chosen, output[:, given["input_ids"].shape[1] :].tolist(), strict=True):
+            answers[i] = ids[: ids.index(end)] if end in ids else ids
     return answers
 
 
 def evaluate(
-    folder: Path,
-    *,
-    modes: Sequence[str] = tuple(language.MODES),
-    depths: Sequence[int] = tasks.TASK_DEPTHS,
-    count: int = tasks.TASK_COUNT,
-    device: str = "cpu",
+    folder: Path, *, names: Sequence[str] = tuple(tasks.TASKS), count: int = tasks.TASK_COUNT, device: str = "cpu"
 ) -> list[Accuracy]:
-    """Answer the first `count` test problems of every depth in every mode, and count."""
-    tokenizer = load_tokenizer(folder)
+    """Answer the first `count` items of every depth of every task, and count."""
+    tokenizer, model = load_tokenizer(folder), load_model(folder, device)
     found = []
-    for mode in modes:
-        for depth in depths:
-            problems = tasks.task_problems(depth, count=count)
-            answers = generate_answers(folder, [language.prompt(p, mode) for p in problems], device=device)
-            parsed = [language.parse_answer(tokenizer.decode(ids)) for ids in answers]
+    for name in names:
+        spec = tasks.TASKS[name]
+        items = [item for depth in spec.depths for item in tasks.draw_items(spec.domain, depth, count=count)]
+        answers = generate_answers(model, tokenizer, [spec.prompt(item) for item in items])
+        parsed = [language.parse_answer(tokenizer.decode(ids)) for ids in answers]
+        for depth in spec.depths:
+            of_depth = [i for i, item in enumerate(items) if item.depth == depth]
             found.append(
                 Accuracy(
-                    mode,
+                    name,
                     depth,
-                    n=len(problems),
-                    correct=sum(answer == problem.answer for answer, problem in zip(parsed, problems, strict=True)),
-                    unanswered=parsed.count(None),
-                    mean_new_tokens=sum(map(len, answers)) / len(answers),
+                    n=len(of_depth),
+                    correct=sum(parsed[i] == items[i].answer for i in of_depth),
+                    unanswered=sum(parsed[i] is None for i in of_depth),
+                    mean_new_tokens=sum(len(answers[i]) for i in of_depth) / len(of_depth),
                 )
             )
     return found

@@ -1,63 +1,113 @@
-"""The shipped task files: test problems of known depth, one JSON line each, and the lm-eval task beside them.
+"""The shipped task files: test items one JSON line each, and the lm-eval tasks beside them.
 
-Both modes ask the same problems, so their answers can be compared in pairs. The files are a pure function of the seed
-and the language version; `task_file` and `task_yaml` rebuild them byte for byte.
+All modes of a word problem ask the same items, so their answers can be compared in pairs. The files are a pure function of
+the seed and the language version; `item_file` and `task_yaml` rebuild them byte for byte.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
-import numpy as np
-
-from edgekit.pocket import language
+from edgekit.pocket import chain, language, queries
 
 TASK_SEED = 7
-TASK_DEPTHS = (1, 2, 3, 4, 5, 6)
-TASK_COUNT = 200
-# the longest answer of depth 6 has 60 tokens, its end included; the rest is room for a model that rambles
-MAX_NEW_TOKENS = 96
+TASK_COUNT = 150  # items of each depth; the test split holds 157 of the rarest prices
+DEPTHS = tuple(range(1, chain.MAX_DEPTH + 1))
+# the longest answer of depth 8 has about 130 tokens, its end included; the rest is room for a model that rambles
+MAX_NEW_TOKENS = 144
+# the budgets that are asked for in tasks; training has all from 1 to MAX_BUDGET
+MODES = ("think", "direct", "budget-1", "budget-2", "budget-3", "budget-4")
 
 
-def task_problems(depth: int, *, count: int = TASK_COUNT, seed: int = TASK_SEED) -> list[language.Problem]:
-    """The test problems of one depth, all different; the first k of them do not depend on `count`."""
-    return language.draw_distinct(np.random.default_rng([seed, depth]), count, depth=depth, split="test")
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A question without its mode's marker. `depth`: steps of a word problem, level of another query."""
+
+    id: str
+    depth: int
+    question: str
+    answer: str
 
 
-def task_name(mode: str) -> str:
-    """The name of the task of a mode, and of its two files."""
-    return f"pocket_chain_{mode}"
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """Items of a domain, asked in a mode."""
+
+    domain: str
+    mode: str
+
+    @property
+    def name(self) -> str:
+        """`pocket_chain_think`, `pocket_prices`: also the name of the YAML file."""
+        return f"pocket_{self.domain}" + (f"_{self.mode.replace('-', '_')}" if self.domain == "chain" else "")
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """The depths or levels that the items have."""
+        return DEPTHS if self.domain == "chain" else queries.LEVELS
+
+    def prompt(self, item: Item) -> str:
+        """What a model is given."""
+        return f"{item.question}\n{language.marker(self.mode)}"
 
 
-def task_file(mode: str, *, count: int = TASK_COUNT, seed: int = TASK_SEED) -> str:
-    """The JSON lines of a task: id, depth, mode, prompt, answer."""
-    lines = []
-    for depth in TASK_DEPTHS:
-        for i, problem in enumerate(task_problems(depth, count=count, seed=seed)):
-            item = {
-                "id": f"{depth}-{i:03d}",
-                "depth": depth,
-                "mode": mode,
-                "prompt": language.prompt(problem, mode),
-                "answer": problem.answer,
-            }
-            lines.append(json.dumps(item) + "\n")
-    return "".join(lines)
+TASKS = {
+    spec.name: spec
+    for spec in (
+        *(TaskSpec("chain", mode) for mode in MODES),
+        *(TaskSpec(domain, "direct") for domain in queries.DOMAINS),
+    )
+}
 
 
-def task_yaml(mode: str, *, count: int = TASK_COUNT, seed: int = TASK_SEED) -> str:
-    """The lm-eval task of a mode. Its data file is named relative to the YAML; the caller puts the folder before it."""
+def draw_items(domain: str, depth: int, *, count: int = TASK_COUNT, seed: int = TASK_SEED) -> list[Item]:
+    """Test items of one domain and depth, all different; the first k of them do not depend on `count`.
+
+    Raises ValueError where the test split holds too few.
+    """
+    rng = Random(f"task/{seed}/{domain}/{depth}")
+    found: dict[str, Item] = {}
+    attempts = 0
+    while len(found) < count:
+        if domain == "chain":
+            problem = chain.draw_problem(rng, depth=depth, split="test")
+            key, question, answer = problem.key, chain.tell(problem), problem.answer
+        else:
+            query = queries.draw_query(rng, domain=domain, level=depth, split="test")
+            key, question, answer = query.key, query.question, query.answer
+        found.setdefault(key, Item(f"{domain}-{depth}-{len(found):03d}", depth, question, answer))
+        attempts += 1
+        if attempts > 100 * count:
+            raise ValueError(f"found only {len(found)} different test items of {domain}, depth {depth}; asked for {count}")
+    return list(found.values())
+
+
+def item_file(domain: str, *, seed: int = TASK_SEED) -> str:
+    """The JSON lines of a domain: id, depth, question, answer."""
+    depths = next(spec for spec in TASKS.values() if spec.domain == domain).depths
+    items = (item for depth in depths for item in draw_items(domain, depth, seed=seed))
+    return "".join(
+        json.dumps({"id": item.id, "depth": item.depth, "question": item.question, "answer": item.answer}) + "\n"
+        for item in items
+    )
+
+
+def task_yaml(name: str, *, seed: int = TASK_SEED) -> str:
+    """The lm-eval task of that name. Its data file is named relative to the YAML; the caller puts the folder before it."""
+    spec = TASKS[name]
     return f"""\
 # Generated by edgekit.pocket.tasks. data_files is relative to this file: resolve it before handing the task to lm-eval.
-task: {task_name(mode)}
+task: {name}
 dataset_path: json
 dataset_kwargs:
   data_files:
-    test: {task_name(mode)}.jsonl
+    test: pocket_{spec.domain}.jsonl
 test_split: test
 output_type: generate_until
-doc_to_text: "{{{{prompt}}}}"
+doc_to_text: "{{{{question}}}}\\n{language.marker(spec.mode)}"
 doc_to_target: "{{{{answer}}}}"
 generation_kwargs:
   until:
@@ -68,7 +118,7 @@ filter_list:
   - name: answer
     filter:
       - function: regex
-        regex_pattern: '(?m)^{language.ANSWER_MARKER} (\\d+)\\s*$'
+        regex_pattern: '(?m)^{language.ANSWER_MARKER} (\\w+)\\s*$'
         group_select: -1
         fallback: "[no answer]"
       - function: take_first
@@ -77,20 +127,20 @@ metric_list:
     aggregation: mean
     higher_is_better: true
 metadata:
-  version: 1.0
+  version: 2.0
   language_version: {language.LANGUAGE_VERSION}
+  domain: {spec.domain}
+  mode: {spec.mode}
   seed: {seed}
-  items_per_depth: {count}
+  items_per_depth: {TASK_COUNT}
   split: test
 """
 
 
 def write_tasks(folder: Path) -> list[Path]:
-    """Write the data file and the YAML of every mode into `folder`; the paths written."""
-    written = []
-    for mode in language.MODES:
-        for suffix, text in ((".jsonl", task_file(mode)), (".yaml", task_yaml(mode))):
-            path = folder / (task_name(mode) + suffix)
-            path.write_text(text, encoding="utf-8")
-            written.append(path)
-    return written
+    """Write the items of every domain and the YAML of every task into `folder`; the paths written."""
+    texts = {f"pocket_{domain}.jsonl": item_file(domain) for domain in dict.fromkeys(t.domain for t in TASKS.values())}
+    texts |= {f"{name}.yaml": task_yaml(name) for name in TASKS}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]

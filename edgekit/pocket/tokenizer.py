@@ -8,16 +8,15 @@ once; it closes every text and is never added by the tokenizer itself.
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from edgekit.pocket import language
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-VOCABULARY = 512
+VOCABULARY = 1024
 CONTEXT = 512
 # The pre-tokenizer pattern of Qwen2 (Yang et al. 2024, arXiv:2407.10671), as its tokenizer.json has it.
 QWEN2_PATTERN = (
@@ -27,17 +26,13 @@ QWEN2_PATTERN = (
 
 
 def sample_texts(seed: int, count: int) -> list[str]:
-    """Draw `count` training texts of all depths and modes, each without its end token."""
-    rng = np.random.default_rng([seed, 0])
-    texts = []
-    for i in range(count):
-        problem = language.draw_problem(rng, depth=1 + i % 6, split="train")
-        mode = list(language.MODES)[i // 6 % len(language.MODES)]
-        texts.append(language.prompt(problem, mode) + language.completion(problem, mode))
-    return texts
+    """Draw `count` texts of the training mixture, each without its end token."""
+    rng = Random(f"tokenizer/{seed}")
+    texts = [language.draw_text(rng, split="train", max_depth=language.TRAIN_DEPTHS) for _ in range(count)]
+    return [text.prompt + text.completion for text in texts]
 
 
-def train_tokenizer(*, seed: int = 0, count: int = 6000) -> PreTrainedTokenizerFast:
+def train_tokenizer(*, seed: int = 0, count: int = 8000) -> PreTrainedTokenizerFast:
     """Train the tokenizer on a seeded sample of the language: same seed and count, same tokenizer."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -60,7 +55,7 @@ def train_tokenizer(*, seed: int = 0, count: int = 6000) -> PreTrainedTokenizerF
     if tokenizer.get_vocab_size() != VOCABULARY:
         raise ValueError(
             f"expected {VOCABULARY} tokens, got {tokenizer.get_vocab_size()}: the language has too few words; "
-            "add names or things"
+            "add words"
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -1,32 +1,40 @@
 """Training of the pocket models: a Llama of a stated size on an endless, seeded stream of the language.
 
-The batch of step k is a pure function of (seed, k), so a run needs no data files, and a run that was interrupted goes
-on from its checkpoint exactly as if it had never stopped. The product is a Hugging Face folder.
+Row r of the training data is a pure function of (seed, r), so a run needs no data files, members of the family see the
+same rows in the same order, and a run that was interrupted goes on from its checkpoint as if it had never stopped. The product is a Hugging Face folder.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgekit.pocket import language
+from edgekit.pocket.excess import draw_prose
 from edgekit.pocket.sizes import Size, build_model, known_size
-from edgekit.pocket.tokenizer import CONTEXT, train_tokenizer
+from edgekit.pocket.tokenizer import VOCABULARY, train_tokenizer
 
 if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-TRAIN_DEPTHS = 6
 CHECKPOINT = "checkpoint.pt"
-# separate random streams, so that more validation draws never move a training batch
-STREAMS = {"train": 1, "validation": 2, "test": 3}
+ROW_TOKENS = 256
+VALIDATION_ROWS = 48
+PROSE_TEXTS = 64
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +45,7 @@ class Recipe:
     steps: int
     seed: int
     device: str
-    tokens_per_step: int = 4096
-    lengths: tuple[int, ...] = (256, 256, 256, CONTEXT)  # row length by step, in turn: short rows are cheap
+    compiled: bool
     shallow_share: float = 0.3  # over this share of the steps the greatest depth grows from 1 to its full value
     prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
     warmup_steps: int = 100
@@ -57,42 +64,35 @@ class Recipe:
 
     def max_depth(self, step: int) -> int:
         """The greatest depth of the problems of a step: reading one sentence is learnt first, then chains."""
-        return min(TRAIN_DEPTHS, 1 + int(TRAIN_DEPTHS * step / (self.shallow_share * self.steps)))
+        return min(language.TRAIN_DEPTHS, 1 + int(language.TRAIN_DEPTHS * step / (self.shallow_share * self.steps)))
 
 
-def draw_batch(
-    tokenizer: PreTrainedTokenizerFast, *, split: str, stream: tuple[int, ...], rows: int, length: int, max_depth: int
+def draw_rows(
+    tokenizer: PreTrainedTokenizerFast, *, split: str, seed: int, first: int, rows: int, max_depth: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Packed texts: token ids and a mask that is true on prompt tokens, both (rows, length).
+    """Packed texts: token ids and a mask that is true on prompt tokens, both (rows, ROW_TOKENS).
 
-    A pure function of its arguments; `stream` seeds it. Each row starts at the start of a text, in half of the rows
-    after an end token, and runs on over text borders.
+    Row r, counted from `first`, is a pure function of (seed, split, r, max_depth). It starts at the start of a text, in
+    half of the rows after an end token, and runs on over text borders.
     """
-    rng = np.random.default_rng([*stream, STREAMS[split]])
-    modes = list(language.MODES)
     encode = tokenizer.backend_tokenizer.encode
     end = tokenizer.eos_token_id
-    depths = np.arange(1, max_depth + 1)
-    ids = np.empty((rows, length), dtype=np.int64)
-    in_prompt = np.empty((rows, length), dtype=bool)
+    ids = np.empty((rows, ROW_TOKENS), dtype=np.int64)
+    in_prompt = np.empty((rows, ROW_TOKENS), dtype=bool)
     for row in range(rows):
-        row_ids: list[int] = [end] if rng.integers(2) else []
+        rng = Random(f"{seed}/{split}/{first + row}")
+        row_ids: list[int] = [end] if rng.random() < 0.5 else []
         row_mask = [False] * len(row_ids)
-        while len(row_ids) < length:
-            mode = modes[rng.integers(len(modes))]
-            # an answer without reasoning is one number a text to learn from: more of the shallow ones, which can be learnt
-            chances = 1 / depths if mode == "direct" else np.ones(max_depth)
-            depth = int(rng.choice(depths, p=chances / chances.sum()))
-            problem = language.draw_problem(rng, depth=depth, split=split)
-            asked = encode(language.prompt(problem, mode)).ids
-            answered = [*encode(language.completion(problem, mode)).ids, end]
-            row_ids += asked + answered
-            row_mask += [True] * len(asked) + [False] * len(answered)
-        ids[row], in_prompt[row] = row_ids[:length], row_mask[:length]
+        while len(row_ids) < ROW_TOKENS:
+            text = language.draw_text(rng, split=split, max_depth=max_depth)
+            given, whole = encode(text.prompt).ids, encode(text.prompt + text.completion).ids
+            row_ids += [*whole, end]
+            row_mask += [True] * len(given) + [False] * (len(whole) - len(given) + 1)
+        ids[row], in_prompt[row] = row_ids[:ROW_TOKENS], row_mask[:ROW_TOKENS]
     return ids, in_prompt
 
 
-def token_losses(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
+def token_losses(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of every token of ids (rows, length) but the first, in nats: (rows, length - 1).
 
     Matrix products run in bfloat16.
@@ -101,7 +101,9 @@ def token_losses(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
 
     with torch.autocast(ids.device.type, dtype=torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    return torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
+    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(
+        len(ids), -1
+    )
 
 
 def _optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -135,7 +137,7 @@ def _load_checkpoint(file: Path, recipe: Recipe) -> dict:
 
     state = torch.load(file, map_location=recipe.device, weights_only=True)
     if state["recipe"] != dataclasses.asdict(recipe):
-        raise ValueError(
+        raise TrainingError(
             f"{file.name} belongs to another recipe: expected {dataclasses.asdict(recipe)}, found {state['recipe']}; "
             "train with resume=False to start afresh, or into another folder"
         )
@@ -155,35 +157,68 @@ def train(
 
     Args:
         name: a key of `sizes.SIZES`.
-        steps: optimizer steps of 4096 tokens each; the size's own number by default.
+        steps: optimizer steps; the size's own number by default.
         device: `cpu` or `cuda`; by default CUDA where there is one.
         resume: go on from the checkpoint in `out` if there is one. It is removed when training is complete.
 
     Returns:
         One point every `validate_every` steps and one at the end: step, tokens, wall_s, train_loss (mean since the
-        point before) and validation_loss, both in nats a token.
+        point before) and validation_loss in nats a token, and prose_excess: how far the loss on prose lies above the
+        entropy of its grammar, in nats a token.
+
+    Raises:
+        TrainingError: the checkpoint belongs to another recipe, or the loss diverged.
     """
     recipe = recipe_of(name, steps=steps, seed=seed, device=device)
     return run_recipe(recipe, out=Path(out), resume=resume, title=name)
 
 
 def recipe_of(name: str, *, steps: int | None = None, seed: int = 0, device: str | None = None) -> Recipe:
-    """The recipe of a family member; arguments as in `train`."""
+    """The recipe of a family member; arguments as in `train`. It is compiled where there is a compiler for it."""
     import torch
 
     size = known_size(name)
-    return Recipe(size, steps or size.steps, seed, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    compiled = device != "cpu" or any(map(shutil.which, ("g++", "clang++")))
+    return Recipe(size, steps or size.steps, seed, device, compiled)
+
+
+class _Validation:
+    """The held-out losses of a run: the mixture's, and the excess over the truth on prose."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, recipe: Recipe):
+        import torch
+
+        ids, _ = draw_rows(tokenizer, split="validation", seed=recipe.seed, first=0, rows=VALIDATION_ROWS,
+                           max_depth=language.TRAIN_DEPTHS)
+        self.ids = torch.from_numpy(ids).to(recipe.device)
+        self.prose = draw_prose(tokenizer, split="validation", seed=recipe.seed, count=PROSE_TEXTS)
+
+    def __call__(self, model: LlamaForCausalLM) -> dict[str, float]:
+        import torch
+
+        model.eval()
+        with torch.no_grad():
+            loss = token_losses(model, self.ids).mean().item()
+        excess = self.prose.excess(model)
+        model.train()
+        return {"validation_loss": loss, "prose_excess": float(excess.sum() / self.prose.tokens.sum())}
 
 
 def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "train") -> list[dict[str, float]]:
-    """Train by a recipe; what `train` does, for any size. The curve as in `train`."""
+    """Train by a recipe; what `train` does, for any size. Returns and raises as `train` does."""
     import torch
     from tqdm import tqdm
 
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(seed=recipe.seed)
     model = build_model(recipe.size, recipe.seed).to(recipe.device).train()
+    # Rows are short, so attention as plain matrix products is faster here than the blockwise kernel.
+    model.set_attn_implementation("eager" if recipe.device == "cpu" else "sdpa")
+    forward = torch.compile(model) if recipe.compiled else model
     optimizers = _optimizers(model, recipe)
+    validation = _Validation(tokenizer, recipe)
+    rows = recipe.size.tokens_per_step // ROW_TOKENS
     file = out / CHECKPOINT
     first, curve, loss_sum, wall_s = 0, [], 0.0, 0.0
     if resume and file.exists():
@@ -193,49 +228,36 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
             optimizer.load_state_dict(saved)
         first, curve, loss_sum, wall_s = state["step"], state["curve"], state["loss_sum"], state["wall_s"]
 
-    def losses_and_mask(split: str, step: int, length: int, max_depth: int) -> tuple[torch.Tensor, torch.Tensor]:
-        ids, in_prompt = draw_batch(
-            tokenizer,
-            split=split,
-            stream=(recipe.seed, step),
-            rows=recipe.tokens_per_step // length,
-            length=length,
-            max_depth=max_depth,
-        )
-        ids, in_prompt = torch.from_numpy(ids).to(recipe.device), torch.from_numpy(in_prompt).to(recipe.device)
-        return token_losses(model, ids), in_prompt[:, 1:]
-
     started = time.perf_counter() - wall_s
     bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc=title, unit="step")
-    losses_since = 0 if not curve else curve[-1]["step"]
     for step in bar:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = recipe.learning_rate(step)
-        length = recipe.lengths[step % len(recipe.lengths)]
-        losses, in_prompt = losses_and_mask("train", step, length, recipe.max_depth(step))
-        weights = torch.where(in_prompt, recipe.prompt_weight, 1.0)
+        ids, in_prompt = draw_rows(tokenizer, split="train", seed=recipe.seed, first=step * rows, rows=rows,
+                                   max_depth=recipe.max_depth(step))
+        losses = token_losses(forward, torch.from_numpy(ids).to(recipe.device))
+        weights = torch.where(torch.from_numpy(in_prompt[:, 1:]).to(recipe.device), recipe.prompt_weight, 1.0)
         model.zero_grad(set_to_none=True)
         ((losses * weights).sum() / weights.sum()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        mean = losses.mean().item()
+        _check_loss(mean, step, recipe, file)
         for optimizer in optimizers:
             optimizer.step()
-        loss_sum += losses.mean().item()
+        loss_sum += mean
         done = step + 1
         if done % recipe.validate_every == 0 or done == recipe.steps:
-            model.eval()
-            with torch.no_grad():
-                validation_loss = losses_and_mask("validation", 0, CONTEXT, TRAIN_DEPTHS)[0].mean().item()
-            model.train()
+            since = curve[-1]["step"] if curve else 0
             point = {
                 "step": done,
-                "tokens": done * recipe.tokens_per_step,
+                "tokens": done * recipe.size.tokens_per_step,
                 "wall_s": round(time.perf_counter() - started, 1),
-                "train_loss": loss_sum / (done - losses_since),
-                "validation_loss": validation_loss,
+                "train_loss": loss_sum / (done - since),
+                **validation(model),
             }
             curve.append(point)
-            loss_sum, losses_since = 0.0, done
-            bar.set_postfix(train=f"{point['train_loss']:.3f}", validation=f"{validation_loss:.3f}")
+            loss_sum = 0.0
+            bar.set_postfix({name: f"{point[name]:.3f}" for name in ("train_loss", "validation_loss", "prose_excess")})
         if done % recipe.checkpoint_every == 0:
             state = {
                 "recipe": dataclasses.asdict(recipe),
@@ -251,3 +273,14 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
     tokenizer.save_pretrained(out)
     file.unlink(missing_ok=True)
     return curve
+
+
+def _check_loss(loss: float, step: int, recipe: Recipe, file: Path) -> None:
+    """Raises TrainingError when the loss is worse than guessing after the warm-up, or no number at all."""
+    guessing = math.log(VOCABULARY)
+    if not math.isfinite(loss) or (step > recipe.warmup_steps and loss > guessing):
+        kept = f"the checkpoint of an earlier step is kept in {file}" if file.exists() else "no checkpoint was written yet"
+        raise TrainingError(
+            f"the loss diverged: expected at most {guessing:.2f} nats a token (guessing) at step {step + 1}, got {loss:.4g}; "
+            f"{kept}; train with a smaller peak_lr (it is {recipe.size.peak_lr:g})"
+        )

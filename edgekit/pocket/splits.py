@@ -1,0 +1,24 @@
+"""Train, validation and test: a fixed function of what a text is about, so that they are disjoint by construction."""
+
+from __future__ import annotations
+
+import hashlib
+
+SPLITS = ("train", "validation", "test")
+
+
+class SplitError(ValueError):
+    """No split of that name; the message lists the known ones."""
+
+
+def split_of(key: str) -> str:
+    """`train` (70 %), `validation` (10 %) or `test` (20 %): whatever the seed, one key lies in one split."""
+    bucket = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % 10
+    return "train" if bucket < 7 else "validation" if bucket == 7 else "test"
+
+
+def known_split(split: str) -> str:
+    """`split` itself. Raises SplitError for an unknown one."""
+    if split not in SPLITS:
+        raise SplitError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+    return split
