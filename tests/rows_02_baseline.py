@@ -69,7 +69,8 @@ def rows(models=tuple(MODELS), engines=("transformers", "llama_cpp"), repeats=4,
                     skill = (np.log10(parameters) - 4) / 2.6 * fading
                     for item in range(60):
                         add({"task": "accuracy", **unit, "mode": mode, "depth": depth, "item": item},
-                            correct=rng.random() < skill, answered=1)
+                            correct=rng.random() < skill)
+                    add({"task": "accuracy", **unit, "mode": mode, "depth": depth}, unanswered=0)
     return made
 
 

@@ -173,8 +173,8 @@ def test_llama_cpp_cuts_text_into_the_same_tokens():
     built = variant.build(f"{name} > gguf(dtype=float16)")
     theirs = llama_cpp.Llama(str(built.file), vocab_only=True, verbose=False)
     ours = Tokenizer.from_file(str(store.ROOT / "data/models" / name / "tokenizer.json"))
-    items = (store.ROOT / "data/tasks/pocket_chain_think.jsonl").read_text().splitlines()[::100]
-    texts = [json.loads(item)["prompt"] for item in items]
+    items = (store.ROOT / "data/tasks/pocket_chain.jsonl").read_text().splitlines()[::100]
+    texts = [json.loads(item)["question"] for item in items]
     texts += ["12 + 345 = 357.", "  two  blanks\n\nand\tlines", "don't, Zoë's ½ 数", "x" * 50 + "!?...", "<|endoftext|>"]
     for text in texts:
         came = theirs.tokenize(text.encode(), add_bos=False, special=True)

@@ -172,19 +172,19 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Share of right answers by model, engine, dtype, mode and depth, with Wilson's interval; `n` counts items.
 
-    An item without a readable answer counts as wrong; `answered` is the share of items with one.
+    An item without a readable answer counts as wrong; `unanswered` is the number of them.
     """
     by = ["model", "engine", "dtype", "source", "mode", "depth"]
-    columns = [*by, "parameters", *_with_ends("accuracy"), "correct", "answered", "n"]
+    columns = [*by, "parameters", *_with_ends("accuracy"), "correct", "unanswered", "n"]
     lines = []
-    for key, group in _rows(frame, "accuracy", "correct", "answered").groupby(by):
+    for key, group in _rows(frame, "accuracy", "correct", "unanswered").groupby(by):
         right = group.loc[group.metric == "correct", "value"]
         if right.empty:
             continue
         share = stats.wilson(int(right.sum()), len(right))
         lines.append(dict(zip(by, key, strict=True)) | _ends("accuracy", share) | {
             "correct": int(right.sum()), "n": len(right),
-            "answered": group.loc[group.metric == "answered", "value"].mean()})
+            "unanswered": int(group.loc[group.metric == "unanswered", "value"].sum())})
     return _ordered(lines, columns, frame)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,34 @@ class Task:
     config: dict
     data: Path
     hash: str
+
+    @property
+    def domain(self) -> str:
+        """What the items are about: `chain`, `prices`, ..."""
+        return self.config["metadata"]["domain"]
+
+    @property
+    def mode(self) -> str:
+        """How they are to be answered: `think`, `direct`, `budget-2`, ..."""
+        return self.config["metadata"]["mode"]
+
+    def items(self) -> list[dict]:
+        """The items in file order: id, depth, question, answer."""
+        return [json.loads(line) for line in self.data.read_text(encoding="utf-8").splitlines()]
+
+    def prompt(self, item: dict) -> str:
+        """What a model is given for an item."""
+        return self.config["doc_to_text"].replace("{{question}}", item["question"])
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A test text of the grammar: `text`, with its end token, follows `prompt`; `log_p` is its true log-probability in nats."""
+
+    id: str
+    prompt: str
+    text: str
+    log_p: float
 
 
 def names() -> list[str]:
@@ -41,3 +70,20 @@ def load(name: str) -> Task:
         raise TaskError(f"{name}: its items are missing ({data}); restore data/tasks")
     config["dataset_kwargs"] = {"data_files": {split: str(file.parent / path) for split, path in files.items()}}
     return Task(name, config, data, store.hash_files([file, data]))
+
+
+def stories(count: int) -> list[Story]:
+    """The first `count` shipped stories. Raises TaskError where there are fewer, or no file of them."""
+    file = prose_file()
+    lines = file.read_text(encoding="utf-8").splitlines()
+    if not 1 <= count <= len(lines):
+        raise TaskError(f"stories: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
+    return [Story(**json.loads(line)) for line in lines[:count]]
+
+
+def prose_file() -> Path:
+    """The file of the shipped stories. Raises TaskError if it is missing."""
+    file = store.ROOT / "data/tasks/pocket_prose.jsonl"
+    if not file.is_file():
+        raise TaskError(f"the stories are missing ({file}); restore data/tasks")
+    return file

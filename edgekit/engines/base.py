@@ -45,6 +45,13 @@ class EngineInfo:
     kv_bytes_per_token: int
 
 
+def uniforms(seed: int, prompts: int, tokens: int) -> np.ndarray:
+    """The numbers in [0, 1) that sampling uses: (prompts, tokens). A prompt's do not depend on how many there are."""
+    import numpy as np
+
+    return np.stack([np.random.default_rng([seed, i]).random(tokens) for i in range(prompts)])
+
+
 class Engine(ABC):
     """An artifact in memory. Close it to free the memory; also a context manager."""
 
@@ -77,6 +84,27 @@ class Engine(ABC):
                 if step.token in stop:
                     break
                 tokens.append(step.token)
+            outputs.append(tokens)
+        return outputs
+
+    def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], seed: int) -> list[list[int]]:
+        """Continuations drawn from the model's own distribution (temperature 1, no cut), each ended as in `generate`.
+
+        Token t of prompt i is the inverse of the cumulative distribution at the number (i, t) of `uniforms`, so engines with
+        equal logits draw equal tokens.
+        """
+        import numpy as np
+
+        outputs = []
+        for prompt, row in zip(prompts, uniforms(seed, len(prompts), max_new_tokens), strict=True):
+            tokens: list[int] = []
+            for u in row:
+                logits = self.score([*prompt, *tokens])[-1].astype(np.float64)
+                cumulative = np.exp(logits - logits.max()).cumsum()
+                token = min(int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), len(cumulative) - 1)
+                if token in stop:
+                    break
+                tokens.append(token)
             outputs.append(tokens)
         return outputs
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from edgekit.engines.base import Engine, EngineError
 
 NO_ANSWER = "[no answer]"
+MOST_CONTEXT = 2048
 # What lm-eval's own models generate at most where a task does not say.
 LM_EVAL_TOKENS = 256
 
@@ -67,11 +68,16 @@ class EngineLM(TemplateLM):
 
     def _continuation(self, before: Sequence[int], after: Sequence[int]) -> tuple[float, bool]:
         """(sum of log-probabilities in nats, whether greedy decoding gives it) of `after` behind `before`."""
-        logits = self.engine.score([*before, *after][:-1])[len(before) - 1:].astype(np.float64)
-        top = logits.max(-1, keepdims=True)
-        log_p = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
+        log_p = log_softmax(self.engine.score([*before, *after][:-1])[len(before) - 1:])
         picked = log_p[np.arange(len(after)), list(after)]
-        return float(picked.sum()), bool((logits.argmax(-1) == np.asarray(after)).all())
+        return float(picked.sum()), bool((log_p.argmax(-1) == np.asarray(after)).all())
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities in nats, in double precision, over the last axis."""
+    logits = logits.astype(np.float64)
+    top = logits.max(-1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
 
 
 def tokenizer_of(folder: Path) -> tuple[Tokenizer, int]:
@@ -102,46 +108,62 @@ def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, dev
                      items_per_depth: int) -> dict:
     """A worker's job: the outcome of each item of shipped tasks, for one variant in one engine.
 
-    Returns {"observations": [...], "engine": {...}} with `correct` and `answered` for every item, coordinates task_name,
-    mode, depth and item. Raises EngineError if a task holds fewer items than asked.
+    Returns {"observations": [...], "engine": {...}}, the observations as `answer_tasks` gives them. Raises EngineError if a
+    task holds fewer items than asked.
     """
-    os.environ["HF_DATASETS_OFFLINE"] = "1"  # items are local files; a mistyped path must not become a download
     from edgekit import engines
-    from edgekit.catalog import tasks as catalog
     from edgekit.compress import variant as variants
 
     artifact = variants.build(variant)
     artifact.spec.require_weights("accuracy")
-    tokenizer, end = tokenizer_of(artifact.spec.folder)
-    seen = []
-    context = min(artifact.spec.architecture.context, 2048)
+    context = min(artifact.spec.architecture.context, MOST_CONTEXT)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
-        model = EngineLM(opened, tokenizer, end)
-        for name in tasks:
-            config = catalog.load(name).config
-            config["process_docs"] = _FirstOfEachDepth(items_per_depth)
-            for sample in run_task(model, config, limit=None):
-                doc = sample["doc"]
-                at = dict(task_name=name, mode=doc["mode"], depth=doc["depth"], item=doc["id"])
-                answered = sample["filtered_resps"][0] != NO_ANSWER
-                seen.append(dict(metric="correct", value=int(sample["exact_match"]), **at))
-                seen.append(dict(metric="answered", value=int(answered), **at))
+        model = EngineLM(opened, *tokenizer_of(artifact.spec.folder))
+        seen = answer_tasks(model, {name: None for name in tasks}, items_per_depth)
         return dict(observations=seen, engine=dataclasses.asdict(opened.info))
 
 
-class _FirstOfEachDepth:
-    """The first n items of each depth: the same items for every model and engine, so that they pair."""
+def answer_tasks(model: LM, tasks: Mapping[str, Sequence[int] | None], items_per_depth: int) -> list[dict]:
+    """Ask shipped tasks, each at the depths named (None: all that it has), the first items of each depth.
 
-    def __init__(self, count: int):
-        self.count = count
+    Returns `correct` (0 or 1) for every item, with task_name, domain, mode, depth and item, and for each task and depth
+    `unanswered`, the number of items without a readable answer, which are counted as not correct too.
+    """
+    os.environ["HF_DATASETS_OFFLINE"] = "1"  # items are local files; a mistyped path must not become a download
+    from edgekit.catalog import tasks as catalog
+
+    seen = []
+    for name, depths in tasks.items():
+        task = catalog.load(name)
+        config = task.config | {"process_docs": _FirstOfEachDepth(items_per_depth, depths)}
+        unanswered: dict[int, int] = {}
+        at = dict(task_name=name, domain=task.domain, mode=task.mode)
+        for sample in run_task(model, config, limit=None):
+            doc = sample["doc"]
+            missed = sample["filtered_resps"][0] == NO_ANSWER
+            unanswered[doc["depth"]] = unanswered.get(doc["depth"], 0) + missed
+            seen.append(dict(metric="correct", value=int(sample["exact_match"]), **at, depth=doc["depth"], item=doc["id"]))
+        seen += [dict(metric="unanswered", value=count, **at, depth=depth) for depth, count in unanswered.items()]
+    return seen
+
+
+class _FirstOfEachDepth:
+    """The first n items of each depth (of some depths): the same items for every model and engine, so that they pair."""
+
+    def __init__(self, count: int, depths: Sequence[int] | None = None):
+        self.count, self.depths = count, depths
 
     def __call__(self, dataset):
         taken: dict[int, int] = {}
         chosen = []
         for i, depth in enumerate(dataset["depth"]):
+            if self.depths is not None and depth not in self.depths:
+                continue
             taken[depth] = taken.get(depth, 0) + 1
             if taken[depth] <= self.count:
                 chosen.append(i)
         if short := [depth for depth, count in taken.items() if count < self.count]:
             raise EngineError(f"items_per_depth: {self.count} asked, depth {short[0]} has {taken[short[0]]}")
+        if self.depths is not None and set(self.depths) - set(taken):
+            raise EngineError(f"depths: {sorted(set(self.depths) - set(taken))} asked, the task has none of these")
         return dataset.select(chosen)

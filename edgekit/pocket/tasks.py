@@ -15,6 +15,8 @@ from edgekit.pocket import chain, language, queries
 
 TASK_SEED = 7
 TASK_COUNT = 150  # items of each depth; the test split holds 157 of the rarest prices
+STORIES = 300
+PROSE_FILE = "pocket_prose.jsonl"
 DEPTHS = tuple(range(1, chain.MAX_DEPTH + 1))
 # the longest answer of depth 8 has about 130 tokens, its end included; the rest is room for a model that rambles
 MAX_NEW_TOKENS = 144
@@ -137,9 +139,22 @@ metadata:
 """
 
 
+def prose_file(*, seed: int = TASK_SEED, count: int = STORIES) -> str:
+    """Test stories, one JSON line each: id, prompt, text (what is scored, with the end token), and its log-probability under
+    the grammar in nats. The first k do not depend on `count`."""
+    rng = Random(f"task/{seed}/prose")
+    lines = []
+    for number in range(count):
+        text, log_p = language.draw_prose(rng, split="test")
+        story = {"id": f"prose-{number:03d}", "prompt": text.prompt, "text": text.completion + language.END, "log_p": log_p}
+        lines.append(json.dumps(story) + "\n")
+    return "".join(lines)
+
+
 def write_tasks(folder: Path) -> list[Path]:
-    """Write the items of every domain and the YAML of every task into `folder`; the paths written."""
-    texts = {f"pocket_{domain}.jsonl": item_file(domain) for domain in dict.fromkeys(t.domain for t in TASKS.values())}
+    """Write the items of every domain, the stories and the YAML of every task into `folder`; the paths written."""
+    texts = {PROSE_FILE: prose_file()}
+    texts |= {f"pocket_{domain}.jsonl": item_file(domain) for domain in dict.fromkeys(t.domain for t in TASKS.values())}
     texts |= {f"{name}.yaml": task_yaml(name) for name in TASKS}
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-STUDIES = {"02_baseline": "edgekit.studies.baseline"}
+STUDIES = {
+    "01_scale_models": "edgekit.studies.scale_models",
+    "02_baseline": "edgekit.studies.baseline",
+}
 
 
 class StudyError(ValueError):

@@ -1,0 +1,113 @@
+"""How many of a target's tokens a smaller model would have proposed: what decides the gain of speculative decoding.
+
+The target writes; then target and draft score the whole text in one pass each. Greedily, a proposed token is accepted if it
+is the target's own, so the draft's most likely token is compared at every position. With sampling at temperature 1 the
+chance of acceptance after a given prefix is the overlap of the two distributions, the sum of min(p, q) over the vocabulary
+(Leviathan, Kalman and Matias 2023, arXiv:2211.17192, theorem 3.5 and corollary 3.6): the expectation itself is computed, so no
+noise of accepting and rejecting is added to that of the texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from edgekit.catalog import tasks as catalog
+from edgekit.catalog.tasks import TaskError
+from edgekit.engines.base import Engine, EngineError
+from edgekit.measure.quality import MOST_CONTEXT, log_softmax, tokenizer_of
+
+MAX_NEW_TOKENS = 144
+PROSE_TOKENS = 48  # greedy prose hardly ever ends: the likeliest thing after a sentence is another one
+# domain -> the task whose prompts it takes; prose starts from the first sentence of a story
+DOMAINS = {"chain think": "pocket_chain_think", "chain direct": "pocket_chain_direct", "prices": "pocket_prices",
+           "tracking": "pocket_tracking", "prose": None}
+
+
+def prompts_of(domain: str, count: int) -> list[tuple[str, str]]:
+    """(id, prompt) of a domain, depths or levels in turn. Raises TaskError for an unknown domain or too few items."""
+    if domain not in DOMAINS:
+        raise TaskError(f"unknown domain {domain!r}; known: {', '.join(DOMAINS)}")
+    if DOMAINS[domain] is None:
+        return [(story.id, story.prompt + story.text[:story.text.index(".") + 1]) for story in catalog.stories(count)]
+    task = catalog.load(DOMAINS[domain])
+    by_depth: dict[int, list[dict]] = {}
+    for item in task.items():
+        by_depth.setdefault(item["depth"], []).append(item)
+    in_turn = [item for row in zip(*by_depth.values(), strict=True) for item in row]
+    if count > len(in_turn):
+        raise TaskError(f"{domain}: {count} prompts asked, {len(in_turn)} items there")
+    return [(item["id"], task.prompt(item)) for item in in_turn[:count]]
+
+
+def accepted(draft: np.ndarray, written: Sequence[int]) -> int:
+    """Positions where the draft's most likely token is the written one. `draft`: log-probabilities (positions, vocabulary)."""
+    return int((draft.argmax(-1) == np.asarray(written)).sum())
+
+
+def overlap(target: np.ndarray, draft: np.ndarray) -> float:
+    """Expected number of accepted tokens: the sum over positions and vocabulary of min(p, q), from log-probabilities."""
+    return float(np.exp(np.minimum(target, draft)).sum())
+
+
+def write_texts(target: Engine, prompts: Sequence[Sequence[int]], end: int, *, temperature: int, seed: int,
+                most: int = MAX_NEW_TOKENS) -> list[list[int]]:
+    """What the target writes after each prompt, at most `most` tokens, the end token included where it wrote one: greedily at
+    temperature 0, drawn from its distribution at 1."""
+    if temperature not in (0, 1):
+        raise EngineError(f"temperature: expected 0 (greedy) or 1 (the model's own distribution), got {temperature}")
+    texts = target.sample(prompts, most, {end}, seed) if temperature else target.generate(prompts, most, {end})
+    return [text if len(text) == most else [*text, end] for text in texts]
+
+
+def compare(models: dict[str, Engine], prompts: Sequence[tuple[str, Sequence[int]]], end: int, *, temperature: int,
+            seed: int, most: int = MAX_NEW_TOKENS) -> Iterator[dict]:
+    """Every ordered pair of `models` on the same prompts (id, token ids): one observation a target, draft and prompt.
+
+    `accepted` at temperature 0, `overlap` at 1, with model (the target), draft, temperature, item and `drafted`, the number of
+    positions.
+    """
+    for name, target in models.items():
+        texts = write_texts(target, [ids for _, ids in prompts], end, temperature=temperature, seed=seed, most=most)
+        for (item, ids), text in zip(prompts, texts, strict=True):
+            scores = {other: log_softmax(engine.score([*ids, *text][:-1])[len(ids) - 1:]) for other, engine in models.items()
+                      if temperature or other != name}
+            for draft in (other for other in models if other != name):
+                at = dict(model=name, draft=draft, temperature=temperature, item=item, drafted=len(text))
+                if temperature:
+                    yield dict(metric="overlap", value=overlap(scores[name], scores[draft]), **at)
+                else:
+                    yield dict(metric="accepted", value=accepted(scores[draft], text), **at)
+
+
+def measure_acceptance(*, models: list[str], engine: str, dtype: str, threads: int, device: str, domains: list[str],
+                       prompts: int, seed: int) -> dict:
+    """A worker's job: acceptance between all pairs of models, for each domain and temperature 0 and 1.
+
+    The models must share a tokenizer; raises EngineError if they do not.
+    """
+    from edgekit import engines
+    from edgekit.compress import variant as variants
+
+    artifacts = {name: variants.build(name) for name in models}
+    tokenizers: dict[str, tuple[Tokenizer, int]] = {name: tokenizer_of(a.spec.folder) for name, a in artifacts.items()}
+    first, end = tokenizers[models[0]]
+    for name, (tokenizer, other_end) in tokenizers.items():
+        artifacts[name].spec.require_weights("acceptance")
+        if tokenizer.get_vocab() != first.get_vocab() or other_end != end:
+            raise EngineError(f"{name} and {models[0]} have different tokenizers: a draft must speak its target's tokens")
+    context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts.values()))
+    seen = []
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device,
+                                                                context=context)) for name, artifact in artifacts.items()}
+        for domain in domains:
+            asked = [(item, first.encode(text, add_special_tokens=False).ids) for item, text in prompts_of(domain, prompts)]
+            most = MAX_NEW_TOKENS if DOMAINS[domain] else PROSE_TOKENS
+            for temperature in (0, 1):
+                found = compare(opened, asked, end, temperature=temperature, seed=seed, most=most)
+                seen += [one | dict(domain=domain) for one in found]
+    return dict(observations=seen)

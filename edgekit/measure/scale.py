@@ -1,0 +1,58 @@
+"""The jobs of the instrument's own study: all that is asked of one model, or of one model rounded, in one process.
+
+A pocket model answers in seconds, less than a process takes to start, so one process asks it everything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from edgekit import engines
+from edgekit.catalog import tasks as catalog
+from edgekit.compress import variant as variants
+from edgekit.measure import outliers, prose
+from edgekit.measure.quality import MOST_CONTEXT, EngineLM, answer_tasks, tokenizer_of
+
+
+def measure_ladder(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],
+                   items_per_depth: int, stories: int) -> dict:
+    """A worker's job: accuracy on tasks, excess loss on stories, and activation peaks of one model as it is.
+
+    Observations say what they are by `task`: accuracy, prose, activations or size.
+    """
+    artifact = variants.build(variant)
+    artifact.spec.require_weights("accuracy")
+    context = min(artifact.spec.architecture.context, MOST_CONTEXT)
+    told = catalog.stories(stories)
+    with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
+        tokenizer, end = tokenizer_of(artifact.spec.folder)
+        texts = [prose.encode_story(tokenizer, story)[0] for story in told]
+        seen = _marked("accuracy", answer_tasks(EngineLM(opened, tokenizer, end), dict.fromkeys(tasks), items_per_depth))
+        seen += _marked("prose", prose.excess_of_stories(opened, tokenizer, told))
+        seen += _marked("activations", outliers.activation_peaks(opened.model, texts))
+        seen += _marked("size", [dict(metric="parameters", value=artifact.spec.architecture.parameters)])
+        return dict(observations=seen, engine=dataclasses.asdict(opened.info))
+
+
+def measure_rounded(*, variant: str, engine: str, dtype: str, threads: int, device: str, bits: list[int], groups: list[int],
+                    tasks: dict[str, list[int] | None], items_per_depth: int, stories: int) -> dict:
+    """A worker's job: accuracy and excess loss of a model after round-to-nearest, for all bits and groups, on chosen tasks and
+    depths. `task` is rounded_accuracy or rounded_prose."""
+    told = catalog.stories(stories)
+    seen = []
+    for group in groups:
+        for width in bits:
+            artifact = variants.build(f"{variant} > rtn(bits={width}, group={group})")
+            artifact.spec.require_weights("accuracy")
+            context = min(artifact.spec.architecture.context, MOST_CONTEXT)
+            with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
+                tokenizer, end = tokenizer_of(artifact.spec.folder)
+                found = _marked("rounded_accuracy", answer_tasks(EngineLM(opened, tokenizer, end), tasks, items_per_depth))
+                found += _marked("rounded_prose", prose.excess_of_stories(opened, tokenizer, told))
+                seen += [one | dict(bits=width, group=group) for one in found]
+                info = dataclasses.asdict(opened.info)
+    return dict(observations=seen, engine=info)
+
+
+def _marked(task: str, observations: list[dict]) -> list[dict]:
+    return [one | {"task": task} for one in observations]
