@@ -138,6 +138,52 @@ def paired_difference(a: Sequence[int], b: Sequence[int], confidence: float = 0.
     return Estimate((better - worse) / n, max(-1.0, p - q - half), min(1.0, p - q + half), n, "", what)
 
 
+def ratio_of_sums(numerators: Sequence[float], denominators: Sequence[float], confidence: float = 0.95, *, unit: str = "",
+                  what: str = "") -> Estimate:
+    """Sum of the numerators over that of the denominators, clusters (texts, prompts) as the samples, with a t-interval.
+
+    For a value a token where tokens come in texts: those of one text are alike, so texts are what is counted (`n`). The
+    standard error is the linearised one of the ratio estimator (Cochran 1977, Sampling Techniques, section 6.4), none for one
+    cluster. Raises ValueError for unequal lengths or denominators that are not positive.
+    """
+    a, b = _samples(numerators), _samples(denominators, positive=True)
+    if a.size != b.size:
+        raise ValueError(f"a ratio of sums needs as many numerators as denominators, got {a.size} and {b.size}")
+    value, n = float(a.sum() / b.sum()), a.size
+    if n < 2:
+        return Estimate(value, None, None, n, unit, what)
+    error = math.sqrt(n / (n - 1) * float(np.square(a - value * b).sum())) / float(b.sum())
+    half = float(distributions.t.ppf((1 + confidence) / 2, n - 1)) * error
+    return Estimate(value, value - half, value + half, n, unit, what)
+
+
+def clustered_share(counts: Sequence[float], totals: Sequence[float], confidence: float = 0.95, *, what: str = "") -> Estimate:
+    """`ratio_of_sums` of a share, ends kept in 0..1. Where all clusters agree wholly (all 0 or all 1) their spread says
+    nothing, and the ends are Wilson's for as many items as there are clusters."""
+    found = ratio_of_sums(counts, totals, confidence, what=what)
+    if found.low is None:
+        return found
+    if found.value in (0.0, 1.0):
+        ends = wilson(int(found.value) * found.n, found.n, confidence)
+        return Estimate(found.value, ends.low, ends.high, found.n, "", what)
+    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n, "", what)
+
+
+def power_law(x: Sequence[float], y: Sequence[float], confidence: float = 0.95, *, what: str = "") -> Estimate:
+    """The exponent a of y proportional to x^-a, by least squares on logarithms, with its t-interval (n - 2 degrees).
+
+    Two points leave no interval. Raises ValueError for fewer, or for numbers that are not positive.
+    """
+    x, y = np.log(_samples(x, positive=True)), np.log(_samples(y, positive=True))
+    if x.size != y.size or x.size < 2 or np.ptp(x) == 0:
+        raise ValueError(f"a power law needs at least two different x and as many y, got {x.size} and {y.size}")
+    fit = distributions.linregress(x, y)
+    if x.size < 3:
+        return Estimate(-float(fit.slope), None, None, x.size, "", what)
+    half = float(distributions.t.ppf((1 + confidence) / 2, x.size - 2) * fit.stderr)
+    return Estimate(-float(fit.slope), -float(fit.slope) - half, -float(fit.slope) + half, x.size, "", what)
+
+
 def is_unstable(samples: Sequence[float]) -> bool | None:
     """Whether the coefficient of variation over runs is above 20 %; None for one run, which cannot tell."""
     values = _samples(samples)

@@ -130,6 +130,14 @@ def pocket_names() -> list[str]:
     return [f.parent.name for f in sorted(folders, key=lambda f: sum(w.stat().st_size for w in _weights(f.parent)))]
 
 
+def card(name: str) -> dict:
+    """The model card of a shipped pocket model. Raises ModelError if there is none."""
+    file = store.ROOT / "data/models" / name / "card.json"
+    if not file.is_file():
+        raise ModelError(f"{name} has no card.json in {file.parent}; shipped: {', '.join(pocket_names())}")
+    return _read_json(file)
+
+
 def resolve(name: str) -> ModelSpec:
     """The model that `name` names. Raises ModelError: unknown (with the known ones), no weights, not to be had."""
     if name.startswith("shape:"):
