@@ -200,8 +200,8 @@ grammar. Most of what is left of the first two is the problems' own randomness: 
 
 Columns are steps of a word problem, or levels of another query. Decoding: {accuracy["decoding"]}, at most
 {accuracy["max_new_tokens"]} new tokens, {accuracy["cells"][0]["n"]} items a cell. Share of right answers with its 95 % Wilson
-interval. An answer that could not be read counts as not right, and is counted apart. No training text has 7 or 8 steps, and
-none is of the domains `letters` and `large`.
+interval. An answer that could not be read counts as not right, and is counted apart. No training
+text is of the domains `letters` and `large`.
 
 {head}
 |{"---|" * (2 + len(depths))}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from random import Random
 
 from edgekit.pocket import chain, grammar, queries
+from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.splits import known_split, split_of
 
 LANGUAGE_VERSION = 2
@@ -24,7 +25,6 @@ END = "<|endoftext|>"
 ANSWER_MARKER = "answer"
 PROSE_MARKER = "story"
 MAX_BUDGET = 5
-TRAIN_DEPTHS = 6  # problems of 7 and 8 steps are never seen in training
 # mode -> greatest number of reasoning lines; None: no limit
 MODES: dict[str, int | None] = {"think": None, "direct": 0} | {f"budget-{k}": k for k in range(1, MAX_BUDGET + 1)}
 
@@ -90,7 +90,7 @@ def draw_prose(rng: Random, *, split: str) -> tuple[Text, float]:
 MIXTURE = {"think": 0.36, "budget": 0.18, "direct": 0.16, "tracking": 0.08, "prices": 0.10, "prose": 0.12}
 
 
-def draw_text(rng: Random, *, split: str, max_depth: int) -> Text:
+def draw_text(rng: Random, *, split: str, max_depth: int = MAX_DEPTH) -> Text:
     """Draw one text of the training mixture; problems have at most `max_depth` steps."""
     kind = rng.choices(tuple(MIXTURE), tuple(MIXTURE.values()))[0]
     if kind == "prose":
@@ -103,7 +103,7 @@ def draw_text(rng: Random, *, split: str, max_depth: int) -> Text:
     if kind == "direct":
         depth = rng.choices(depths, [1 / depth for depth in depths])[0]
     else:
-        depth = rng.choice(depths)
+        depth = rng.choices(depths, [1 if depth <= 4 else 0.7 for depth in depths])[0]  # long ones have more to learn from
     mode = f"budget-{rng.randint(1, MAX_BUDGET)}" if kind == "budget" else kind
     problem = chain.draw_problem(rng, depth=depth, split=split)
     return Text("chain", prompt(problem, mode), completion(problem, mode))

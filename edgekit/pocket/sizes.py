@@ -36,10 +36,10 @@ class Size:
 
 
 SIZES = {
-    "pocket-200k": Size(64, 3, 4, 32, 128, steps=2400, tokens_per_step=4096, peak_lr=6e-3, stored="float32"),
-    "pocket-900k": Size(128, 4, 4, 32, 384, steps=2400, tokens_per_step=4096, peak_lr=5e-3, stored="float32"),
-    "pocket-3m": Size(256, 3, 10, 32, 640, steps=1200, tokens_per_step=8192, peak_lr=5e-3, stored="bfloat16"),
-    "pocket-9m": Size(512, 3, 10, 64, 1024, steps=1200, tokens_per_step=8192, peak_lr=4e-3, stored="bfloat16"),
+    "pocket-200k": Size(64, 3, 4, 16, 128, steps=1800, tokens_per_step=4096, peak_lr=6e-3, stored="float32"),
+    "pocket-900k": Size(128, 4, 4, 32, 384, steps=1800, tokens_per_step=4096, peak_lr=5e-3, stored="float32"),
+    "pocket-3m": Size(320, 3, 10, 32, 576, steps=900, tokens_per_step=8192, peak_lr=4e-3, stored="bfloat16"),
+    "pocket-10m": Size(640, 3, 10, 64, 768, steps=900, tokens_per_step=8192, peak_lr=3e-3, stored="bfloat16"),
 }
 
 

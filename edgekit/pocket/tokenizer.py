@@ -28,7 +28,7 @@ QWEN2_PATTERN = (
 def sample_texts(seed: int, count: int) -> list[str]:
     """Draw `count` texts of the training mixture, each without its end token."""
     rng = Random(f"tokenizer/{seed}")
-    texts = [language.draw_text(rng, split="train", max_depth=language.TRAIN_DEPTHS) for _ in range(count)]
+    texts = [language.draw_text(rng, split="train") for _ in range(count)]
     return [text.prompt + text.completion for text in texts]
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.pocket import language
+from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.excess import draw_prose
 from edgekit.pocket.sizes import Size, build_model, known_size
 from edgekit.pocket.tokenizer import VOCABULARY, train_tokenizer
@@ -48,23 +49,23 @@ class Recipe:
     compiled: bool
     shallow_share: float = 0.3  # over this share of the steps the greatest depth grows from 1 to its full value
     prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
-    warmup_steps: int = 100
+    warmup_share: float = 0.05
     final_lr_share: float = 0.02
     weight_decay: float = 0.05
     clip_norm: float = 1.0
-    validate_every: int = 100
-    checkpoint_every: int = 100
+    validate_every_tokens: int = 409_600
+    checkpoint_every_tokens: int = 409_600
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then a cosine down to `final_lr_share` of the peak."""
-        warm = min(1.0, (step + 1) / self.warmup_steps)
+        warm = min(1.0, (step + 1) / max(1, self.warmup_share * self.steps))
         done = min(1.0, step / max(1, self.steps))
         cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * done)))
         return self.size.peak_lr * warm * cosine
 
     def max_depth(self, step: int) -> int:
         """The greatest depth of the problems of a step: reading one sentence is learnt first, then chains."""
-        return min(language.TRAIN_DEPTHS, 1 + int(language.TRAIN_DEPTHS * step / (self.shallow_share * self.steps)))
+        return min(MAX_DEPTH, 1 + int(MAX_DEPTH * step / (self.shallow_share * self.steps)))
 
 
 def draw_rows(
@@ -162,7 +163,7 @@ def train(
         resume: go on from the checkpoint in `out` if there is one. It is removed when training is complete.
 
     Returns:
-        One point every `validate_every` steps and one at the end: step, tokens, wall_s, train_loss (mean since the
+        One point every `validate_every_tokens` tokens and one at the end: step, tokens, wall_s, train_loss (mean since the
         point before) and validation_loss in nats a token, and prose_excess: how far the loss on prose lies above the
         entropy of its grammar, in nats a token.
 
@@ -190,7 +191,7 @@ class _Validation:
         import torch
 
         ids, _ = draw_rows(tokenizer, split="validation", seed=recipe.seed, first=0, rows=VALIDATION_ROWS,
-                           max_depth=language.TRAIN_DEPTHS)
+                           max_depth=MAX_DEPTH)
         self.ids = torch.from_numpy(ids).to(recipe.device)
         self.prose = draw_prose(tokenizer, split="validation", seed=recipe.seed, count=PROSE_TEXTS)
 
@@ -246,11 +247,12 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
             optimizer.step()
         loss_sum += mean
         done = step + 1
-        if done % recipe.validate_every == 0 or done == recipe.steps:
+        tokens = done * recipe.size.tokens_per_step
+        if tokens % recipe.validate_every_tokens == 0 or done == recipe.steps:
             since = curve[-1]["step"] if curve else 0
             point = {
                 "step": done,
-                "tokens": done * recipe.size.tokens_per_step,
+                "tokens": tokens,
                 "wall_s": round(time.perf_counter() - started, 1),
                 "train_loss": loss_sum / (done - since),
                 **validation(model),
@@ -258,7 +260,7 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
             curve.append(point)
             loss_sum = 0.0
             bar.set_postfix({name: f"{point[name]:.3f}" for name in ("train_loss", "validation_loss", "prose_excess")})
-        if done % recipe.checkpoint_every == 0:
+        if tokens % recipe.checkpoint_every_tokens == 0:
             state = {
                 "recipe": dataclasses.asdict(recipe),
                 "step": done,
@@ -278,7 +280,7 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
 def _check_loss(loss: float, step: int, recipe: Recipe, file: Path) -> None:
     """Raises TrainingError when the loss is worse than guessing after the warm-up, or no number at all."""
     guessing = math.log(VOCABULARY)
-    if not math.isfinite(loss) or (step > recipe.warmup_steps and loss > guessing):
+    if not math.isfinite(loss) or (step > recipe.warmup_share * recipe.steps and loss > guessing):
         kept = f"the checkpoint of an earlier step is kept in {file}" if file.exists() else "no checkpoint was written yet"
         raise TrainingError(
             f"the loss diverged: expected at most {guessing:.2f} nats a token (guessing) at step {step + 1}, got {loss:.4g}; "
