@@ -123,9 +123,9 @@ def activation_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_table(models: Iterable[str]) -> pd.DataFrame:
-    """The losses of each model's training run, from its card: tokens seen, and losses in nats a token on validation texts."""
+    """The losses of each pocket model's training run, from its card: tokens seen, losses in nats a token on validation texts."""
     lines = []
-    for name in models:
+    for name in (name for name in models if name.startswith("pocket-")):
         card = catalog.card(name)
         lines += [dict(model=name, parameters=card["parameters"], tokens=point["tokens"],
                        validation_loss=point["validation_loss"], excess=point["prose_excess"], source="measured")

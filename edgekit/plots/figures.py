@@ -10,13 +10,42 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import claims, roofline
+from edgekit.analyze import behaviours, claims, roofline, scale
 from edgekit.catalog import platforms
 from edgekit.plots import baseline
+from edgekit.plots import scale as scale_figures
 from edgekit.plots.style import Picture, PlotError, save
 
 INTERVALS = "Points are means over processes, bars 95 % t-intervals."
+WILSON = "with Wilson's 95 % intervals"
 FIGURES = {
+    "01_scale_models": {
+        "scale_accuracy": (
+            lambda frame: scale_figures.scale_accuracy(scale.accuracy_ladder(frame)),
+            f"Share of right answers to word problems against their depth, by mode and size, {WILSON}. Shaded: deeper than "
+            "anything in training."),
+        "scale_budget": (
+            lambda frame: scale_figures.scale_budget(scale.budget_ladder(frame)),
+            f"Share of right answers against the lines of reasoning that are allowed, {WILSON}. Dotted: as many as there are "
+            "steps."),
+        "scale_prose": (
+            lambda frame: scale_figures.scale_prose(scale.prose_table(frame), scale.training_table(scale.models_of(frame)),
+                                                    behaviours.exponents("size_exponent")),
+            "Loss on prose above the entropy of its grammar. Left: along training, from the model cards. Right: on test stories, "
+            "with 95 % intervals over stories, the fitted power law and the published exponents as slopes through the smallest "
+            "model."),
+        "scale_queries": (
+            lambda frame: scale_figures.scale_queries(scale.accuracy_ladder(frame)),
+            f"Share of right answers to queries of other domains against their level, by size, {WILSON}."),
+        "scale_rounding": (
+            lambda frame: scale_figures.scale_rounding(scale.rounded_accuracy(frame), scale.rounded_prose(frame)),
+            "Accuracy and excess loss against bits after round-to-nearest, a row a group size, with 95 % intervals; \"none\" is the "
+            "unrounded model on the same items."),
+        "scale_acceptance": (
+            lambda frame: scale_figures.scale_acceptance(scale.acceptance_table(frame)),
+            "Share of a draft's tokens that the target accepts, by domain, greedy (above) and sampled at temperature 1 (below). "
+            "Intervals are in the table beside the figure."),
+    },
     "02_baseline": {
         "ttft_vs_prompt": (
             lambda frame: baseline.ttft_vs_prompt(roofline.speed_table(frame)),
@@ -83,5 +112,7 @@ def show(notebook: str, name: str, frame: pd.DataFrame, folder: Path) -> Picture
 def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     """The figures that these rows can fill: energy is drawn only where a sensor gave rows."""
     tasks = set(frame.task) if len(frame) else set()
-    needed = {"energy": "energy", "accuracy_by_depth": "accuracy"}
+    needed = {"energy": "energy", "accuracy_by_depth": "accuracy", "scale_accuracy": "accuracy", "scale_budget": "accuracy",
+              "scale_queries": "accuracy", "scale_prose": "prose", "scale_rounding": "rounded_prose",
+              "scale_acceptance": "acceptance"}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]
