@@ -51,7 +51,8 @@ def rows(models=tuple(MODELS), items=20, stories=30, prompts=12, bits=BITS, grou
             add("accuracy", "unanswered", 0, **at)
         noise = rng.normal(0, 0.02, stories)
         for i, tokens in enumerate(lengths):
-            add("prose", "excess_nats", (excess(model) + noise[i]) * tokens, model=model, item=f"prose-{i:03d}", tokens=int(tokens))
+            add("prose", "excess_nats", (excess(model) + noise[i]) * tokens, model=model, item=f"prose-{i:03d}",
+                tokens=int(tokens))
         for site in ("attention", "mlp", "mlp_down", "residual"):
             for layer in (1, 2, 3):
                 add("activations", "peak_over_rms", 3.0 + layer, model=model, site=site, layer=layer)
@@ -77,8 +78,8 @@ def rows(models=tuple(MODELS), items=20, stories=30, prompts=12, bits=BITS, grou
                         drafted = int(rng.integers(10, 40))
                         rate = 0.95 - 0.1 * abs(np.log10(MODELS[model] / MODELS[draft]))
                         value = rng.binomial(drafted, rate) if temperature == 0 else drafted * rate * rng.uniform(0.97, 1.02)
-                        add("acceptance", "overlap" if temperature else "accepted", value, model=model, draft=draft, domain=domain,
-                            temperature=temperature, item=f"{domain}-{i:03d}", drafted=drafted)
+                        add("acceptance", "overlap" if temperature else "accepted", value, model=model, draft=draft,
+                            domain=domain, temperature=temperature, item=f"{domain}-{i:03d}", drafted=drafted)
     return made
 
 

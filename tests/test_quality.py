@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -45,7 +43,7 @@ def config(name="pocket_chain_think"):
 def test_answers_are_those_of_lm_evals_own_model(name, theirs):
     expected = quality.run_task(theirs, config(), limit=None)
     came = quality.run_task(ours(name), config(), limit=None)
-    assert len(came) == len(expected) == 6 * ITEMS
+    assert len(came) == len(expected) == 8 * ITEMS
     assert [sample["doc"]["id"] for sample in came] == [sample["doc"]["id"] for sample in expected]
     same = [a["resps"][0][0].strip() == b["resps"][0][0].strip() for a, b in zip(came, expected, strict=True)]
     assert np.mean(same) > 0.95, "greedy text differs where two kernels round a tie apart, and nowhere else"
@@ -56,8 +54,8 @@ def test_answers_are_those_of_lm_evals_own_model(name, theirs):
 def test_loglikelihoods_are_those_of_lm_evals_own_model(name, theirs):
     from lm_eval.api.instance import Instance
 
-    item = tasks.load("pocket_chain_think").data.read_text().splitlines()[3]
-    prompt = json.loads(item)["prompt"]
+    task = tasks.load("pocket_chain_think")
+    prompt = task.prompt(task.items()[3])
     pairs = [(prompt, " 12"), (prompt + " ", "x"), ("", prompt), (prompt[:20], prompt[20:])]
     requests = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
     model = ours(name)
@@ -92,13 +90,49 @@ def test_a_text_longer_than_the_context_is_scored_in_windows_each_token_once():
 
 def test_a_job_keeps_every_item_and_tells_no_answer_from_a_wrong_one():
     answer = quality.measure_accuracy(variant=NAME, engine="transformers", dtype="float32", threads=1, device="cpu",
-                                      tasks=["pocket_chain_think", "pocket_chain_direct"], items_per_depth=ITEMS)
+                                      tasks=["pocket_chain_think", "pocket_prices"], items_per_depth=ITEMS)
     seen = answer["observations"]
-    assert len(seen) == 2 * 2 * 6 * ITEMS
-    by = {(o["metric"], o["mode"], o["depth"], o["item"]): o["value"] for o in seen}
-    assert len(by) == len(seen) and set(by.values()) <= {0, 1}
-    assert all(by[("answered", *at)] >= by[("correct", *at)] for metric, *at in by if metric == "correct")
-    assert sum(value for (metric, mode, *_), value in by.items() if metric == "correct" and mode == "think") > 0
+    correct = {(o["domain"], o["mode"], o["depth"], o["item"]): o["value"] for o in seen if o["metric"] == "correct"}
+    unanswered = {(o["domain"], o["mode"], o["depth"]): o["value"] for o in seen if o["metric"] == "unanswered"}
+    assert len(correct) == (8 + 4) * ITEMS and len(unanswered) == 8 + 4 and len(seen) == len(correct) + len(unanswered)
+    assert set(correct.values()) <= {0, 1}
+    for cell, missed in unanswered.items():
+        right = [value for key, value in correct.items() if key[:3] == cell]
+        assert len(right) == ITEMS and 0 <= missed <= ITEMS - sum(right)
+    assert {(o["domain"], o["mode"]) for o in seen} == {("chain", "think"), ("prices", "direct")}
+    assert sum(value for (domain, *_), value in correct.items() if domain == "chain") > 0
+
+
+class Silent:
+    """An lm-eval model that answers `answer 1` to every other prompt and nothing to the rest."""
+
+    def __init__(self):
+        from lm_eval.api.model import LM
+
+        class Model(LM):
+            def generate_until(self, requests, disable_tqdm=False):
+                return ["\nanswer 1" if i % 2 else "\nhm" for i in range(len(requests))]
+
+            def loglikelihood(self, requests, disable_tqdm=False):
+                raise NotImplementedError
+
+            loglikelihood_rolling = loglikelihood
+
+        self.model = Model()
+
+
+def test_answers_that_cannot_be_read_are_counted_by_cell_and_are_not_correct():
+    seen = quality.answer_tasks(Silent().model, {"pocket_prices": [1, 3]}, ITEMS)
+    assert {o["depth"]: o["value"] for o in seen if o["metric"] == "unanswered"} == {1: ITEMS / 2, 3: ITEMS / 2}
+    answers = {item["id"]: item["answer"] for item in tasks.load("pocket_prices").items()}
+    right = {o["item"]: o["value"] for o in seen if o["metric"] == "correct"}
+    assert len(right) == 2 * ITEMS
+    assert all(value == 0 or answers[item] == "1" for item, value in right.items())
+
+
+def test_depths_that_a_task_does_not_have_are_refused():
+    with pytest.raises(EngineError, match=r"depths: \[9\] asked, the task has none of these"):
+        quality.answer_tasks(Silent().model, {"pocket_prices": [1, 9]}, ITEMS)
 
 
 def test_shapes_unknown_tasks_and_too_few_items_are_refused():

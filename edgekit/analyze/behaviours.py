@@ -63,7 +63,8 @@ def load() -> list[Behaviour]:
             raise BehavioursError(f"{path}, entry {position}: expected the keys {', '.join(sorted(KEYS))}, got "
                                   f"{', '.join(sorted(entry))}")
         if entry["beside"] not in QUANTITIES:
-            raise BehavioursError(f"{path}, {entry['id']}: unknown quantity {entry['beside']!r}; known: {', '.join(QUANTITIES)}")
+            raise BehavioursError(f"{path}, {entry['id']}: unknown quantity {entry['beside']!r}; known: "
+                                  f"{', '.join(QUANTITIES)}")
         texts = {name: " ".join(str(entry[name]).split()) for name in KEYS - {"numbers"}}
         found.append(Behaviour(**texts, numbers=tuple(entry["numbers"])))
     return found
@@ -76,7 +77,7 @@ def judge(behaviours: Iterable[Behaviour], frame: pd.DataFrame) -> list[tuple[Be
 
 def markdown_table(judged: Iterable[tuple[Behaviour, Seen]]) -> str:
     """Published beside ours, as a Markdown table."""
-    lines = ["| behaviour of real models | published | ours (95 % interval) | verdict | what it means for a scale-model study |",
+    lines = ["| behaviour of real models | published | ours (95 % interval) | verdict | for a scale-model study it means |",
              "|---|---|---|---|---|"]
     for behaviour, seen in judged:
         texts = (f"**{behaviour.title}.** {behaviour.statement}",
@@ -115,7 +116,7 @@ def acceptance_by_draft_size(frame: pd.DataFrame) -> Seen:
                                              for draft, line in rates.iterrows()))
         words.append(rates.rate_high.iloc[0] < rates.rate_low.iloc[-1])
     return Seen(ALIKE if all(words) else UNLIKE, f"target {order[-1]}; " + "; ".join(parts),
-                "a study of which draft to take has the trade-off of real families; the levels depend on the text, which is more "
+                "the choice of a draft has the trade-off of real families; the levels depend on the text, which is more "
                 "regular here than natural language")
 
 
@@ -128,15 +129,16 @@ def loss_by_bits(frame: pd.DataFrame) -> Seen:
     table = table[table.parameters == table.parameters.max()]
     table = table[table.group == table.group.max()].sort_values("bits", ascending=False)
     at = table.set_index("bits")
-    parts = [f"{bits} bits: {line.change:+.4f} ({line.change_low:+.4f} to {line.change_high:+.4f})" for bits, line in at.iterrows()]
+    parts = [f"{bits} bits: {line.change:+.4f} ({line.change_low:+.4f} to {line.change_high:+.4f})"
+             for bits, line in at.iterrows()]
     alike = at.change_low[3] > max(at.change_high[4], 0)
     published = {number["label"]: number["value"] for b in load() if b.id == "rounding" for number in b.numbers}
     theirs = [math.log(published[f"{bits} bits"] / published["16 bits"]) for bits in (4, 3)]
     return Seen(ALIKE if alike else UNLIKE,
-                f"loss added to {at.model.iloc[0]} in groups of {at.group.iloc[0]}, nats a token: {', '.join(parts)}; theirs is "
-                f"{theirs[0]:+.2f} at 4 bits and {theirs[1]:+.2f} at 3 bits",
-                "methods can be compared at few bits; theirs is worse because one grid serves a whole row with outliers in what "
-                "it multiplies")
+                f"loss added to {at.model.iloc[0]} in groups of {at.group.iloc[0]}, nats a token: {', '.join(parts)}; theirs "
+                f"is {theirs[0]:+.2f} at 4 bits and {theirs[1]:+.2f} at 3 bits",
+                "methods can be compared where bits are few; at which number of bits the loss sets in, and how much is lost, "
+                "is another matter: theirs has one grid a row, ours one a group")
 
 
 def gain_by_size(frame: pd.DataFrame) -> Seen:
@@ -150,9 +152,9 @@ def gain_by_size(frame: pd.DataFrame) -> Seen:
     smallest, largest = table.iloc[0], table.iloc[-1]
     alike = smallest.gain_low <= 0 < largest.gain_low
     return Seen(ALIKE if alike else UNLIKE, f"problems of {table.depth.iloc[0]} steps: " + ", ".join(parts),
-                "the smallest model gains nothing yet, as in theirs, though it was trained and not prompted to reason" if alike else
-                "our models are trained to reason, theirs were prompted: a scale model says what reasoning tokens buy, not from "
-                "which size on prompting works")
+                "the smallest model gains nothing yet, as in theirs, though it was trained and not prompted to reason"
+                if alike else "our models are trained to reason, theirs were prompted: a scale model says what reasoning "
+                "tokens buy, not from which size on prompting works")
 
 
 def outlier_features(frame: pd.DataFrame) -> Seen:
@@ -166,8 +168,8 @@ def outlier_features(frame: pd.DataFrame) -> Seen:
              for line in counts.itertuples()]
     none = (counts.outlier_features == 0).all()
     return Seen(ABSENT if none else ALIKE, "; ".join(parts),
-                "what outliers break (activation quantization, one scale a tensor) and the methods made against them (LLM.int8, "
-                "SmoothQuant, AWQ's scaling) will look better or more needless here than on real models" if none else
+                "what outliers break (activation quantization, one scale a tensor) looks better here than on real models, and "
+                "methods made against them (LLM.int8, SmoothQuant, AWQ's scaling) look more needless" if none else
                 "methods against outliers have something to work on")
 
 
@@ -192,7 +194,8 @@ def _fall(frame: pd.DataFrame, domain: str, mode: str, ends: tuple[int, int], wh
     first, last = (table.loc[depth] for depth in ends)
     parts = [f"{depth}: {_estimate(line.accuracy, line.accuracy_low, line.accuracy_high)}" for depth, line in
              table.loc[list(ends)].iterrows()]
-    return Seen(ALIKE if last.accuracy_high < first.accuracy_low else UNLIKE, f"{first.model}, {what}: {', '.join(parts)}", means)
+    word = ALIKE if last.accuracy_high < first.accuracy_low else UNLIKE
+    return Seen(word, f"{first.model}, {what}: {', '.join(parts)}", means)
 
 
 def exponent_in_parameters(frame: pd.DataFrame) -> Seen:
@@ -220,8 +223,8 @@ def _exponent(found: stats.Estimate, where: str, published: str, means: str) -> 
     theirs = next(iter(exponents(published).values()))
     inside = found.low is not None and found.low <= theirs <= found.high
     how = "spans" if inside else "is steeper than" if found.value > theirs else "is flatter than"
-    return Seen(ALIKE if inside else UNLIKE, f"excess loss on prose {where}: {_estimate(found.value, found.low, found.high)}, which "
-                f"{how} {theirs:g}", means)
+    ours = _estimate(found.value, found.low, found.high)
+    return Seen(ALIKE if inside else UNLIKE, f"excess loss on prose {where}: {ours}, which {how} {theirs:g}", means)
 
 
 QUANTITIES: dict[str, Callable[[pd.DataFrame], Seen]] = {

@@ -35,7 +35,7 @@ def accuracy_ladder(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def budget_ladder(frame: pd.DataFrame) -> pd.DataFrame:
-    """`accuracy_ladder` of the word problems with `budget`, the most reasoning lines that the mode allows (think: the depth)."""
+    """`accuracy_ladder` of the word problems with `budget`, the most reasoning lines that a mode allows (think: the depth)."""
     table = accuracy_ladder(frame)
     table = table[table.domain == "chain"]
     lines = table["mode"].map(BUDGETS).astype(float)
@@ -123,7 +123,7 @@ def activation_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_table(models: Iterable[str]) -> pd.DataFrame:
-    """The losses of each pocket model's training run, from its card: tokens seen, losses in nats a token on validation texts."""
+    """The losses of each pocket model's training run, from its card: tokens seen, nats a token on validation texts."""
     lines = []
     for name in (name for name in models if name.startswith("pocket-")):
         card = catalog.card(name)
@@ -158,7 +158,8 @@ def _ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.D
     table = pd.DataFrame(lines, columns=columns).assign(source="measured")
     sizes = _rows(frame, "size").groupby("model")["value"].first()
     table["parameters"] = table.model.map(sizes)
-    whole = [name for name in ("parameters", "depth", "bits", "group", "layer") if name in columns and table[name].notna().all()]
+    counts = ("parameters", "depth", "bits", "group", "layer")
+    whole = [name for name in counts if name in columns and table[name].notna().all()]
     table = table.astype(dict.fromkeys(whole, int) | {name: float for name in columns if name.endswith(("_low", "_high"))})
     keys = [name for name in ("parameters", "model", "domain", "group", "bits", "mode", "depth", "draft", "temperature", "site")
             if name in columns]

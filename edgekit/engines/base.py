@@ -87,7 +87,8 @@ class Engine(ABC):
             outputs.append(tokens)
         return outputs
 
-    def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], seed: int) -> list[list[int]]:
+    def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
+               seed: int) -> list[list[int]]:
         """Continuations drawn from the model's own distribution (temperature 1, no cut), each ended as in `generate`.
 
         Token t of prompt i is the inverse of the cumulative distribution at the number (i, t) of `uniforms`, so engines with

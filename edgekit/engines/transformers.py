@@ -64,7 +64,8 @@ class Transformers(Engine):
         """As Engine.generate, in batches of similar length (left-padded), so that accuracy runs take minutes, not hours."""
         return self._in_batches(prompts, max_new_tokens, stop, lambda logits, chosen, step: logits.argmax(-1, keepdim=True))
 
-    def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], seed: int) -> list[list[int]]:
+    def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
+               seed: int) -> list[list[int]]:
         """As Engine.sample, in the batches of `generate`."""
         drawn = torch.from_numpy(uniforms(seed, len(prompts), max_new_tokens))
 

@@ -55,6 +55,8 @@ def outlier_features(seen: dict[tuple[str, int], np.ndarray]) -> int:
 def activation_peaks(model, texts: Sequence[Sequence[int]]) -> list[dict]:
     """`peak_over_rms` for each site and layer (layers count from 1), and `outlier_features` of the model."""
     seen = activations(model, texts)
-    found = [dict(metric="peak_over_rms", value=float(np.abs(x).max() / np.sqrt(np.square(x, dtype=np.float64).mean())), site=site,
-                  layer=layer + 1) for (site, layer), x in sorted(seen.items())]
+    found = []
+    for (site, layer), x in sorted(seen.items()):
+        rms = np.sqrt(np.square(x, dtype=np.float64).mean())
+        found.append(dict(metric="peak_over_rms", value=float(np.abs(x).max() / rms), site=site, layer=layer + 1))
     return [*found, dict(metric="outlier_features", value=outlier_features(seen))]

@@ -119,7 +119,7 @@ def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, dev
     context = min(artifact.spec.architecture.context, MOST_CONTEXT)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
         model = EngineLM(opened, *tokenizer_of(artifact.spec.folder))
-        seen = answer_tasks(model, {name: None for name in tasks}, items_per_depth)
+        seen = answer_tasks(model, dict.fromkeys(tasks), items_per_depth)
         return dict(observations=seen, engine=dataclasses.asdict(opened.info))
 
 

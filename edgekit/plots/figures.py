@@ -29,22 +29,23 @@ FIGURES = {
             f"Share of right answers against the lines of reasoning that are allowed, {WILSON}. Dotted: as many as there are "
             "steps."),
         "scale_prose": (
-            lambda frame: scale_figures.scale_prose(scale.prose_table(frame), scale.training_table(scale.models_of(frame)),
-                                                    behaviours.exponents("size_exponent")),
-            "Loss on prose above the entropy of its grammar. Left: along training, from the model cards. Right: on test stories, "
-            "with 95 % intervals over stories, the fitted power law and the published exponents as slopes through the smallest "
-            "model."),
+            lambda frame: scale_figures.scale_prose(
+                scale.prose_table(frame), scale.training_table(scale.models_of(frame)),
+                behaviours.exponents("size_exponent")),
+            "Loss on prose above the entropy of its grammar. Left: along training, from the model cards. Right: on test "
+            "stories, with 95 % intervals over stories, the fitted power law and the published exponents as slopes through the "
+            "smallest model."),
         "scale_queries": (
             lambda frame: scale_figures.scale_queries(scale.accuracy_ladder(frame)),
             f"Share of right answers to queries of other domains against their level, by size, {WILSON}."),
         "scale_rounding": (
             lambda frame: scale_figures.scale_rounding(scale.rounded_accuracy(frame), scale.rounded_prose(frame)),
-            "Accuracy and excess loss against bits after round-to-nearest, a row a group size, with 95 % intervals; \"none\" is the "
-            "unrounded model on the same items."),
+            "Accuracy and excess loss against bits after round-to-nearest, a row a group size, with 95 % intervals; \"none\" "
+            "is the unrounded model on the same items."),
         "scale_acceptance": (
             lambda frame: scale_figures.scale_acceptance(scale.acceptance_table(frame)),
-            "Share of a draft's tokens that the target accepts, by domain, greedy (above) and sampled at temperature 1 (below). "
-            "Intervals are in the table beside the figure."),
+            "Share of a draft's tokens that the target accepts, by domain, greedy (above) and sampled at temperature 1 "
+            "(below). Intervals are in the table beside the figure."),
     },
     "02_baseline": {
         "ttft_vs_prompt": (

@@ -99,7 +99,7 @@ def scale_prose(prose: pd.DataFrame, training: pd.DataFrame, exponents: Mapping[
     span = np.array([prose.parameters.min(), prose.parameters.max()], dtype=float)
     first = prose.sort_values("parameters").excess.iloc[0]
     drawn = []
-    if len(prose) > 1 and (prose.excess > 0).all():
+    if prose.parameters.nunique() > 1 and (prose.excess > 0).all():
         ours = stats.power_law(prose.parameters, prose.excess).value
         centre = np.exp(np.log(prose.excess).mean() + ours * np.log(prose.parameters).mean())
         drawn.append(Line2D(span, centre * span**-ours, color="black", linewidth=1.0, label=f"fitted: exponent {ours:.2f}"))
@@ -108,9 +108,10 @@ def scale_prose(prose: pd.DataFrame, training: pd.DataFrame, exponents: Mapping[
                          label=f"{label}: {value:g}") for i, (label, value) in enumerate(exponents.items())]
     for line in drawn:
         right.add_line(line)
-    right.legend(handles=drawn, loc="lower left", fontsize=7)
-    low, high = right.get_ylim()
-    right.set_ylim(low / (high / low) ** 0.45, high)  # room for the legend
+    if drawn:
+        right.legend(handles=drawn, loc="lower left", fontsize=7)
+        low, high = right.get_ylim()
+        right.set_ylim(low / (high / low) ** 0.45, high)  # room for the legend
     _key(fig, models)
     shown = pd.concat([training.assign(panel="training"), prose.assign(panel="size")], ignore_index=True)
     return fig, shown
@@ -118,7 +119,10 @@ def scale_prose(prose: pd.DataFrame, training: pd.DataFrame, exponents: Mapping[
 
 @style.styled
 def scale_acceptance(table: pd.DataFrame) -> style.Drawn:
-    """Accepted share of a draft's tokens, target by draft, a column a domain and a row a temperature (`scale.acceptance_table`)."""
+    """Accepted share of a draft's tokens, target by draft (from `scale.acceptance_table`).
+
+    A column a domain, a row a temperature.
+    """
     style.require(table, "scale_acceptance")
     order = list(dict.fromkeys(table.sort_values("parameters").target))
     domains, temperatures = list(dict.fromkeys(table.domain)), sorted(set(table.temperature))
@@ -132,7 +136,8 @@ def scale_acceptance(table: pd.DataFrame) -> style.Drawn:
             image = ax.imshow(grid.to_numpy(dtype=float), vmin=0, vmax=1, cmap="cividis", origin="lower")
             for i, j in zip(*np.nonzero(grid.notna().to_numpy()), strict=True):
                 share = grid.iat[i, j]
-                ax.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=6.5, color="black" if share > 0.55 else "white")
+                ax.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=6.5,
+                        color="black" if share > 0.55 else "white")
             ax.set_xticks(range(len(order)), names, rotation=45, fontsize=7)
             ax.set_yticks(range(len(order)), names, fontsize=7)
             ax.grid(False)
@@ -146,9 +151,9 @@ def scale_acceptance(table: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def scale_rounding(accuracy: pd.DataFrame, prose: pd.DataFrame) -> style.Drawn:
-    """Accuracy and excess loss against bits after round-to-nearest, a row a group size (`scale.rounded_accuracy`, `rounded_prose`).
+    """Accuracy and excess loss against bits after round-to-nearest, a row a group size.
 
-    The unrounded model stands at the right end ("none").
+    From `scale.rounded_accuracy` and `scale.rounded_prose`. The unrounded model stands at the right end ("none").
     """
     style.require(prose, "scale_rounding")
     models, groups = list(dict.fromkeys(prose.model)), sorted(set(prose.group))

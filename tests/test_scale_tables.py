@@ -1,0 +1,249 @@
+"""Tables and figures of the scale models against loops over the same rows and against the truth that made them."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as xml
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import pytest
+import rows_01_scale_models as made
+
+from edgekit import plots, store
+from edgekit.analyze import behaviours, scale, stats
+from edgekit.plots import scale as figures
+
+ROWS = made.rows()
+FRAME = store.to_frame(ROWS)
+SMALL = list(made.MODELS)[0]
+LARGE = list(made.MODELS)[-1]
+
+
+@pytest.fixture(autouse=True)
+def made_up_curves(monkeypatch):
+    monkeypatch.setattr(scale, "training_table", lambda names: made.training()[lambda t: t.model.isin(list(names))])
+
+
+def picked(task, **condition):
+    return [row for row in ROWS if row.condition["task"] == task and condition.items() <= row.condition.items()]
+
+
+def test_the_ladder_counts_every_item_once_and_smallest_models_first():
+    table = scale.accuracy_ladder(FRAME)
+    assert list(dict.fromkeys(table.model)) == list(made.MODELS)
+    assert len(table) == len(made.MODELS) * (6 * 8 + 4 * 4) and table.n.unique().tolist() == [20]
+    for line in table.sample(12, random_state=1).to_dict("records"):
+        at = {name: line[name] for name in scale.CELL}
+        right = [row.value for row in picked("accuracy", **at) if row.metric == "correct"]
+        expected = stats.wilson(int(sum(right)), len(right))
+        assert (line["accuracy"], line["accuracy_low"], line["accuracy_high"]) == (expected.value, expected.low, expected.high)
+
+
+def test_budgets_are_lines_of_reasoning_and_thinking_has_as_many_as_steps():
+    table = scale.budget_ladder(FRAME)
+    assert set(table.domain) == {"chain"}
+    for mode, budget in (("direct", 0), ("budget-3", 3)):
+        assert set(table[table["mode"] == mode].budget) == {budget}
+    think = table[table["mode"] == "think"]
+    assert (think.budget == think.depth).all()
+
+
+def test_the_gain_of_reasoning_is_paired_by_item():
+    table = scale.reasoning_gain(FRAME).set_index(["model", "mode", "depth"])
+    answers = defaultdict(dict)
+    for row in picked("accuracy", model=LARGE, domain="chain", depth=4):
+        if row.metric == "correct":
+            answers[row.condition["item"]][row.condition["mode"]] = row.value
+    gain = np.mean([modes["think"] - modes["direct"] for modes in answers.values()])
+    assert table.loc[(LARGE, "think", 4), "gain"] == pytest.approx(gain) and gain > 0.3
+    assert "direct" not in table.index.get_level_values("mode")
+
+
+def test_excess_a_token_is_a_ratio_of_sums_and_its_interval_holds_the_truth():
+    table = scale.prose_table(FRAME).set_index("model")
+    for model in made.MODELS:
+        rows = picked("prose", model=model)
+        assert table.excess[model] == pytest.approx(sum(r.value for r in rows) / sum(r.condition["tokens"] for r in rows))
+        assert table.excess_low[model] <= made.excess(model) <= table.excess_high[model]
+    fit = stats.power_law(table.parameters, table.excess)
+    assert fit.low < made.EXPONENT < fit.high
+
+
+def test_acceptance_is_pooled_over_tokens_with_prompts_as_clusters():
+    table = scale.acceptance_table(FRAME).set_index(["domain", "target", "draft", "temperature"])
+    for metric, temperature in (("accepted", 0), ("overlap", 1)):
+        rows = [row for row in picked("acceptance", model=LARGE, draft=SMALL, domain="prices") if row.metric == metric]
+        drafted = sum(row.condition["drafted"] for row in rows)
+        line = table.loc[("prices", LARGE, SMALL, temperature)]
+        assert line.rate == pytest.approx(sum(row.value for row in rows) / drafted)
+        assert line.drafted == drafted and line.n == 12
+        assert 0 <= line.rate_low < line.rate < line.rate_high <= 1
+    assert all(target != draft for _, target, draft, _ in table.index)
+
+
+def test_rounding_is_compared_with_the_unrounded_model_on_the_same_items():
+    table = scale.rounded_accuracy(FRAME).set_index(["model", "bits", "group", "domain"])
+    whole = {(row.condition["mode"], row.condition["item"]): row.value for row in picked("accuracy", model=LARGE)
+             if row.metric == "correct"}
+    rows = picked("rounded_accuracy", model=LARGE, bits=2, group=32, domain="chain")
+    change = np.mean([row.value - whole[row.condition["mode"], row.condition["item"]] for row in rows])
+    line = table.loc[(LARGE, 2, 32, "chain")]
+    assert line.change == pytest.approx(change) and line.n == len(rows) == 60 and line.change_high < 0
+    unrounded = table.loc[(LARGE, 32, 32, "chain")]
+    asked = {row.condition["item"] for row in rows}
+    assert unrounded.accuracy == pytest.approx(np.mean([whole["think", item] for item in asked]))
+    assert math.isnan(unrounded.change)
+
+
+def test_rounded_prose_finds_the_loss_that_was_added():
+    table = scale.rounded_prose(FRAME).set_index(["model", "bits", "group"])
+    for bits in made.BITS:
+        added = made.excess(LARGE, bits) - made.excess(LARGE)
+        assert table.loc[(LARGE, bits, 64), "change"] == pytest.approx(added, abs=1e-9)
+    assert table.loc[(LARGE, 32, 64), "excess"] == pytest.approx(scale.prose_table(FRAME).set_index("model").excess[LARGE])
+
+
+def test_peaks_are_the_greatest_of_the_layers():
+    table = scale.activation_table(FRAME)
+    assert (table.peak_over_rms == 6.0).all() and (table.layer == 3).all() and (table.outlier_features == 0).all()
+
+
+@pytest.mark.parametrize("table", ["accuracy_ladder", "budget_ladder", "reasoning_gain", "prose_table", "acceptance_table",
+                                   "rounded_accuracy", "rounded_prose", "activation_table"])
+def test_without_rows_a_table_has_no_lines(table):
+    assert len(getattr(scale, table)(pd.DataFrame())) == 0
+    assert len(getattr(scale, table)(FRAME[FRAME.task == "size"])) == 0
+
+
+# statistics of their own
+
+def test_a_ratio_of_sums_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        lengths = rng.integers(5, 60, 25)
+        found = stats.ratio_of_sums((0.3 + rng.normal(0, 0.1, 25)) * lengths, lengths)
+        held += found.low <= 0.3 <= found.high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_shares_stay_between_0_and_1_and_full_agreement_keeps_a_width():
+    full = stats.clustered_share([5, 9, 7], [5, 9, 7])
+    assert full.value == full.high == 1 and full.low == stats.wilson(3, 3).low < 0.5
+    assert stats.clustered_share([0, 0], [4, 4]).high == stats.wilson(0, 2).high
+    near = stats.clustered_share([9, 10, 10], [10, 10, 10])
+    assert near.high == 1 and 0.8 < near.low < near.value
+    assert stats.clustered_share([3], [4]).low is None
+    with pytest.raises(ValueError, match="as many numerators as denominators"):
+        stats.ratio_of_sums([1, 2], [1])
+
+
+def test_a_power_law_gives_back_its_exponent():
+    x = np.array([1e5, 1e6, 1e7, 1e8])
+    exact = stats.power_law(x, 3 * x**-0.34)
+    assert exact.value == pytest.approx(0.34) and exact.high - exact.low < 1e-6
+    assert stats.power_law(x[:2], x[:2] ** 0.5).low is None
+    with pytest.raises(ValueError, match="at least two different x"):
+        stats.power_law([1, 1], [1, 2])
+
+
+# behaviours
+
+def test_every_behaviour_is_judged_and_says_what_follows():
+    judged = behaviours.judge(behaviours.load(), FRAME)
+    words = {behaviour.id: seen.word for behaviour, seen in judged}
+    assert words == {"acceptance": "alike", "rounding": "alike", "reasoning": words["reasoning"], "outliers": "not present",
+                     "depth": "alike", "size_exponent": words["size_exponent"], "tokens_exponent": "unlike",
+                     "rare_facts": "alike"}
+    text = behaviours.markdown_table(judged)
+    assert text.count("\n") == 2 + len(judged) and "arXiv:2211.17192" in text
+    assert all(seen.ours and seen.means for _, seen in judged)
+
+
+def test_a_behaviour_turns_with_the_rows():
+    flat = FRAME.copy()
+    direct = (flat.task == "accuracy") & (flat["mode"] == "direct") & (flat.metric == "correct") & (flat.domain == "chain")
+    flat.loc[direct, "value"] = 1.0
+    assert behaviours.fall_with_depth(flat).word == "unlike"
+    assert behaviours.gain_by_size(flat).word == "unlike"
+    loud = FRAME.copy()
+    loud.loc[loud.metric == "outlier_features", "value"] = 2.0
+    assert behaviours.outlier_features(loud).word == "alike"
+    same = FRAME.copy()
+    same.loc[same.task == "acceptance", "value"] = same.drafted
+    assert behaviours.acceptance_by_draft_size(same).word == "unlike"
+
+
+def test_without_rows_nothing_is_claimed():
+    empty = FRAME[FRAME.task == "size"]
+    words = {behaviour.id: seen.word for behaviour, seen in behaviours.judge(behaviours.load(), empty)}
+    assert set(words.values()) - {words["tokens_exponent"]} == {"not measured"}
+
+
+def test_a_damaged_file_of_behaviours_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    file = tmp_path / "data/published/behaviours.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("behaviours:\n  - {id: x, title: y}\n")
+    with pytest.raises(behaviours.BehavioursError, match="entry 1: expected the keys beside, id"):
+        behaviours.load()
+    entry = "{id: x, title: y, statement: s, numbers: [], unit: u, source: s, locator: l, beside: z}"
+    file.write_text(f"behaviours:\n  - {entry}\n")
+    with pytest.raises(behaviours.BehavioursError, match="unknown quantity 'z'; known: acceptance_by_draft_size"):
+        behaviours.load()
+
+
+# figures
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scale, "training_table", lambda names: made.training()[lambda t: t.model.isin(list(names))])
+        folder = tmp_path_factory.mktemp("figures")
+        return {name: plots.show("01_scale_models", name, FRAME, folder) for name in plots.FIGURES["01_scale_models"]}
+
+
+def test_every_figure_is_drawn_from_the_rows_with_its_table(pictures):
+    assert len(pictures) == 6 and plots.drawable("01_scale_models", FRAME) == list(pictures)
+    for picture in pictures.values():
+        assert xml.parse(picture.path).getroot().tag.endswith("svg")
+        assert len(pd.read_csv(picture.path.with_suffix(".csv"))) >= len(made.MODELS)
+
+
+def test_figures_without_rows_say_so(tmp_path):
+    assert plots.drawable("01_scale_models", FRAME[FRAME.task == "size"]) == []
+    with pytest.raises(plots.PlotError, match="no lines to draw"):
+        figures.scale_accuracy(scale.accuracy_ladder(pd.DataFrame()))
+
+
+def test_every_cell_of_the_heat_maps_has_its_number():
+    table = scale.acceptance_table(FRAME)
+    fig, shown = figures.scale_acceptance(table)
+    texts = [text.get_text() for ax in fig.axes for text in ax.texts]
+    assert sorted(texts) == sorted(f"{rate:.2f}" for rate in table.rate) and len(shown) == len(table)
+    titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
+    assert titles == ["chain think", "prices", "prose"]
+
+
+def test_marks_stand_where_the_table_says():
+    table = scale.accuracy_ladder(FRAME)
+    fig, _ = figures.scale_queries(table)
+    drawn = {round(float(y), 6) for ax in fig.axes for line in ax.lines if line.get_marker() == "s" for y in line.get_ydata()}
+    ours = table[(table.model == "pocket-3m") & (table.domain != "chain")]
+    assert drawn == {round(y, 6) for y in ours.accuracy}
+
+
+def test_a_model_has_the_same_look_everywhere():
+    from edgekit.plots import accuracy
+
+    look = accuracy.looks([*made.MODELS, "some/model", "other/model"])
+    assert len(set(look.values())) == len(look) and all(look[name] == accuracy.MODELS[name] for name in made.MODELS)
+    assert len({marker for _, marker in accuracy.MODELS.values()}) == len(accuracy.MODELS), "told apart in grey"
+
+
+def test_one_size_has_points_and_no_fitted_line():
+    alone = scale.prose_table(FRAME).head(1)
+    fig, _ = figures.scale_prose(alone, made.training(), {"x": 0.3})
+    assert not fig.axes[1].get_legend()
