@@ -39,6 +39,7 @@ METRICS = {
     "kv_bytes_per_token": "bytes of keys and values kept for one token of context",
     "parameters": "number of weights, tied ones counted once",
     "correct": "1 if the answer to one item is right, else 0",
+    "answered": "1 if an answer could be read from the output of one item, else 0 (older rows; now `unanswered`)",
     "unanswered": "items of one task and depth whose output held no answer that could be read",
     "excess_nats": "negative log-likelihood of one story less that of the grammar which wrote it, in nats",
     "accepted": "tokens of one text, written greedily by the target, that the draft would have proposed (of `drafted`)",
