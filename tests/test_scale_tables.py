@@ -167,13 +167,23 @@ def test_a_behaviour_turns_with_the_rows():
     direct = (flat.task == "accuracy") & (flat["mode"] == "direct") & (flat.metric == "correct") & (flat.domain == "chain")
     flat.loc[direct, "value"] = 1.0
     assert behaviours.fall_with_depth(flat).word == "unlike"
-    assert behaviours.gain_by_size(flat).word == "unlike"
+    assert behaviours.gain_by_size(flat).word == "unlike", "nobody gains where all direct answers are right"
     loud = FRAME.copy()
     loud.loc[loud.metric == "outlier_features", "value"] = 2.0
     assert behaviours.outlier_features(loud).word == "alike"
     same = FRAME.copy()
     same.loc[same.task == "acceptance", "value"] = same.drafted
-    assert behaviours.acceptance_by_draft_size(same).word == "unlike"
+    assert behaviours.acceptance_by_draft_size(same).word == "undecided"
+    turned = FRAME.copy()
+    drafts = (turned.task == "acceptance") & (turned.model == LARGE)
+    turned.loc[drafts, "value"] *= turned.draft[drafts].map({SMALL: 1.0, "pocket-900k": 0.7, "pocket-3m": 0.4})
+    assert behaviours.acceptance_by_draft_size(turned).word == "unlike"
+
+
+def test_few_items_leave_a_behaviour_undecided():
+    few = store.to_frame(made.rows(items=2, stories=2, prompts=2))
+    words = {behaviour.id: seen.word for behaviour, seen in behaviours.judge(behaviours.load(), few)}
+    assert words["depth"] == words["rare_facts"] == words["reasoning"] == "undecided"
 
 
 def test_without_rows_nothing_is_claimed():

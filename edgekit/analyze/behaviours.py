@@ -1,8 +1,9 @@
 """Where the scale models behave like real ones: published behaviours beside our counterparts, computed from rows.
 
 `data/published/behaviours.yaml` holds what was published; each entry names the quantity of this file that stands beside it.
-`alike`: the same direction, by intervals and not by point values; `unlike`: the other way or already there; `not present`: the
-phenomenon does not occur; `not measured`: these rows cannot say. Levels are never compared: those belong to the models.
+`alike`: the same direction, by intervals and not by point values; `unlike`: the other way, or not at all; `undecided`: the
+intervals allow both, more items would tell; `not present`: the phenomenon does not occur; `not measured`: these rows cannot
+say. Levels are never compared: those belong to the models.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import yaml
 from edgekit import store
 from edgekit.analyze import scale, stats
 
-ALIKE, UNLIKE, ABSENT, UNKNOWN = "alike", "unlike", "not present", "not measured"
+ALIKE, UNLIKE, ABSENT, OPEN, UNKNOWN = "alike", "unlike", "not present", "undecided", "not measured"
 DEPTHS = (2, 6)  # word problems whose accuracy is compared: both seen in training
+LEAST_FALL = 0.2  # where so large a fall of accuracy is excluded there is none worth the name
 KEYS = {"id", "title", "statement", "numbers", "unit", "source", "locator", "beside"}
 
 
@@ -93,6 +95,10 @@ def exponents(name: str) -> dict[str, float]:
     return {number["label"]: number["value"] for number in found[name].numbers}
 
 
+def _word(alike: bool, unlike: bool) -> str:
+    return ALIKE if alike else UNLIKE if unlike else OPEN
+
+
 def _not_measured(what: str) -> Seen:
     return Seen(UNKNOWN, f"no rows of {what} in this run", "nothing can be said")
 
@@ -109,13 +115,14 @@ def acceptance_by_draft_size(frame: pd.DataFrame) -> Seen:
     table = table[(table.domain == "chain think") & (table.target == (order or [None])[-1])]
     if table.draft.nunique() < 2:
         return _not_measured("acceptance of two drafts of one target")
-    words, parts = [], []
+    rises, falls, parts = [], [], []
     for temperature, name in ((0, "greedy"), (1, "temperature 1")):
         rates = table[table.temperature == temperature].set_index("draft").reindex([m for m in order if m in set(table.draft)])
         parts.append(f"{name}: " + ", ".join(f"{draft} {_estimate(line.rate, line.rate_low, line.rate_high)}"
                                              for draft, line in rates.iterrows()))
-        words.append(rates.rate_high.iloc[0] < rates.rate_low.iloc[-1])
-    return Seen(ALIKE if all(words) else UNLIKE, f"target {order[-1]}; " + "; ".join(parts),
+        rises.append(rates.rate_high.iloc[0] < rates.rate_low.iloc[-1])
+        falls.append(rates.rate_low.iloc[0] > rates.rate_high.iloc[-1])
+    return Seen(_word(all(rises), any(falls)), f"target {order[-1]}; " + "; ".join(parts),
                 "the choice of a draft has the trade-off of real families; the levels depend on the text, which is more "
                 "regular here than natural language")
 
@@ -131,10 +138,10 @@ def loss_by_bits(frame: pd.DataFrame) -> Seen:
     at = table.set_index("bits")
     parts = [f"{bits} bits: {line.change:+.4f} ({line.change_low:+.4f} to {line.change_high:+.4f})"
              for bits, line in at.iterrows()]
-    alike = at.change_low[3] > max(at.change_high[4], 0)
+    word = _word(at.change_low[3] > max(at.change_high[4], 0), at.change_high[3] < max(at.change_low[4], 0))
     published = {number["label"]: number["value"] for b in load() if b.id == "rounding" for number in b.numbers}
     theirs = [math.log(published[f"{bits} bits"] / published["16 bits"]) for bits in (4, 3)]
-    return Seen(ALIKE if alike else UNLIKE,
+    return Seen(word,
                 f"loss added to {at.model.iloc[0]} in groups of {at.group.iloc[0]}, nats a token: {', '.join(parts)}; theirs "
                 f"is {theirs[0]:+.2f} at 4 bits and {theirs[1]:+.2f} at 3 bits",
                 "methods can be compared where bits are few; at which number of bits the loss sets in, and how much is lost, "
@@ -150,8 +157,9 @@ def gain_by_size(frame: pd.DataFrame) -> Seen:
     table = table[table.depth == table.depth.max()]
     parts = [f"{line.model} {line.gain:+.2f} ({line.gain_low:+.2f} to {line.gain_high:+.2f})" for line in table.itertuples()]
     smallest, largest = table.iloc[0], table.iloc[-1]
-    alike = smallest.gain_low <= 0 < largest.gain_low
-    return Seen(ALIKE if alike else UNLIKE, f"problems of {table.depth.iloc[0]} steps: " + ", ".join(parts),
+    alike = smallest.gain_low <= 0 and smallest.gain_high < largest.gain_low
+    word = _word(alike, smallest.gain_low > 0 or largest.gain_high <= 0)
+    return Seen(word, f"problems of {table.depth.iloc[0]} steps: " + ", ".join(parts),
                 "the smallest model gains nothing yet, as in theirs, though it was trained and not prompted to reason"
                 if alike else "our models are trained to reason, theirs were prompted: a scale model says what reasoning "
                 "tokens buy, not from which size on prompting works")
@@ -175,13 +183,13 @@ def outlier_features(frame: pd.DataFrame) -> Seen:
 
 def fall_with_depth(frame: pd.DataFrame) -> Seen:
     """Direct answers of the largest model: from few steps to many."""
-    return _fall(frame, "chain", "direct", DEPTHS, "steps, answered directly",
+    return _fall(frame, "chain", "direct", DEPTHS, "word problems by steps, answered directly",
                  "hard and easy questions exist by construction, as routing and budget studies need them")
 
 
 def fall_with_rarity(frame: pd.DataFrame) -> Seen:
     """Prices of the largest model: from the commonest band to the rarest."""
-    return _fall(frame, "prices", "direct", (1, 4), "(band of rarity of a price)",
+    return _fall(frame, "prices", "direct", (1, 4), "prices by band of rarity",
                  "knowledge that compression may lose first exists, with a known frequency in training")
 
 
@@ -194,7 +202,7 @@ def _fall(frame: pd.DataFrame, domain: str, mode: str, ends: tuple[int, int], wh
     first, last = (table.loc[depth] for depth in ends)
     parts = [f"{depth}: {_estimate(line.accuracy, line.accuracy_low, line.accuracy_high)}" for depth, line in
              table.loc[list(ends)].iterrows()]
-    word = ALIKE if last.accuracy_high < first.accuracy_low else UNLIKE
+    word = _word(last.accuracy_high < first.accuracy_low, first.accuracy_high - last.accuracy_low < LEAST_FALL)
     return Seen(word, f"{first.model}, {what}: {', '.join(parts)}", means)
 
 
@@ -224,7 +232,8 @@ def _exponent(found: stats.Estimate, where: str, published: str, means: str) -> 
     inside = found.low is not None and found.low <= theirs <= found.high
     how = "spans" if inside else "is steeper than" if found.value > theirs else "is flatter than"
     ours = _estimate(found.value, found.low, found.high)
-    return Seen(ALIKE if inside else UNLIKE, f"excess loss on prose {where}: {ours}, which {how} {theirs:g}", means)
+    word = _word(inside and found.low > 0, not inside and found.low is not None)
+    return Seen(word, f"excess loss on prose {where}: {ours}, which {how} {theirs:g}", means)
 
 
 QUANTITIES: dict[str, Callable[[pd.DataFrame], Seen]] = {
