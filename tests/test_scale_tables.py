@@ -167,7 +167,8 @@ def test_a_behaviour_turns_with_the_rows():
     direct = (flat.task == "accuracy") & (flat["mode"] == "direct") & (flat.metric == "correct") & (flat.domain == "chain")
     flat.loc[direct, "value"] = 1.0
     assert behaviours.fall_with_depth(flat).word == "unlike"
-    assert behaviours.gain_by_size(flat).word == "unlike", "nobody gains where all direct answers are right"
+    flat.loc[(flat.task == "accuracy") & (flat["mode"] == "think") & (flat.metric == "correct"), "value"] = 0.0
+    assert behaviours.gain_by_size(flat).word == "unlike", "nobody gains where only direct answers are right"
     loud = FRAME.copy()
     loud.loc[loud.metric == "outlier_features", "value"] = 2.0
     assert behaviours.outlier_features(loud).word == "alike"
