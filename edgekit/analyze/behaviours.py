@@ -172,7 +172,9 @@ def outlier_features(frame: pd.DataFrame) -> Seen:
         return _not_measured("activations")
     counts = table.drop_duplicates("model")
     inputs = table[table.site.isin(("attention", "mlp"))].groupby("model", sort=False).peak_over_rms.max()
-    parts = [f"{line.model} {line.outlier_features} features, peak {inputs[line.model]:.1f} times the RMS"
+    down = table[table.site == "mlp_down"].groupby("model", sort=False).peak_over_rms.max()
+    parts = [f"{line.model} {line.outlier_features} features, peaks {inputs[line.model]:.1f} times the RMS "
+             f"({down[line.model]:.0f} before the second MLP matrix, which the criterion leaves out)"
              for line in counts.itertuples()]
     none = (counts.outlier_features == 0).all()
     return Seen(ABSENT if none else ALIKE, "; ".join(parts),

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgekit.analyze import stats
 from edgekit.plots import style
@@ -35,6 +37,13 @@ def _lines(ax: Axes, table: pd.DataFrame, models: list[str], x: str, y: str, ste
         if len(lines):
             place = lines[x] + step * (i - (len(models) - 1) / 2)
             style.series(ax, lines.assign(place=place), "place", y, colour=colour, marker=marker, linestyle="-", **options)
+
+
+def _log_ticks(axis: Axis, unit: float = 1.0) -> None:
+    """Labels at 1, 2 and 5 times powers of ten, in units of `unit`, and none between them."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 @style.styled
@@ -93,9 +102,9 @@ def scale_prose(prose: pd.DataFrame, training: pd.DataFrame, exponents: Mapping[
         curve = training[(training.model == model) & (training.excess > 0)]
         left.plot(curve.tokens, curve.excess, color=colour, marker=marker, markevery=4, linewidth=1.0)
         style.series(right, prose[prose.model == model], "parameters", "excess", colour=colour, marker=marker)
-    left.set(xscale="log", yscale="log", xlabel="training seen (tokens)", ylabel="excess loss on prose (nats a token)",
+    left.set(xscale="log", yscale="log", xlabel="training seen (million tokens)", ylabel="excess loss on prose (nats a token)",
              title="while training (validation stories)")
-    right.set(xscale="log", yscale="log", xlabel="size (parameters)", title="after training (test stories)")
+    right.set(xscale="log", yscale="log", xlabel="size (million parameters)", title="after training (test stories)")
     span = np.array([prose.parameters.min(), prose.parameters.max()], dtype=float)
     first = prose.sort_values("parameters").excess.iloc[0]
     drawn = []
@@ -112,6 +121,9 @@ def scale_prose(prose: pd.DataFrame, training: pd.DataFrame, exponents: Mapping[
         right.legend(handles=drawn, loc="lower left", fontsize=7)
         low, high = right.get_ylim()
         right.set_ylim(low / (high / low) ** 0.45, high)  # room for the legend
+    for ax in (left, right):
+        _log_ticks(ax.xaxis, 1e6)
+        _log_ticks(ax.yaxis)
     _key(fig, models)
     shown = pd.concat([training.assign(panel="training"), prose.assign(panel="size")], ignore_index=True)
     return fig, shown
@@ -126,7 +138,8 @@ def scale_acceptance(table: pd.DataFrame) -> style.Drawn:
     style.require(table, "scale_acceptance")
     order = list(dict.fromkeys(table.sort_values("parameters").target))
     domains, temperatures = list(dict.fromkeys(table.domain)), sorted(set(table.temperature))
-    fig = Figure(figsize=(style.WIDTH, 0.7 + 1.55 * len(temperatures)))
+    side = min(1.55, 5.9 / len(domains))
+    fig = Figure(figsize=(style.WIDTH, 0.8 + side * len(temperatures)))
     axes = fig.subplots(len(temperatures), len(domains), squeeze=False, sharex=True, sharey=True)
     names = [model.removeprefix("pocket-") for model in map(style.model_label, order)]
     for row, temperature in zip(axes, temperatures, strict=True):
@@ -171,6 +184,7 @@ def scale_rounding(accuracy: pd.DataFrame, prose: pd.DataFrame) -> style.Drawn:
         lines = lines.assign(at=lines.bits.map(places), excess_low=lines.excess_low.clip(lower=lines.excess / 10))
         _lines(row[-1], lines, models, "at", "excess", step=0.15)
         row[-1].set(yscale="log", ylabel="excess loss (nats a token)")
+        _log_ticks(row[-1].yaxis)
         row[0].annotate(f"groups of {group}", (0.97, 0.05), xycoords="axes fraction", ha="right", fontsize=7.5)
     titles = {"chain": "word problems, think"}
     for ax, title in zip(axes[0], [*(titles.get(domain, domain) for domain in domains), "prose"], strict=True):
