@@ -16,7 +16,8 @@ from typing import Any
 
 from edgekit.pocket import language, tasks
 from edgekit.pocket.evaluate import Accuracy, evaluate
-from edgekit.pocket.train import CHECKPOINT, Recipe, recipe_of, run_recipe
+from edgekit.pocket.recipe import Recipe, recipe_of
+from edgekit.pocket.train import CHECKPOINT, run_recipe
 from edgekit.store import ROOT
 
 MODELS = ROOT / "data" / "models"
@@ -87,9 +88,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_card(
-    folder: Path, *, recipe: Recipe, curve: list[dict[str, float]], accuracy: Sequence[Accuracy]
-) -> dict[str, Any]:
+def write_card(folder: Path, *, recipe: Recipe, curve: list[dict[str, float]], accuracy: Sequence[Accuracy]) -> dict[str, Any]:
     """Write `card.json` and `README.md` for the model in `folder`; the card.
 
     Args:
@@ -134,8 +133,7 @@ def write_card(
             "seed": tasks.TASK_SEED,
             "max_new_tokens": tasks.MAX_NEW_TOKENS,
             "cells": [
-                dataclasses.asdict(cell) | {"share": cell.share, "interval_95": list(cell.interval)}
-                for cell in accuracy
+                dataclasses.asdict(cell) | {"share": cell.share, "interval_95": list(cell.interval)} for cell in accuracy
             ],
         },
         "sha256": {path.name: file_hash(path) for path in files},
