@@ -84,10 +84,12 @@ def speculation_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
 
 def efficiency_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     """Printed tokens/s over printed watts, with the ends over rounding: a line a platform and stage."""
+    said_best = {claim.audit.platform for claim in claims.load() if claim.audit
+                 for check in claim.audit.checks if check.quantity == "efficiency_over_best_other"}
     return pd.DataFrame([{
         "task": "efficiency", "platform": platform, "label": printed.name(platform), "stage": stage, "source": "published",
         "power_w": printed.by("power_w")[platform].value, "tok_per_joule": span.value, "tok_per_joule_low": span.low,
-        "tok_per_joule_high": span.high}
+        "tok_per_joule_high": span.high, "said_best": platform in said_best}
         for stage in ("baseline", "optimized")
         for platform, span in efficiencies(printed, f"{stage}_tok_per_s").items()])
 
@@ -117,4 +119,5 @@ def frame(assumed: Assumptions | None = None) -> pd.DataFrame:
 def part(all_tables: pd.DataFrame, task: str) -> pd.DataFrame:
     """One of the tables of `frame`, with its own columns only."""
     lines = all_tables[all_tables.task == task].reset_index(drop=True)
-    return lines.dropna(axis="columns", how="all").drop(columns="task")
+    lines = lines.dropna(axis="columns", how="all").drop(columns="task")
+    return lines.astype({"draft_tokens": int}) if "draft_tokens" in lines else lines
