@@ -199,4 +199,4 @@ def _printed(claim: Claim) -> str:
         value = f"{entry['value']:g}" if "value" in entry else f"{entry['low']:g} to {entry['high']:g}"
         return f"{value}{' ' if entry['unit'] else ''}{entry['unit']} ({entry['label']})"
 
-    return "; ".join(map(one, claim.published))
+    return "; ".join(map(one, claim.published)) or "no number"

@@ -223,5 +223,5 @@ def _can_fail(test: Comparison, domain: tuple[float, float], where: str) -> None
     for end, ahead, behind in ((test.low, *domain), (test.high, *reversed(domain))):
         room = abs(end - (ahead if math.isfinite(ahead) else behind))
         if math.isfinite(end) and room and test.tolerance >= room:
-            raise ClaimsError(f"{where}: expected a tolerance below {room:g}, the way from {end:g} to the end of what is possible "
-                              f"({possible}), got {test.tolerance:g}: that end could never fail")
+            raise ClaimsError(f"{where}: expected a tolerance below {room:g}, the way from {end:g} to the end of what is "
+                              f"possible ({possible}), got {test.tolerance:g}: that end could never fail")

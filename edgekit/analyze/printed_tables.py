@@ -42,13 +42,8 @@ def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
                 "share": None if rate is None else rate / allowed[stage],
                 "bits_allowed": bits_allowed(printed, assumed, platform) if stage == "baseline" else None,
                 "usable_share": assumed.usable_share, "memory_bandwidth_byte_per_s": facts.memory_bandwidth_byte_per_s,
-                "bandwidth_source": _source(facts, "memory bandwidth")})
+                "bandwidth_source": facts.where("memory bandwidth")})
     return pd.DataFrame(lines)
-
-
-def _source(facts: platforms.Platform, fact: str) -> str:
-    """Where a fact of a platform stands; a key of `source` may name several facts."""
-    return next(text for names, text in facts.source.items() if fact in names.split(", "))
 
 
 def pruning_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:

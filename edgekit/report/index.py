@@ -70,9 +70,8 @@ def _index(profile: str, rendered: list[pages.Page]) -> str:
 def _blocks(profile: str, files: list[Path], manifest: dict, figures: set[str]) -> list[dict]:
     """This run's claims table, then one for each platform with committed rows."""
     here = manifest.get("platform", "")
-    blocks = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here",
-                     f"Measured by the profile {profile} on this machine, or computed from what the documents print.", files, here,
-                     figures)]
+    note = f"Measured by the profile {profile} on this machine, or computed from what the documents print."
+    blocks = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here", note, files, here, figures)]
     committed: dict[str, list[Path]] = {}
     for platform, _, path in store.committed():
         committed.setdefault(platform, []).append(path)
