@@ -56,7 +56,8 @@ def test_spans_hold_every_result_of_what_they_hold():
 def small_llama(heads: int, mlp_width: int) -> torch.nn.Module:
     """A Llama of torch with 10 heads of 8 at full size, cut to `heads` and `mlp_width`: what pruning leaves."""
     config = transformers.LlamaConfig(hidden_size=80, head_dim=8, num_attention_heads=heads, num_key_value_heads=heads,
-                                      intermediate_size=mlp_width, num_hidden_layers=2, vocab_size=60, tie_word_embeddings=False)
+                                      intermediate_size=mlp_width, num_hidden_layers=2, vocab_size=60,
+                                      tie_word_embeddings=False)
     with torch.device("meta"):
         return transformers.LlamaForCausalLM(config)
 
@@ -147,7 +148,8 @@ def test_the_stored_rows_are_those_of_the_paper():
 
 # The inventory's own arithmetic: verdict and value of each, with how closely it is stated there.
 @pytest.mark.parametrize("claim, check, verdict, value, within", [
-    ("S1.1", 0, "consistent", 8.34, 0.005), ("S1.2", 0, "consistent", 100 - 97.1, 1e-6), ("S1.6", 0, "inconsistent", 16.7, 0.05),
+    ("S1.1", 0, "consistent", 8.34, 0.005), ("S1.2", 0, "consistent", 100 - 97.1, 1e-6),
+    ("S1.6", 0, "inconsistent", 16.7, 0.05),
     ("S1.10", 0, "consistent", 2.62, 0.005), ("S1.11", 0, "consistent", 3.97 / 4.95, 0.002),
     ("S1.12", 0, "consistent", 11.2 / 14.8, 0.005), ("S1.13", 0, "inconsistent", 1.02, 0.005),
     ("S1.14", 0, "inconsistent", 1.26, 0.005), ("S1.15", 0, "inconsistent", 1.66, 0.005),
@@ -214,7 +216,8 @@ def test_another_assumption_gives_another_verdict():
     jetson = [claim for claim in claims.load() if claim.id == "S1.15"]
     assert claims.audited(jetson, dataclasses.replace(ASSUMED, baseline_bits=8))[0].seen[0].estimate.value == pytest.approx(
         1.66 / 2, abs=0.005)
-    baseline_only = [dataclasses.replace(jetson[0], audit=dataclasses.replace(jetson[0].audit, checks=jetson[0].audit.checks[:1]))]
+    audit_of_baseline = dataclasses.replace(jetson[0].audit, checks=jetson[0].audit.checks[:1])
+    baseline_only = [dataclasses.replace(jetson[0], audit=audit_of_baseline)]
     assert claims.audited(baseline_only, dataclasses.replace(ASSUMED, baseline_bits=8))[0].verdict == "consistent"
     assert claims.audited(baseline_only)[0].verdict == "inconsistent"
 

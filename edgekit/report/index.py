@@ -111,8 +111,10 @@ def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dic
     from edgekit.analyze import claims
 
     rows = {path.stem: store.read(path)[0] for path in files}
-    return claims.cells(claims.judge([claim], store.to_frame(rows.get(claim.study, [])), platform)[0]
-                        for claim in claims.load() if claim.tests or not measured_only)
+    wanted = [claim for claim in claims.load() if claim.tests or not measured_only]
+    verdicts = {verdict.claim.id: verdict for study in {claim.study for claim in wanted} for verdict in claims.judge(
+        [claim for claim in wanted if claim.study == study], store.to_frame(rows.get(study, [])), platform)}
+    return claims.cells(verdicts[claim.id] for claim in wanted)
 
 
 def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
