@@ -26,7 +26,7 @@ PROBE = """<script>
 window.addEventListener("load", () => parent.postMessage(JSON.stringify({
   scrollWidth: document.documentElement.scrollWidth, innerWidth: window.innerWidth,
   title: document.title, claims: [...document.querySelectorAll("#here [data-claim]")].map(
-    row => [row.dataset.claim, row.dataset.verdict, row.getBoundingClientRect().height > 0]),
+    row => [row.dataset.claim, row.dataset.verdict, row.checkVisibility() && row.getBoundingClientRect().height > 0]),
   images: [...document.images].map(image => [image.alt, image.naturalWidth]),
   outside: [...performance.getEntriesByType("resource").map(entry => entry.name),
             ...[...document.querySelectorAll("[src], link[href]")].map(element => element.src || element.href)]
