@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.pocket.chain import MAX_DEPTH
+from edgekit.pocket.language import EARLY, LATE, Mixture
 from edgekit.pocket.sizes import Size, known_size
 
 
@@ -21,6 +22,7 @@ class Recipe:
     device: str
     compiled: bool
     shallow_share: float = 0.3  # over this share of the steps the greatest depth grows from 1 to its full value
+    late_share: float = 5 / 9  # after this share of the steps the mixture turns to answers without reasoning
     prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
     warmup_share: float = 0.05
     final_lr_share: float = 0.02
@@ -35,6 +37,10 @@ class Recipe:
         done = min(1.0, step / max(1, self.steps))
         cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * done)))
         return self.size.peak_lr * warm * cosine
+
+    def mixture(self, step: int) -> Mixture:
+        """What the texts of a step are made of."""
+        return EARLY if step < round(self.late_share * self.steps) else LATE
 
     def max_depth(self, step: int) -> int:
         """The greatest depth of the problems of a step: reading one sentence is learnt first, then chains."""

@@ -152,7 +152,13 @@ class Trainer:
             group["lr"] = recipe.learning_rate(step)
         rows = recipe.size.tokens_per_step // ROW_TOKENS
         ids, in_prompt = draw_rows(
-            self.tokenizer, split="train", seed=recipe.seed, first=step * rows, rows=rows, max_depth=recipe.max_depth(step)
+            self.tokenizer,
+            split="train",
+            seed=recipe.seed,
+            first=step * rows,
+            rows=rows,
+            max_depth=recipe.max_depth(step),
+            mixture=recipe.mixture(step),
         )
         losses = token_losses(self.forward, torch.from_numpy(ids).to(recipe.device))
         weights = torch.where(torch.from_numpy(in_prompt[:, 1:]).to(recipe.device), recipe.prompt_weight, 1.0)
