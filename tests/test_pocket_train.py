@@ -149,6 +149,12 @@ def test_depth_grows_to_its_full_value_and_holds_no_more_than_asked(tokenizer):
         assert seen - {0} == set(range(1, most + 1))
 
 
+def test_the_mixture_turns_late_at_its_share_of_the_steps():
+    recipe = dataclasses.replace(RECIPE, steps=900)
+    mixtures = [recipe.mixture(step) for step in range(900)]
+    assert mixtures.count(language.EARLY) == 500 and mixtures[500:] == [language.LATE] * 400
+
+
 def test_schedule_warms_up_to_the_peak_and_ends_at_its_share():
     recipe = dataclasses.replace(RECIPE, steps=1000, warmup_share=0.05)
     rates = [recipe.learning_rate(step) for step in range(1001)]
