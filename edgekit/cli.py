@@ -90,6 +90,8 @@ def _measure(options) -> int:
     from edgekit import params, studies
 
     study = studies.module(options.study)
+    if not studies.measures(options.study):
+        raise studies.StudyError(f"{study.STUDY} measures nothing, it computes; run its notebook: edgekit run {study.STUDY}")
     result = study.run(params.of_profile(study.Config, options.profile, study.STUDY))
     print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
           f"rows in {result.path}")

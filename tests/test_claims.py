@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import math
 import subprocess
 import sys
 
@@ -10,7 +13,7 @@ import pytest
 import rows_02_baseline as made
 import yaml
 
-from edgekit.analyze import claims, quantities, roofline, stats
+from edgekit.analyze import audit_quantities, claims, printed, quantities, roofline, stats
 
 BOARD = "jetson-orin-nx"
 CLAIMS = claims.load("02_baseline")
@@ -32,7 +35,9 @@ def entry(**changes):
 
 def write(tmp_path, *entries):
     path = tmp_path / "claims.yaml"
-    path.write_text(yaml.safe_dump({"documents": {"D": {"title": "A document"}}, "claims": list(entries)}))
+    path.write_text(yaml.safe_dump({
+        "documents": {"D": {"title": "A document"}}, "planned": {"09_later": "what comes later"},
+        "units": {"ttft_s": "s", "speedup": "times"}, "claims": list(entries)}))
     return path
 
 
@@ -47,8 +52,45 @@ def board_rows(tok_per_s, **choices):
 def test_every_claim_has_a_known_quantity_a_figure_and_a_reason():
     assert {"S1.3", "S3.1", "S3.9"} <= {claim.id for claim in CLAIMS}
     for claim in claims.load():
-        assert claim.locator and claim.needs and claim.figure and claim.title
+        assert claim.locator and claim.needs and claim.title and (claim.figure or not claim.tests)
         assert all(test.tolerance_reason and test.low < test.high for test in claim.tests)
+
+
+INVENTORY = [f"S1.{i}" for i in range(1, 25)] + [f"S2.{i}" for i in range(1, 6)] + [f"S3.{i}" for i in range(1, 10)] + [
+    f"ER.{i}" for i in range(1, 5)]
+
+
+def test_every_published_claim_is_in_the_file_and_has_a_verdict():
+    everything = claims.load()
+    assert [claim.id for claim in everything] == INVENTORY
+    verdicts = {verdict.claim.id: verdict for verdict in claims.judge(everything, pd.DataFrame(), BOARD)}
+    assert list(verdicts) == INVENTORY
+    for claim in everything:
+        word = verdicts[claim.id].verdict
+        assert (word == "not testable here") == bool(claim.tests)
+        assert (word in ("consistent", "inconsistent")) == (claim.audit is not None)
+        assert (word == "not yet run") == (not claim.tests and not claim.audit)
+        if not claim.tests and claim.study != claims.AUDIT_NOTEBOOK:
+            assert claim.planned and claim.study in verdicts[claim.id].reason and claim.needs in verdicts[claim.id].reason
+
+
+def test_a_planned_study_is_not_in_the_kit_and_each_other_one_is():
+    from edgekit import studies
+
+    for claim in claims.load():
+        assert bool(claim.planned) == (claim.study not in studies.STUDIES), claim.id
+
+
+def test_what_was_measured_decides_before_arithmetic_and_arithmetic_where_nothing_can_be_measured():
+    audited = next(claim for claim in claims.load() if claim.id == "S1.15")
+    tested = next(claim for claim in CLAIMS if claim.id == "S1.3")
+    both = dataclasses.replace(tested, audit=audited.audit)
+    [here] = claims.judge([both], board_rows(8.0), "some-laptop")
+    assert (here.verdict, here.platform) == ("inconsistent", "") and "Not testable here: Needs one of the four" in here.reason
+    assert here.figure == "00_published_claims.html#fig-ceilings"
+    [there] = claims.judge([both], board_rows(8.0), BOARD)
+    assert there.verdict == "reproduced" and "Inconsistent: Share of the nominal" in there.reason
+    assert there.figure == "02_baseline.html#fig-baseline_7b"
 
 
 def test_the_interval_decides():
@@ -179,6 +221,15 @@ def test_published_numbers_are_the_printed_ones():
     ({"setting": {"platforms": "any", "models": ["toy"]}}, "unknown kind of model 'toy'"),
     ({"setting": {"platforms": "jetson-orin-nx", "models": ["real"]}}, "`any` or a list"),
     ({"published": [{"quantity": "ttft_s", "unit": "s", "label": "x"}]}, "expected a value, or low and high"),
+    ({"published": [{"quantity": "haste", "value": 1, "unit": "s", "label": "x"}]}, "unknown quantity 'haste'; known: speedup"),
+    ({"published": [{"quantity": "ttft_s", "value": 1, "unit": "ms", "label": "x"}]}, "expected ttft_s in 's', got 'ms'"),
+    ({"published": [{"quantity": "ttft_s", "value": "fast", "unit": "s", "label": "x"}]}, "finite number, got 'fast'"),
+    ({"locator": " "}, "expected a text for 'locator', got ' '; say where in the document"),
+    ({"locator": None}, "expected a text for 'locator', got None"),
+    ({"study": "09_later"}, "has tests although 09_later is planned; take the study out"),
+    ({"audit": {"checks": []}}, "at least one check"),
+    ({"audit": {"checks": [{"quantity": "ttft_s", "expect": {"at_most": 1}, "tolerance": {"absolute": 0, "reason": "x"}}]}},
+     "audit, checks: unknown quantity 'ttft_s'; known: mean_speedup"),
 ])
 def test_a_claim_that_cannot_be_judged_is_refused(tmp_path, changes, message):
     assert len(claims.load(path=write(tmp_path, entry()))) == 1
@@ -186,10 +237,72 @@ def test_a_claim_that_cannot_be_judged_is_refused(tmp_path, changes, message):
         claims.load(path=write(tmp_path, entry(**changes)))
 
 
+def test_a_claim_without_a_locator_is_refused(tmp_path):
+    without = {key: value for key, value in entry().items() if key != "locator"}
+    with pytest.raises(claims.ClaimsError, match="claim 1: missing key 'locator'; expected: id"):
+        claims.load(path=write(tmp_path, without))
+
+
+def untested(**changes):
+    return {key: value for key, value in entry(**changes).items() if key not in ("tests", "setting", "figure")}
+
+
+def test_a_claim_needs_no_test_only_while_its_study_is_planned_or_where_arithmetic_decides(tmp_path):
+    [later] = claims.load(path=write(tmp_path, untested(study="09_later")))
+    [verdict] = claims.judge([later], pd.DataFrame(), "x")
+    assert verdict.verdict == "not yet run" and "09_later (what comes later); needs a board" in verdict.reason
+    assert verdict.figure == "" and claims.cells([verdict])[0]["ours"] == "none"
+    with pytest.raises(claims.ClaimsError, match=r"at least one test, or an audit, or a study that is planned \(09_later\)"):
+        claims.load(path=write(tmp_path, untested()))
+    check = {"quantity": "mean_speedup", "expect": {"at_least": 2}, "tolerance": {"absolute": 0, "reason": "x"}}
+    [claim] = claims.load(path=write(tmp_path, untested(audit={"checks": [check]})))
+    with pytest.raises(claims.ClaimsError, match="claim X.1, mean_speedup: no printed value of baseline_tok_per_s"):
+        claims.audited([claim], numbers=printed.Numbers([]))
+
+
+@pytest.mark.parametrize("expect, tolerance, message", [
+    ({"at_least": 0}, 0, "accepts 0 to inf, which is all that it can be"),
+    ({"at_least": 100}, 100, "accepts 0 to inf, which is all"),
+    ({"between": [5, 12]}, 7, "tolerance below 5"),
+    ({"at_most": 1}, 1, "tolerance below 1, the way from 1 to the end"),
+    ({"at_most": 1}, math.inf, "finite number, got inf"),
+    ({"at_most": 1}, math.nan, "finite number, got nan"),
+    ({"at_most": 1}, -0.1, "tolerance of at least 0"),
+    ({"at_most": 1}, "wide", "finite number, got 'wide'"),
+    ({"at_most": math.inf}, 0, "finite number, got inf"),
+    ({"at_most": -1}, 0, "where it cannot be .* no row could pass"),
+    ({"between": [5, 12]}, 5, "tolerance below 5"),
+    ({"between": [12, 5]}, 0, "low <= high"),
+    ({"between": [5]}, 0, "two numbers"),
+    ({"between": 5}, 0, "two numbers"),
+    ({"at_least": True}, 0, "finite number, got True"),
+])
+def test_a_test_that_cannot_fail_or_cannot_pass_is_refused(tmp_path, expect, tolerance, message):
+    test = {"quantity": "ttft_s", "expect": expect, "tolerance": {"absolute": tolerance, "reason": "x"}}
+    with pytest.raises(claims.ClaimsError, match=message) as caught:
+        claims.load(path=write(tmp_path, entry(tests=[test])))
+    assert "X.1" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("expect, tolerance, fails", [({"at_most": 100}, 0, True), ({"between": [0, 100]}, 0, True),
+                                                      ({"at_least": 95}, 94, False), ({"at_most": 97}, 3, True),
+                                                      ({"between": [72.5, 77.5]}, 22.5, True), ({"at_most": 3}, 0, False)])
+def test_a_share_ends_at_both_sides(tmp_path, expect, tolerance, fails):
+    check = {"quantity": "compute_removed", "expect": expect, "tolerance": {"absolute": tolerance, "reason": "x"}}
+    path = write(tmp_path, untested(audit={"checks": [check]}))
+    with pytest.raises(claims.ClaimsError) if fails else contextlib.nullcontext():
+        claims.load(path=path)
+
+
+def test_every_quantity_declares_what_it_can_be():
+    for known, domains in ((quantities.QUANTITIES, quantities.DOMAINS), (audit_quantities.AUDITS, audit_quantities.DOMAINS)):
+        assert list(known) == list(domains) and all(low < high for low, high in domains.values())
+
+
 def test_a_claim_stands_there_once(tmp_path):
     with pytest.raises(claims.ClaimsError, match="twice"):
         claims.load(path=write(tmp_path, entry(), entry()))
-    with pytest.raises(claims.ClaimsError, match="unknown claim 'S9.9'; known: S1.3"):
+    with pytest.raises(claims.ClaimsError, match="unknown claim 'S9.9'; known: S1.1"):
         claims.published("S9.9")
 
 

@@ -19,9 +19,10 @@ def edgekit(*arguments, **environment):
 
 @pytest.mark.parametrize("arguments, says", [
     (["run", "02_baseline", "--profile", "pokcet"], "unknown profile 'pokcet'; known: apple-m2-pro"),
-    (["run", "99_nothing"], "unknown notebook '99_nothing'; known: 01_scale_models, 02_baseline"),
-    (["run"], "name notebooks, or --all; known: 01_scale_models, 02_baseline"),
-    (["measure", "basline", "--profile", "ci"], "unknown notebook or study 'basline'; known: 01_scale_models, 02_baseline"),
+    (["run", "99_nothing"], "unknown notebook '99_nothing'; known: 00_published_claims"),
+    (["run"], "name notebooks, or --all; known: 00_published_claims, 01_scale_models, 02_baseline"),
+    (["measure", "published_claims", "--profile", "ci"], "00_published_claims measures nothing, it computes; run its notebook"),
+    (["measure", "basline", "--profile", "ci"], "unknown notebook or study 'basline'; known: 00_published_claims"),
     (["models", "train", "pocket-9t"], "unknown pocket model 'pocket-9t'; known: pocket-200k"),
 ])
 def test_unknown_names_end_with_one_sentence_and_status_2(arguments, says, capsys):

@@ -68,7 +68,7 @@ def test_an_int_is_a_float_but_not_the_reverse(tmp_path):
 def test_unknown_profile_and_notebook_list_the_known_ones():
     with pytest.raises(ParamsError, match="unknown profile 'pokcet'; known: .*pocket"):
         params.path_of("pokcet", "02_baseline")
-    with pytest.raises(ParamsError, match="known: 01_scale_models, 02_baseline"):
+    with pytest.raises(ParamsError, match="known: 00_published_claims, 01_scale_models, 02_baseline"):
         params.path_of("pocket", "99_nothing")
 
 

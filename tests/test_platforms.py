@@ -131,3 +131,11 @@ def test_a_board_names_itself_before_anything_heavy_is_imported():
             "print([m for m in ('torch', 'numpy', 'pandas', 'transformers') if m in sys.modules])")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_every_fact_of_a_platform_has_its_source():
+    for board in platforms.load().values():
+        for fact in ("memory bandwidth", "compute", "memory", "power"):
+            assert len(board.where(fact)) > 20, (board.id, fact)
+    with pytest.raises(platforms.PlatformError, match="jetson-orin-nx: no source for 'weight'; known: compute"):
+        platforms.get("jetson-orin-nx").where("weight")

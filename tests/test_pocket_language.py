@@ -94,8 +94,35 @@ def test_words_are_several_hundred_and_every_template_occurs():
         assert phrase in whole
     assert not re.search(r"\b1 \w+s\b", whole), "one thing is told in the singular"
     shares = {domain: sum(text.domain == domain for text in texts) / len(texts) for domain in ("prose", "prices", "tracking")}
-    assert shares == pytest.approx({name: language.MIXTURE[name] for name in shares}, abs=0.01)
+    assert shares == pytest.approx({name: dict(language.EARLY.shares)[name] for name in shares}, abs=0.01)
     assert not any(text.domain in ("letters", "large") for text in texts), "two domains are never taught"
+
+
+@pytest.mark.parametrize("mixture", [language.EARLY, language.LATE])
+def test_mixtures_are_whole_and_the_late_one_answers_sooner(mixture):
+    assert sum(share for _, share in mixture.shares) == pytest.approx(1)
+    rng = Random(1)
+    texts = [language.draw_text(rng, split="train", mixture=mixture) for _ in range(4000)]
+    chains = [text for text in texts if text.domain == "chain"]
+    lines = [text.completion.count("=") for text in chains]
+    told = [len(re.findall(r"\d+=", language.completion(p, "think"))) for p in problems(5)]
+    assert max(lines) == max(told) == chain.MAX_DEPTH
+    at_once = sum(text.prompt.endswith("direct") for text in chains) / len(chains)
+    expected = dict(mixture.shares)
+    of_chains = sum(expected[kind] for kind in ("think", "budget", "direct"))
+    assert at_once == pytest.approx(expected["direct"] / of_chains, abs=0.03)
+
+
+def test_half_of_the_late_budgets_are_one_line_short():
+    rng = Random(1)
+    short = total = 0
+    for _ in range(6000):
+        text = language.draw_text(rng, split="train", mixture=language.LATE)
+        if found := re.search(r"\nbudget (\d)$", text.prompt):
+            steps = len(re.findall(r"finds|picks up|gives|loses|throws|doubles?\b|[Hh]alf", text.prompt))
+            total += 1
+            short += text.completion.count("=") == int(found[1]) and steps > int(found[1])
+    assert total > 1000 and short / total > 0.5
 
 
 def test_tracking_is_answered_by_following_the_hands():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 
 import pytest
+from scipy.stats import binomtest
 
 from edgekit.pocket import card, evaluate, language, tasks
 from edgekit.pocket.sizes import SIZES
+from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY, load_tokenizer
 from edgekit.pocket.train import CHECKPOINT
 
 NAMES = list(SIZES)
@@ -16,8 +19,6 @@ NAMES = list(SIZES)
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (1, 20), (10, 20), (20, 20), (137, 200)])
 def test_wilson_interval_is_that_of_scipy(successes, n):
-    from scipy.stats import binomtest
-
     theirs = binomtest(successes, n).proportion_ci(0.95, method="wilson")
     assert evaluate.wilson_interval(successes, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
@@ -29,7 +30,7 @@ def test_wilson_interval_needs_counts_that_can_be():
 
 def test_the_family_is_shipped_whole_smallest_first_and_small():
     assert card.list_models() == NAMES
-    assert sum(f.stat().st_size for name in NAMES for f in (card.MODELS / name).iterdir()) < 14e6
+    assert sum(f.stat().st_size for name in NAMES for f in (card.MODELS / name).iterdir()) < 48e6
     assert not list(card.MODELS.glob(f"*/{CHECKPOINT}*"))
 
 
@@ -53,8 +54,8 @@ def test_check_names_the_missing_and_the_changed_file(tmp_path):
     (tmp_path / NAMES[0] / "tokenizer.json").unlink()
     problems = card.check(NAMES[0], tmp_path)
     assert len(problems) == 2
-    assert any("tokenizer.json is missing" in p for p in problems)
-    assert any(f"expected sha256 {right}, came {card.file_hash(weights)}" in p for p in problems)
+    assert any("tokenizer.json is missing; restore" in p for p in problems)
+    assert any(f"card says sha256 {right[:12]}…, came {card.file_hash(weights)[:12]}…" in p for p in problems)
 
 
 def test_a_model_without_a_card_is_an_error_that_lists_the_others():
@@ -75,62 +76,87 @@ def test_cards_agree_with_the_files_they_describe(name):
         shape["layers"],
         shape["head_dim"],
     )
-    assert config["vocab_size"] == config["max_position_embeddings"] == 512
+    assert (config["vocab_size"], config["max_position_embeddings"]) == (VOCABULARY, CONTEXT)
     assert config["dtype"] == shape["stored_as"]
     with safe_open(card.MODELS / name / "model.safetensors", framework="pt") as weights:
         counted = sum(weights.get_tensor(key).numel() for key in weights.offset_keys())
     assert counted == recorded["parameters"]
     curve = training["loss_curve"]
     assert [p["step"] for p in curve] == sorted(p["step"] for p in curve)
-    assert curve[-1]["tokens"] == training["tokens"] == training["steps"] * training["recipe"]["tokens_per_step"]
-    assert curve[-1]["validation_loss"] < 0.5 * curve[0]["validation_loss"]
+    assert curve[-1]["tokens"] == training["tokens"] == training["steps"] * training["recipe"]["size"]["tokens_per_step"]
+    assert curve[-1]["validation_loss"] < 0.6 * curve[0]["validation_loss"]
+    assert 0 < curve[-1]["prose_excess"] < 0.5 * curve[0]["prose_excess"], "no model knows more than the truth"
     assert recorded["language_version"] == language.LANGUAGE_VERSION
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_card_accuracy_is_counted_on_enough_problems_of_every_cell(name):
+def test_card_accuracy_is_counted_on_enough_items_of_every_cell(name):
     cells = card.read_card(name)["accuracy"]["cells"]
-    assert {(c["mode"], c["depth"]) for c in cells} == {(m, d) for m in language.MODES for d in tasks.TASK_DEPTHS}
+    assert [(c["task"], c["depth"]) for c in cells] == [(t, d) for t, spec in tasks.TASKS.items() for d in spec.depths]
     for cell in cells:
-        assert cell["n"] >= 200
+        assert cell["n"] == tasks.TASK_COUNT
         assert 0 <= cell["correct"] <= cell["n"] - cell["unanswered"]
         assert cell["share"] == cell["correct"] / cell["n"]
         assert cell["interval_95"] == list(evaluate.wilson_interval(cell["correct"], cell["n"]))
 
 
-def shares(name: str, mode: str) -> list[float]:
-    return [cell["share"] for cell in card.read_card(name)["accuracy"]["cells"] if cell["mode"] == mode]
+def shares(name: str, task: str) -> list[float]:
+    """Accuracy by depth or level, 1 first."""
+    return [cell["share"] for cell in card.read_card(name)["accuracy"]["cells"] if cell["task"] == task]
 
 
-def test_accuracy_grows_with_size_and_reasoning_and_falls_with_depth():
-    mean = {(name, mode): sum(shares(name, mode)) / 6 for name in NAMES for mode in language.MODES}
-    small, middle, large = NAMES
-    for mode in language.MODES:
-        # two hundredths: no more than the noise of 1,200 problems near the ceiling
-        assert mean[small, mode] < mean[middle, mode] <= mean[large, mode] + 0.02
-    assert all(mean[name, "think"] > mean[name, "direct"] + 0.2 for name in NAMES)
-    assert shares(large, "direct")[0] > shares(large, "direct")[5] + 0.1
-    assert shares(small, "think")[0] > shares(small, "think")[5] + 0.1
-    assert min(shares(middle, "think") + shares(large, "think")) > 0.9
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+THINK, DIRECT = "pocket_chain_think", "pocket_chain_direct"
+
+
+def test_the_instrument_is_calibrated():
+    smallest, largest = NAMES[0], NAMES[-1]
+    for one, next_one in pairwise(NAMES):
+        assert mean(shares(one, THINK)) < mean(shares(next_one, THINK)) + 0.02, "accuracy rises with size"
+        assert mean(shares(one, "pocket_prices")) < mean(shares(next_one, "pocket_prices")) + 0.02, "and so does knowledge"
+    for name in NAMES:
+        think = shares(name, THINK)
+        assert mean(think[:2]) > mean(think[-2:]), "accuracy falls with depth"
+        every = [share for task in tasks.TASKS for share in shares(name, task)]
+        assert min(every) < 0.99 and max(every) > 0.2, "neither at the ceiling nor at the floor everywhere"
+    assert shares(largest, THINK)[3] >= shares(smallest, THINK)[3] + 0.4
+    assert min(shares(largest, THINK)[:3]) >= 0.9
+    guessing = 0.05  # the commonest answer of a depth is right more rarely
+    assert min(shares(largest, DIRECT)[:2]) > guessing
+    for name in NAMES[2:]:
+        assert all(t > d for t, d in zip(shares(name, THINK)[1:], shares(name, DIRECT)[1:], strict=True))
+    for task in ("pocket_letters", "pocket_large"):
+        assert all(mean(shares(name, task)) < 0.2 for name in NAMES), "two domains lie outside"
+
+
+def test_budgets_lie_between_answering_at_once_and_thinking_to_the_end():
+    for name in NAMES[1:]:
+        ladder = [mean(shares(name, task)[3:6]) for task in (
+            DIRECT, *(f"pocket_chain_budget_{k}" for k in range(1, 5)), THINK)]
+        assert all(low <= high + 0.05 for low, high in pairwise(ladder)) and ladder[-1] > ladder[0] + 0.3
 
 
 def test_the_smallest_model_answers_as_its_card_says():
-    name, depth, count = NAMES[0], 2, 20
-    found, = evaluate.evaluate(card.MODELS / name, modes=["think"], depths=[depth], count=count)
-    assert (found.mode, found.depth, found.n) == ("think", depth, count)
-    cells = card.read_card(name)["accuracy"]["cells"]
-    cell = next(c for c in cells if (c["mode"], c["depth"]) == ("think", depth))
-    low, high = evaluate.wilson_interval(found.correct, found.n)
-    assert low <= cell["share"] <= high
-    assert found.mean_new_tokens > 10, "two lines of reasoning and an answer"
+    name, count = NAMES[0], 20
+    found = evaluate.evaluate(card.MODELS / name, names=[THINK], count=count)
+    assert [f.depth for f in found] == list(tasks.DEPTHS)
+    for cell, told in zip(found, shares(name, THINK), strict=True):
+        # 99.9 %: eight cells are asked
+        low, high = binomtest(cell.correct, cell.n).proportion_ci(0.999, method="wilson")
+        assert low <= told <= high
+    assert found[1].mean_new_tokens > 10, "two lines of reasoning and an answer"
 
 
 def test_batched_answers_are_those_of_one_prompt_at_a_time():
     folder = card.MODELS / NAMES[0]
-    prompts = [language.prompt(tasks.task_problems(depth, count=1)[0], "think") for depth in (1, 3, 6)]
-    together = evaluate.generate_answers(folder, prompts)
-    alone = [evaluate.generate_answers(folder, [prompt])[0] for prompt in prompts]
-    assert together == alone
+    model, tokenizer = evaluate.load_model(folder), load_tokenizer(folder)
+    spec = tasks.TASKS[THINK]
+    prompts = [spec.prompt(tasks.draw_items("chain", depth, count=1)[0]) for depth in (1, 6, 3)]
+    together = evaluate.generate_answers(model, tokenizer, prompts)
+    assert together == [evaluate.generate_answers(model, tokenizer, [prompt])[0] for prompt in prompts]
 
 
 @pytest.mark.parametrize("name", NAMES[1:])

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from random import Random
 
 import numpy as np
 import pytest
 
-from edgekit.pocket import language, sizes
+from edgekit.pocket import chain, language, queries, rows, sizes
 from edgekit.pocket import train as training
+from edgekit.pocket.recipe import Recipe
 from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY, load_tokenizer, sample_texts, train_tokenizer
 
-TINY = sizes.Size(32, 1, 2, 32, steps=12, peak_lr=1e-2, stored="float32")
-RECIPE = training.Recipe(
-    TINY, steps=12, seed=5, device="cpu", tokens_per_step=512, lengths=(64, 128), warmup_steps=2,
-    validate_every=4, checkpoint_every=5,
+TINY = sizes.Size(32, 1, 2, 16, 32, steps=12, tokens_per_step=512, peak_lr=1e-2, stored="float32")
+RECIPE = Recipe(
+    TINY, steps=12, seed=5, device="cpu", compiled=False, warmup_share=0.2,
+    validate_every_tokens=4 * 512, checkpoint_every_tokens=5 * 512,
 )  # fmt: skip
 
 
@@ -53,46 +55,60 @@ def test_tokenizer_is_deterministic_full_and_adds_nothing(tokenizer, tmp_path):
     assert load_tokenizer(tmp_path)(text)["input_ids"] == tokenizer(text)["input_ids"]
 
 
-def test_prompt_tokens_are_a_prefix_of_the_whole_text(tokenizer):
-    rng = np.random.default_rng(0)
-    for mode in language.MODES:
-        for depth in range(1, 9):
-            problem = language.draw_problem(rng, depth=depth, split="train")
-            asked = language.prompt(problem, mode)
-            whole = tokenizer(asked + language.completion(problem, mode))["input_ids"]
-            given = tokenizer(asked)["input_ids"]
-            assert whole[: len(given)] == given
-            assert len(whole) < CONTEXT // 2
+def test_prompt_tokens_are_a_prefix_of_the_whole_text_which_fits_a_row(tokenizer):
+    rng = Random(0)
+    for _ in range(400):
+        text = language.draw_text(rng, split="train")
+        whole = tokenizer(text.prompt + text.completion)["input_ids"]
+        given = tokenizer(text.prompt)["input_ids"]
+        assert whole[: len(given)] == given
+        assert len(whole) < CONTEXT
+        assert len(whole) <= rows.ROW_TOKENS or text.domain == "prose"
+    for domain in queries.DOMAINS:
+        text = language.query_text(queries.draw_query(rng, domain=domain, level=4, split="test"))
+        assert tokenizer.decode(tokenizer(text.prompt)["input_ids"]) == text.prompt
 
 
-def test_batches_are_packed_texts_of_their_split_and_a_function_of_the_stream(tokenizer):
-    def draw(stream):
-        return training.draw_batch(tokenizer, split="validation", stream=stream, rows=6, length=256, max_depth=6)
+def test_rows_are_packed_texts_of_their_split_and_a_function_of_seed_and_number(tokenizer):
+    def draw(seed=1, first=2, count=6):
+        return rows.draw_rows(tokenizer, split="validation", seed=seed, first=first, rows=count, max_depth=8)
 
-    (ids, in_prompt), (again, _), (other, _) = draw((1, 2)), draw((1, 2)), draw((1, 3))
-    assert ids.shape == in_prompt.shape == (6, 256)
+    (ids, in_prompt), (again, _), (other, _), (later, _) = draw(), draw(), draw(seed=2), draw(first=4, count=2)
+    assert ids.shape == in_prompt.shape == (6, rows.ROW_TOKENS)
     assert np.array_equal(ids, again) and not np.array_equal(ids, other)
+    assert np.array_equal(ids[2:4], later), "row r is the same in every batch"
     for row, mask in zip(ids, in_prompt, strict=True):
         *whole, _cut = tokenizer.decode(row).removeprefix(language.END).split(language.END)
-        assert len(whole) >= 2
+        assert len(whole) >= 1
         for text in whole:
-            assert text.split("\n")[1] in language.MODES
-            assert language.parse_answer(text) is not None
+            marker = text.split("\n")[0 if text.startswith(language.PROSE_MARKER) else 1].replace(" ", "-")
+            assert marker in (*language.MODES, language.PROSE_MARKER)
+            assert (language.parse_answer(text) is None) == (marker == language.PROSE_MARKER)
         asked = tokenizer.decode(row[mask])
-        assert "=" not in asked and "answer" not in asked and asked.count("?") >= len(whole)
+        assert "=" not in asked and "answer" not in asked
+
+
+def test_members_see_the_same_rows_whatever_their_batch(tokenizer):
+    small, large = (rows.draw_rows(tokenizer, split="train", seed=0, first=first, rows=count, max_depth=8)[0]
+                    for first, count in ((4, 2), (0, 8)))  # fmt: skip
+    assert np.array_equal(small, large[4:6])
 
 
 @pytest.mark.parametrize("name", sizes.SIZES)
 def test_sizes_are_what_their_names_say_and_suit_the_block_formats(name):
     size = sizes.SIZES[name]
     model = sizes.build_model(size, seed=0)
-    w, m, heads = size.width, size.intermediate, size.heads * sizes.HEAD_DIM
+    w, m, heads = size.width, size.intermediate, size.heads * size.head_dim
     by_hand = VOCABULARY * w + size.layers * (4 * w * heads + 3 * w * m + 2 * w) + w
     assert sum(p.numel() for p in model.parameters()) == by_hand
     stated = float(name.removeprefix("pocket-")[:-1]) * {"k": 1e3, "m": 1e6}[name[-1]]
     assert by_hand == pytest.approx(stated, rel=0.1)
-    assert w % 32 == 0 and m % 32 == 0 and size.heads >= 4
-    assert model.config.head_dim == 32 and model.config.tie_word_embeddings
+    assert w % 64 == 0 and m % 64 == 0 and heads % 64 == 0 and size.heads >= 4
+    assert model.config.head_dim == size.head_dim and model.config.tie_word_embeddings
+    if name in list(sizes.SIZES)[2:]:
+        assert size.heads % 5 == 0, "20 % of the heads are a whole number"
+    if name == list(sizes.SIZES)[-1]:
+        assert w % 128 == 0 and m % 128 == 0 and heads % 128 == 0
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
@@ -109,8 +125,8 @@ def test_loss_starts_at_the_uniform_distribution_and_is_the_textbook_formula(tok
     import torch
 
     model = sizes.build_model(TINY, 0).eval()
-    drawn, _ = training.draw_batch(tokenizer, split="train", stream=(0, 0), rows=2, length=64, max_depth=6)
-    ids = torch.from_numpy(drawn)
+    drawn, _ = rows.draw_rows(tokenizer, split="train", seed=0, first=0, rows=2, max_depth=8)
+    ids = torch.from_numpy(drawn[:, :64])
     losses = training.token_losses(model, ids)
     assert losses.shape == (2, 63)
     assert losses.mean().item() == pytest.approx(math.log(VOCABULARY), rel=0.03)
@@ -124,17 +140,23 @@ def test_loss_starts_at_the_uniform_distribution_and_is_the_textbook_formula(tok
 def test_depth_grows_to_its_full_value_and_holds_no_more_than_asked(tokenizer):
     recipe = dataclasses.replace(RECIPE, steps=1000)
     depths = [recipe.max_depth(step) for step in range(1000)]
-    assert depths[0] == 1 and depths == sorted(depths) and set(depths) == set(range(1, 7))
-    assert depths.count(6) >= 700
+    assert depths[0] == 1 and depths == sorted(depths) and set(depths) == set(range(1, chain.MAX_DEPTH + 1))
+    assert depths.count(8) >= 700
     for most in (1, 3):
-        ids, _ = training.draw_batch(tokenizer, split="train", stream=(0,), rows=12, length=256, max_depth=most)
+        ids, _ = rows.draw_rows(tokenizer, split="train", seed=0, first=0, rows=30, max_depth=most)
         texts = [text for row in ids for text in tokenizer.decode(row).split(language.END)[:-1]]
         seen = {text.count("=") for text in texts if "\nthink\n" in text}
         assert seen - {0} == set(range(1, most + 1))
 
 
+def test_the_mixture_turns_late_at_its_share_of_the_steps():
+    recipe = dataclasses.replace(RECIPE, steps=900)
+    mixtures = [recipe.mixture(step) for step in range(900)]
+    assert mixtures.count(language.EARLY) == 500 and mixtures[500:] == [language.LATE] * 400
+
+
 def test_schedule_warms_up_to_the_peak_and_ends_at_its_share():
-    recipe = dataclasses.replace(RECIPE, steps=1000, warmup_steps=50)
+    recipe = dataclasses.replace(RECIPE, steps=1000, warmup_share=0.05)
     rates = [recipe.learning_rate(step) for step in range(1001)]
     assert max(rates) == pytest.approx(TINY.peak_lr, rel=0.02)
     assert rates[:50] == sorted(rates[:50])
@@ -163,16 +185,16 @@ def test_an_interrupted_run_goes_on_as_if_it_had_never_stopped(tmp_path, monkeyp
     assert unbroken[-1]["tokens"] == 12 * 512
     assert unbroken[-1]["validation_loss"] < unbroken[0]["validation_loss"] < math.log(VOCABULARY) + 0.2
 
-    draw, calls = training.draw_batch, []
+    draw, calls = training.draw_rows, []
 
     def stop_at_step_7(*args, **kwargs):
         if kwargs["split"] == "train":
-            calls.append(kwargs["stream"][1])
+            calls.append(kwargs["first"] // 2)
             if calls[-1] == 7 and len(calls) == 8:
                 raise KeyboardInterrupt
         return draw(*args, **kwargs)
 
-    monkeypatch.setattr(training, "draw_batch", stop_at_step_7)
+    monkeypatch.setattr(training, "draw_rows", stop_at_step_7)
     with pytest.raises(KeyboardInterrupt):
         training.run_recipe(RECIPE, out=tmp_path / "broken")
     assert (tmp_path / "broken" / training.CHECKPOINT).exists()
@@ -200,11 +222,19 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, monkeypatch, quick_
         training.run_recipe(RECIPE, out=tmp_path)
     monkeypatch.setattr(training, "_save_checkpoint", save)
     changed = dataclasses.replace(RECIPE, weight_decay=0.5)
-    with pytest.raises(ValueError, match="resume=False"):
+    with pytest.raises(training.TrainingError, match="resume=False"):
         training.run_recipe(changed, out=tmp_path)
     assert training.run_recipe(changed, out=tmp_path, resume=False)[-1]["step"] == 12
 
 
 def test_an_unknown_model_lists_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="pocket-200k, pocket-900k, pocket-3m"):
+    with pytest.raises(ValueError, match="pocket-200k, pocket-900k, pocket-3m, pocket-10m"):
         training.train("pocket-7b", out=tmp_path)
+
+
+@pytest.mark.parametrize("learning_rate", [float("nan"), 3000.0])
+def test_a_loss_that_diverges_stops_the_run_and_keeps_the_checkpoint(tmp_path, quick_tokenizer, monkeypatch, learning_rate):
+    monkeypatch.setattr(Recipe, "learning_rate", lambda self, step: 1e-3 if step < 6 else learning_rate)
+    with pytest.raises(training.TrainingError, match=r"diverged at step \d+: expected at most 10.4 nats .* got .* peak_lr"):
+        training.run_recipe(RECIPE, out=tmp_path)
+    assert (tmp_path / training.CHECKPOINT).exists() and not (tmp_path / "model.safetensors").exists()

@@ -46,6 +46,20 @@ def test_the_committed_figures_are_those_of_the_committed_rows(tmp_path):
         pd.testing.assert_frame_equal(pd.read_csv(table), pd.read_csv(committed / table.name), check_exact=False, rtol=1e-9)
 
 
+def test_the_committed_figures_of_the_audit_are_those_of_the_published_numbers(tmp_path, monkeypatch):
+    import shutil
+
+    committed = store.ROOT / "figures/00_published_claims"
+    for folder in ("data/published", "params"):
+        shutil.copytree(store.ROOT / folder, tmp_path / folder)
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    drawn = publish.publish("00_published_claims", "reference")
+    assert drawn and all(path.is_relative_to(tmp_path / "figures") for path in drawn)
+    assert sorted(file.name for file in drawn) == sorted(file.name for file in committed.iterdir())
+    for table in (path for path in drawn if path.suffix == ".csv"):
+        pd.testing.assert_frame_equal(pd.read_csv(table), pd.read_csv(committed / table.name), check_exact=False, rtol=1e-9)
+
+
 def test_the_readme_holds_the_table_of_the_committed_rows():
     text = (store.ROOT / "README.md").read_text()
     between = text.split(publish.START)[1].split(publish.END)[0]
@@ -101,7 +115,8 @@ def test_the_table_goes_between_its_markers_and_nothing_else_changes(kit):
     publish.write_readme()
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-    assert all(f"| {claim} " in text for claim in ("S1.3", "S3.1", "S3.9"))
+    assert all(f"| {claim} " in text for claim in ("S1.3", "S3.1", "S3.9", "S1.1", "S2.2"))
+    assert "more claims are not yet run" in text and "**S1.5** " in text and "| S1.5 " not in text
     readme.write_text("no markers")
     with pytest.raises(publish.PublishError, match="put them back"):
         publish.write_readme()

@@ -231,12 +231,36 @@ def test_claims_table_is_the_judgement_of_the_rows(toy):
                                      (toy["home"] / "data/results/far-board/02_baseline.jsonl", "far-board", shown[1])):
         judged = claims.judge(claims.load("02_baseline"), store.to_frame(store.read(path)[0]), platform)
         assert {verdict.claim.id: verdict.verdict for verdict in judged}.items() <= verdicts.items()
-        assert list(verdicts) == [claim.id for claim in claims.load()]
+    everything = claims.load()
+    assert sorted(shown[0]) == sorted(claim.id for claim in everything)        # here all of them, from elsewhere the measured
+    assert list(shown[1]) == [claim.id for claim in everything if claim.tests]
     assert (shown[0]["S3.1"], shown[1]["S3.1"]) == ("reproduced", "not reproduced")
     assert "200 " in blocks[0] and "far-board" in blocks[1]
     # claims come before everything else
     places = [text.index(mark) for mark in ('data-claim="', 'id="machine"', 'id="skipped"', 'id="notebooks"')]
     assert places == sorted(places)
+
+
+def test_what_is_not_yet_run_is_folded_and_stands_behind_every_verdict(toy):
+    text = toy["index"].read_text()
+    here = re.search(r'<section class="block this".*?</section>', text, flags=re.S).group(0)
+    first, folded = here.split('<details class="waiting">')
+    words = [re.findall(r'data-verdict="([^"]+)"', part) for part in (first, folded)]
+    assert set(words[1]) == {"not yet run"} and not set(words[0]) & {"not yet run"}
+    computed = words[0].index("inconsistent"), words[0].index("consistent")
+    assert max(index for index, word in enumerate(words[0]) if word not in ("consistent", "inconsistent")) < min(computed)
+    assert f"<small>{len(words[1])} claims</small>" in folded
+    for word in ("consistent", "inconsistent", "not yet run"):
+        assert re.search(rf'<span class="badge \w+">\d+ {word}</span>', first)
+
+
+def test_every_verdict_has_a_badge_and_a_meaning():
+    from edgekit.analyze import claims
+    from edgekit.report import index
+
+    assert set(index.VERDICTS) == set(claims.VERDICTS)
+    style = pages.style()
+    assert all(badge == "none" or f".badge.{badge} " in style for badge, _ in index.VERDICTS.values())
 
 
 def test_index_tells_machine_and_skips(toy):

@@ -1,85 +1,39 @@
-"""Published claims as tests on rows. A verdict is computed from intervals; nobody types one.
+"""Published claims as tests on rows and as arithmetic. A verdict is computed from intervals; nobody types one.
 
-`data/published/claims.yaml` says what each document states, which quantity (quantities.py) would settle it, and
-what range is accepted. The interval decides: wholly inside the range, wholly outside of it, or across its edge.
-For the last the verdict is "undecided", because neither word would be true: more repeats would decide, and the
-reason says so. Only rows whose source is "measured" count.
+`data/published/claims.yaml` says what each document states, which quantity would settle it, and what range is accepted.
+For a test (quantities.py) the interval of the measured rows decides: wholly inside the range, wholly outside of it, or
+across its edge. For the last the verdict is "undecided", because neither word would be true: more repeats would decide, and
+the reason says so. Only rows whose source is "measured" count. For an audit (audit_quantities.py) the printed numbers
+decide: "inconsistent" where no reading of them comes into the range, else "consistent".
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from edgekit import store
-from edgekit.analyze.quantities import QUANTITIES, NotMeasured, Observation, Setting
+from edgekit.analyze.audit_quantities import AUDITS
+from edgekit.analyze.claims_file import PUBLISHED, Audit, Claim, ClaimsError, Comparison, load
+from edgekit.analyze.printed import Assumptions, NotPrinted, Numbers
+from edgekit.analyze.quantities import QUANTITIES, NotMeasured, Observation
 
-VERDICTS = ("reproduced", "not reproduced", "holds at scale model", "does not hold at scale model", "inconsistent",
-            "not testable here", "undecided")
-KINDS = ("real", "shape", "pocket")
-PUBLISHED = ("quantity", "value", "low", "high", "unit", "text", "label", "platform", "parameters", "prompt_tokens",
-             "output_tokens", "step_bytes", "locator")
+__all__ = ["AUDIT_NOTEBOOK", "VERDICTS", "Audit", "Claim", "ClaimsError", "Comparison", "Verdict", "audited", "cells", "judge",
+           "load", "markdown_table", "published"]
 
-
-class ClaimsError(ValueError):
-    """The file of claims says something that cannot be judged; the message names the entry and what is known."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """`quantity` must lie between low and high (infinite where only one end is asked)."""
-
-    quantity: str
-    low: float
-    high: float
-    tolerance: float
-    tolerance_reason: str
-
-    @property
-    def accepted(self) -> tuple[float, float]:
-        return self.low - self.tolerance, self.high + self.tolerance
-
-    @property
-    def wanted(self) -> str:
-        margin = f", give or take {self.tolerance:g}" if self.tolerance else ""
-        margin += f" ({self.tolerance_reason})"
-        if math.isinf(self.high):
-            return f"at least {self.low:g}{margin}"
-        return f"at most {self.high:g}{margin}" if math.isinf(self.low) else f"{self.low:g} to {self.high:g}{margin}"
-
-    def outcome(self, seen: Observation) -> str:
-        """inside, outside or across, by the whole interval; across when one run left no interval."""
-        low, high = self.accepted
-        if seen.estimate.low is None:
-            return "across"
-        if low <= seen.estimate.low and seen.estimate.high <= high:
-            return "inside"
-        return "outside" if seen.estimate.high < low or seen.estimate.low > high else "across"
-
-
-@dataclass(frozen=True)
-class Claim:
-    id: str
-    document: str
-    title: str
-    locator: str
-    statement: str
-    study: str
-    figure: str
-    published: tuple[Mapping, ...]
-    tests: tuple[Comparison, ...]
-    setting: Setting
-    needs: str
+VERDICTS = ("reproduced", "not reproduced", "holds at scale model", "does not hold at scale model", "undecided",
+            "inconsistent", "consistent", "not testable here", "not yet run")
+AUDIT_NOTEBOOK = "00_published_claims"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rows of one platform say about a claim. `seen` may hold values for orientation only."""
+    """What the rows of one platform say about a claim. `seen` may hold values for orientation only.
+
+    `platform` is "" for a verdict that no measurement went into.
+    """
 
     claim: Claim
     verdict: str
@@ -87,29 +41,36 @@ class Verdict:
     reason: str
     seen: tuple[Observation, ...] = ()
 
-
-def load(study: str | None = None, path: Path | None = None) -> list[Claim]:
-    """The claims of a study (e.g. "02_baseline"), or all of them. Raises ClaimsError."""
-    path = path or store.ROOT / "data" / "published" / "claims.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ClaimsError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ClaimsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    _check_keys(content, ("documents", "claims"), str(path))
-    claims = [_claim(entry, content["documents"], f"{path}, claim {position}")
-              for position, entry in enumerate(content["claims"], 1)]
-    ids = [claim.id for claim in claims]
-    if twice := sorted({name for name in ids if ids.count(name) > 1}):
-        raise ClaimsError(f"{path}: claim {twice[0]} stands there twice")
-    return [claim for claim in claims if study in (None, claim.study)]
+    @property
+    def figure(self) -> str:
+        """Where the rendered report shows the evidence: page and element, or nothing."""
+        arithmetic = self.claim.audit is not None and not self.platform
+        page, figure = (AUDIT_NOTEBOOK, self.claim.audit.figure) if arithmetic else (self.claim.study, self.claim.figure)
+        return f"{page}.html#fig-{figure}" if figure else ""
 
 
 def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str) -> list[Verdict]:
-    """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`)."""
+    """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`).
+
+    A claim without tests has the verdict of its audit, or else "not yet run". Where a claim has both, what was measured
+    decides; the audit does where this platform cannot decide, and its word is in the reason in any case.
+    """
+    claims = list(claims)
     measured = frame[frame.source == "measured"] if len(frame) else frame
-    return [_judge(claim, measured, platform) for claim in claims]
+    arithmetic = {verdict.claim.id: verdict for verdict in audited(claims)}
+    return [_both(claim, _judge(claim, measured, platform) if claim.tests else None, arithmetic.get(claim.id))
+            for claim in claims]
+
+
+def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers: Numbers | None = None) -> list[Verdict]:
+    """The verdicts that printed numbers alone give, for the claims that have an audit. Raises ClaimsError.
+
+    `numbers` are those of the whole file unless given, since a claim may rest on what another one prints.
+    """
+    with_audit = [claim for claim in claims if claim.audit]
+    if with_audit and numbers is None:
+        numbers = Numbers(entry for claim in load() for entry in claim.published)
+    return [_audit(claim, numbers, assumed or Assumptions()) for claim in with_audit]
 
 
 def published(claim_id: str, quantity: str | None = None, path: Path | None = None) -> pd.DataFrame:
@@ -134,18 +95,53 @@ def cells(verdicts: Iterable[Verdict]) -> list[dict[str, str]]:
         "ours": "; ".join(f"{seen.estimate.what}: {seen.estimate}" for seen in verdict.seen) or "none",
         "where": "; ".join(dict.fromkeys(seen.where for seen in verdict.seen)), "platform": verdict.platform,
         "verdict": verdict.verdict, "reason": verdict.reason,
-        "figure": f"{verdict.claim.study}.html#fig-{verdict.claim.figure}",
+        "figure": verdict.figure,
     } for verdict in verdicts]
 
 
 def markdown_table(verdicts: Iterable[Verdict]) -> str:
-    """The verdicts as a Markdown table: claim, published, ours, verdict and why."""
-    lines = ["| claim | published | ours (95 % interval) | verdict | why |", "|---|---|---|---|---|"]
-    for cell in cells(verdicts):
+    """The verdicts as a Markdown table: claim, published, ours (or computed), verdict and why."""
+    table = cells(verdicts)
+    ours = "ours (95 % interval)" if any(cell["platform"] for cell in table) else "computed (range of its readings)"
+    lines = [f"| claim | published | {ours} | verdict | why |", "|---|---|---|---|---|"]
+    for cell in table:
         texts = (f"{cell['id']} {cell['statement']}", cell["published"], cell["ours"],
-                 f"**{cell['verdict']}** on {cell['platform']}", cell["reason"])
+                 f"**{cell['verdict']}**" + f" on {cell['platform']}" * bool(cell["platform"]), cell["reason"])
         lines.append("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _both(claim: Claim, measured: Verdict | None, arithmetic: Verdict | None) -> Verdict:
+    if measured is None:
+        return arithmetic or Verdict(claim, "not yet run", "", _reason(_to_come(claim)))
+    if arithmetic is None:
+        return measured
+    first, second = (arithmetic, measured) if measured.verdict == "not testable here" else (measured, arithmetic)
+    return replace(first, reason=f"{first.reason} {second.verdict.capitalize()}: {second.reason}")
+
+
+def _to_come(claim: Claim) -> str:
+    return f"to be measured in {claim.study} ({claim.planned}); needs {claim.needs}"
+
+
+def _reason(*sentences: str) -> str:
+    return " ".join(text[0].upper() + text[1:] + "." for text in sentences if text)
+
+
+def _audit(claim: Claim, numbers: Numbers, assumed: Assumptions) -> Verdict:
+    seen, outcomes, sentences = [], [], []
+    for check in claim.audit.checks:
+        try:
+            reading = AUDITS[check.quantity](numbers, assumed, claim.audit.platform)
+        except NotPrinted as error:
+            raise ClaimsError(f"claim {claim.id}, {check.quantity}: {error}; add it to the claim that prints it") from error
+        seen.append(reading)
+        outcomes.append(check.outcome(reading))
+        fits = {"inside": "wholly inside of", "outside": "in no reading inside of", "across": "in some readings inside of"}
+        sentences.append(f"{reading.estimate.what} is {reading.estimate}, {fits[outcomes[-1]]} what is accepted: "
+                         f"{check.wanted}. Computed from {reading.where}{_also(reading)}")
+    return Verdict(claim, "inconsistent" if "outside" in outcomes else "consistent", "",
+                   _reason(*sentences, claim.audit.remark, _to_come(claim) if claim.planned else ""), tuple(seen))
 
 
 def _judge(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
@@ -161,8 +157,7 @@ def _judge(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
         sentences.append(_sentence(test, observation, outcomes[-1]))
 
     def verdict(word: str, *reasons: str) -> Verdict:
-        reason = " ".join(text[0].upper() + text[1:] + "." for text in reasons)
-        return Verdict(claim, word, platform, reason, tuple(seen))
+        return Verdict(claim, word, platform, _reason(*reasons), tuple(seen))
 
     absent = f"not measured in this run: {'; '.join(dict.fromkeys(missing))}"
     if claim.setting.platforms and platform not in claim.setting.platforms:
@@ -204,56 +199,4 @@ def _printed(claim: Claim) -> str:
         value = f"{entry['value']:g}" if "value" in entry else f"{entry['low']:g} to {entry['high']:g}"
         return f"{value}{' ' if entry['unit'] else ''}{entry['unit']} ({entry['label']})"
 
-    return "; ".join(map(one, claim.published))
-
-
-def _check_keys(entry, known: tuple[str, ...], where: str, optional: tuple[str, ...] = ()) -> None:
-    if not isinstance(entry, dict):
-        raise ClaimsError(f"{where}: expected names and values, got {entry!r}")
-    if unknown := [key for key in entry if key not in (*known, *optional)]:
-        raise ClaimsError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join((*known, *optional))}")
-    if missing := [key for key in known if key not in entry]:
-        raise ClaimsError(f"{where}: missing key {missing[0]!r}; expected: {', '.join(known)}")
-
-
-def _claim(entry: dict, documents: dict, where: str) -> Claim:
-    texts = ("id", "document", "locator", "statement", "study", "figure", "needs")
-    _check_keys(entry, (*texts, "published", "tests", "setting"), where)
-    where = f"{where} ({entry['id']})"
-    if entry["document"] not in documents:
-        raise ClaimsError(f"{where}: unknown document {entry['document']!r}; known: {', '.join(documents)}")
-    for printed in entry["published"]:
-        _check_keys(printed, ("quantity", "unit", "label"), f"{where}, published", PUBLISHED)
-        if ("value" in printed) == ("low" in printed and "high" in printed):
-            raise ClaimsError(f"{where}, published: expected a value, or low and high, got {printed}")
-    if not entry["tests"]:
-        raise ClaimsError(f"{where}: expected at least one test")
-    return Claim(**{name: entry[name] for name in texts}, title=documents[entry["document"]]["title"],
-                 published=tuple(entry["published"]), setting=_setting(entry["setting"], f"{where}, setting"),
-                 tests=tuple(_test(test, f"{where}, tests") for test in entry["tests"]))
-
-
-def _setting(entry: dict, where: str) -> Setting:
-    _check_keys(entry, ("platforms", "models"), where, tuple(Setting.__dataclass_fields__))
-    if unknown := [name for name in entry["models"] if name not in KINDS]:
-        raise ClaimsError(f"{where}: unknown kind of model {unknown[0]!r}; known: {', '.join(KINDS)}")
-    platforms = () if entry["platforms"] == "any" else entry["platforms"]
-    if isinstance(platforms, str):
-        raise ClaimsError(f"{where}: platforms are `any` or a list, got {platforms!r}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    return Setting(**(values | {"platforms": tuple(platforms)}))
-
-
-def _test(entry: dict, where: str) -> Comparison:
-    _check_keys(entry, ("quantity", "expect", "tolerance"), where)
-    if entry["quantity"] not in QUANTITIES:
-        raise ClaimsError(f"{where}: unknown quantity {entry['quantity']!r}; known: {', '.join(QUANTITIES)}")
-    _check_keys(entry["tolerance"], ("absolute", "reason"), f"{where}, tolerance")
-    ranges = {"at_least": lambda value: (value, math.inf), "at_most": lambda value: (-math.inf, value),
-              "between": tuple}
-    if len(entry["expect"]) != 1 or not set(entry["expect"]) <= set(ranges):
-        raise ClaimsError(f"{where}: expected one of {', '.join(ranges)}, got {entry['expect']}")
-    [(comparison, value)] = entry["expect"].items()
-    low, high = ranges[comparison](value)
-    return Comparison(entry["quantity"], float(low), float(high), float(entry["tolerance"]["absolute"]),
-                entry["tolerance"]["reason"])
+    return "; ".join(map(one, claim.published)) or "no number"

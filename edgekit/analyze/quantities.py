@@ -6,6 +6,7 @@ NotMeasured, in words, when the rows that it needs are not there; it never falls
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -109,6 +110,12 @@ QUANTITIES = {
     "decode_over_prefill": decode_over_prefill,
     "bandwidth_utilisation": bandwidth_utilisation,
     "bandwidth_over_compute_utilisation": bandwidth_over_compute_utilisation,
+}
+# The least and the most that each can be at all, in its unit: a test that accepts all of it could not fail.
+POSITIVE = (0.0, math.inf)
+DOMAINS = {
+    "decode_tok_per_s": POSITIVE, "ttft_s": POSITIVE, "decode_over_prefill": POSITIVE, "bandwidth_utilisation": POSITIVE,
+    "bandwidth_over_compute_utilisation": POSITIVE,
 }
 
 

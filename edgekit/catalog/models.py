@@ -174,8 +174,8 @@ def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
     card = folder / "card.json"
     if kind == "pocket" and not card.is_file():
         raise ModelError(f"{name}: no card.json in {folder}; restore the folder, or retrain it: edgekit models train {name}")
-    if card.is_file():
-        _check_hashes(name, folder, _read_json(card).get("sha256", {}))
+    if card.is_file() and (found := damage(name, folder)):
+        raise ModelError(found[0])
     config = folder / "config.json"
     architecture = Architecture.from_hf(_read_json(config), source=str(config))
     return ModelSpec(name, kind, architecture, folder, _identity([config, *weights]))
@@ -198,13 +198,17 @@ def _hash_unchanged(files: tuple[tuple[Path, int, int], ...]) -> str:
     return store.hash_files(file for file, _, _ in files)
 
 
-def _check_hashes(name: str, folder: Path, files: dict[str, str]) -> None:
-    for file, expected in files.items():
+def damage(name: str, folder: Path) -> list[str]:
+    """What is wrong with a model folder that has a card, one sentence a file; empty if all are the card's."""
+    found = []
+    for file, expected in _read_json(folder / "card.json").get("sha256", {}).items():
         path = folder / file
-        came = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
+        came = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         if came != expected:
-            raise ModelError(f"{name}: {file} has the wrong content (card says sha256 {expected[:12]}…, came {came[:12]}…); "
-                             f"restore {folder}, or retrain it: edgekit models train {name}")
+            wrong = "is missing" if came is None else (f"has the wrong content (card says sha256 {expected[:12]}…, came "
+                                                       f"{came[:12]}…)")
+            found.append(f"{name}: {file} {wrong}; restore {folder}, or retrain it: edgekit models train {name}")
+    return found
 
 
 def _hub_folder(name: str) -> Path:

@@ -39,6 +39,13 @@ class Platform:
     power_w: float
     source: Mapping[str, str]
 
+    def where(self, fact: str) -> str:
+        """Where a fact stands ("memory bandwidth"); a key of `source` may name several. Raises PlatformError for an unknown."""
+        for names, text in self.source.items():
+            if fact in names.split(", "):
+                return text
+        raise PlatformError(f"{self.id}: no source for {fact!r}; known: {', '.join(self.source)}")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -10,15 +10,36 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import behaviours, claims, roofline, scale
+from edgekit.analyze import behaviours, claims, printed_tables, roofline, scale
 from edgekit.catalog import platforms
-from edgekit.plots import baseline
+from edgekit.plots import baseline, published
 from edgekit.plots import scale as scale_figures
 from edgekit.plots.style import Picture, PlotError, save
 
 INTERVALS = "Points are means over processes, bars 95 % t-intervals."
 WILSON = "with Wilson's 95 % intervals"
 FIGURES = {
+    "00_published_claims": {
+        "ceilings": (
+            lambda frame: published.ceilings(printed_tables.part(frame, "ceilings")),
+            "Published decode speeds of a 7B (crosses) against what each board's nominal memory bandwidth allows (lines, "
+            "modelled). No program reads at the nominal rate; the bands show where good ones end."),
+        "pruning": (
+            lambda frame: published.pruning(printed_tables.part(frame, "pruning")),
+            "What goes when 20 % of the heads and 15 % of the MLP width go: between 15 and 20 % of the multiplications in any "
+            "architecture (open marks, modelled), where 30 % was published (cross)."),
+        "speculation": (
+            lambda frame: published.speculation(printed_tables.part(frame, "speculation")),
+            "Expected gain of speculative decoding at the published acceptance of 78 % (modelled; bands: rounding of the "
+            "printed numbers), for a draft in the target's precision and for one left in 16 bits."),
+        "efficiency": (
+            lambda frame: published.efficiency(printed_tables.part(frame, "efficiency")),
+            "Published tokens/s over the published power of each board; bars on top: what rounding allows."),
+        "memory_saved": (
+            lambda frame: published.memory_saved(printed_tables.part(frame, "memory_saved")),
+            "Memory that 4-bit weights save when scales, zero points and 16-bit embeddings are counted (modelled), and the "
+            "published 75 % (crosses)."),
+    },
     "01_scale_models": {
         "scale_accuracy": (
             lambda frame: scale_figures.scale_accuracy(scale.accuracy_ladder(frame)),
@@ -111,9 +132,12 @@ def show(notebook: str, name: str, frame: pd.DataFrame, folder: Path) -> Picture
 
 
 def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
-    """The figures that these rows can fill: energy is drawn only where a sensor gave rows."""
+    """The figures that these rows can fill: energy is drawn only where a sensor gave rows.
+
+    The frame of 00_published_claims holds a table for each of its figures.
+    """
     tasks = set(frame.task) if len(frame) else set()
     needed = {"energy": "energy", "accuracy_by_depth": "accuracy", "scale_accuracy": "accuracy", "scale_budget": "accuracy",
               "scale_queries": "accuracy", "scale_prose": "prose", "scale_rounding": "rounded_prose",
-              "scale_acceptance": "acceptance"}
+              "scale_acceptance": "acceptance", **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

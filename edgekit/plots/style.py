@@ -37,6 +37,8 @@ ENGINES = {
     "transformers-compiled": ("#56B4E9", "^", "v"),
     "llama_cpp": ("#D55E00", "s", "P"),
 }
+# Stages of a pipeline: colour, line and hatch, so that they are told apart in grey too.
+STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"), "optimized": ("#009E73", "-.", "...")}
 DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":"}
 FILL = {"measured": "full", "modelled": "none", "replayed": "left"}
 PUBLISHED = {"marker": "X", "color": "black", "linestyle": "none", "markersize": 5.5, "markeredgecolor": "white",

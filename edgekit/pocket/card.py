@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit.catalog.models import damage
 from edgekit.pocket import language, tasks
 from edgekit.pocket.evaluate import Accuracy, evaluate
-from edgekit.pocket.train import CHECKPOINT, Recipe, recipe_of, run_recipe
+from edgekit.pocket.recipe import Recipe, recipe_of
+from edgekit.pocket.train import CHECKPOINT, run_recipe
 from edgekit.store import ROOT
 
 MODELS = ROOT / "data" / "models"
@@ -55,14 +57,8 @@ def summary(name: str, root: Path = MODELS) -> str:
 
 def check(name: str, root: Path = MODELS) -> list[str]:
     """What is wrong with a model folder, one sentence each; an empty list means all files are those of the card."""
-    problems = []
-    for file, expected in read_card(name, root)["sha256"].items():
-        path = root / name / file
-        if not path.exists():
-            problems.append(f"{name}/{file} is missing: restore it, or train it anew: edgekit models train {name}")
-        elif (came := file_hash(path)) != expected:
-            problems.append(f"{name}/{file} is not the file of its card: expected sha256 {expected}, came {came}")
-    return problems
+    read_card(name, root)
+    return damage(name, root / name)
 
 
 def file_hash(path: Path) -> str:
@@ -87,9 +83,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_card(
-    folder: Path, *, recipe: Recipe, curve: list[dict[str, float]], accuracy: Sequence[Accuracy]
-) -> dict[str, Any]:
+def write_card(folder: Path, *, recipe: Recipe, curve: list[dict[str, float]], accuracy: Sequence[Accuracy]) -> dict[str, Any]:
     """Write `card.json` and `README.md` for the model in `folder`; the card.
 
     Args:
@@ -125,6 +119,8 @@ def write_card(
             "wall_s": curve[-1]["wall_s"],
             "device": recipe.device,
             "machine": machine(),
+            "command": f"edgekit models train {folder.name} --steps {recipe.steps} --seed {recipe.seed} "
+            f"--device {recipe.device}",
             "recipe": dataclasses.asdict(recipe),
             "loss_curve": curve,
         },
@@ -134,8 +130,7 @@ def write_card(
             "seed": tasks.TASK_SEED,
             "max_new_tokens": tasks.MAX_NEW_TOKENS,
             "cells": [
-                dataclasses.asdict(cell) | {"share": cell.share, "interval_95": list(cell.interval)}
-                for cell in accuracy
+                dataclasses.asdict(cell) | {"share": cell.share, "interval_95": list(cell.interval)} for cell in accuracy
             ],
         },
         "sha256": {path.name: file_hash(path) for path in files},
@@ -186,7 +181,8 @@ it is an instrument for experiments and has no use as an assistant.
 {training["steps"]:,} steps, {training["tokens"]:,} tokens, seed {training["seed"]}, \
 {training["wall_s"]:.0f} s on {training["device"]} \
 ({made_on["processor"]}, {made_on["threads"]} threads, torch {made_on["torch"]}).
-The machine may have done other work at the same time: take the wall time as an upper bound.
+The machine may have done other work at the same time: take the wall time as an upper bound. To train it anew into a folder
+of yours: `{training["command"]} --out FOLDER`.
 
 Loss at the end: {last["train_loss"]:.4f} nats a token on training texts, \
 {last["validation_loss"]:.4f} on validation texts; on prose {last["prose_excess"]:.4f} nats a token above the entropy of its

@@ -164,9 +164,7 @@ def tell(problem: Problem) -> str:
         if i in before:
             told.append(before[i])
         wordings = OPERATIONS[op].wordings
-        text = wordings[pick % len(wordings)][0].format(
-            name=p.name, other=p.other, thing=p.thing, count=_count(n, p.thing)
-        )
+        text = wordings[pick % len(wordings)][0].format(name=p.name, other=p.other, thing=p.thing, count=_count(n, p.thing))
         link = LINKS[pick // 6 % len(LINKS)]
         told.append(link + (text.replace("The ", "the ").replace("Half ", "half ") if link else text))
     told.append(QUESTIONS[p.wording[-1] % 2].format(name=p.name, thing=p.thing))

@@ -156,7 +156,8 @@ def _story_rules() -> Rules:
                 rules[goods] = _choice(kinds["object"], f"{person}/{verb}", made="Thing:{}")
         rules |= {f"Adverb:{verb}": _choice(words.ADVERBS, verb) for verb in kinds["verb"]}
         for thing in kinds["object"]:
-            rules[f"Thing:{thing}"] = [(0.4, ("the", thing)), (0.4, ("the", f"Quality:{thing}", thing)), (0.2, ("every", thing))]
+            described = ("the", f"Quality:{thing}", thing)
+            rules[f"Thing:{thing}"] = [(0.4, ("the", thing)), (0.4, described), (0.2, ("every", thing))]
             rules[f"Quality:{thing}"] = _choice(words.QUALITIES, thing)
     return rules
 

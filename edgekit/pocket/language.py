@@ -85,14 +85,31 @@ def draw_prose(rng: Random, *, split: str) -> tuple[Text, float]:
             return Text("prose", PROSE_MARKER, f"\n{story}"), log_p
 
 
-# What training texts are made of. Without reasoning one number a text is to be learnt, so shallow problems, which can be
-# learnt, are the commoner ones there.
-MIXTURE = {"think": 0.36, "budget": 0.18, "direct": 0.16, "tracking": 0.08, "prices": 0.10, "prose": 0.12}
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """What training texts are made of.
+
+    shares: of the kinds of texts. shallow: direct problems of depth d have weight d^-shallow, since an answer without
+    reasoning is one number a text to learn from and only shallow ones can be learnt. one_short: the share of budget texts
+    whose budget is one line short, so that the last step is done in the head.
+    """
+
+    shares: tuple[tuple[str, float], ...]
+    shallow: float
+    one_short: float
 
 
-def draw_text(rng: Random, *, split: str, max_depth: int = MAX_DEPTH) -> Text:
-    """Draw one text of the training mixture; problems have at most `max_depth` steps."""
-    kind = rng.choices(tuple(MIXTURE), tuple(MIXTURE.values()))[0]
+# First reasoning is learnt, then doing without it: answering at once builds on sums that reasoning has taught.
+EARLY = Mixture((("think", 0.36), ("budget", 0.18), ("direct", 0.16), ("tracking", 0.08), ("prices", 0.10), ("prose", 0.12)),
+                shallow=1, one_short=0)  # fmt: skip
+LATE = Mixture((("think", 0.20), ("budget", 0.26), ("direct", 0.34), ("tracking", 0.06), ("prices", 0.08), ("prose", 0.06)),
+               shallow=2, one_short=0.5)  # fmt: skip
+
+
+def draw_text(rng: Random, *, split: str, max_depth: int = MAX_DEPTH, mixture: Mixture = EARLY) -> Text:
+    """Draw one training text; problems have at most `max_depth` steps."""
+    kinds, shares = zip(*mixture.shares, strict=True)
+    kind = rng.choices(kinds, shares)[0]
     if kind == "prose":
         return draw_prose(rng, split=split)[0]
     if kind == "prices":
@@ -101,10 +118,13 @@ def draw_text(rng: Random, *, split: str, max_depth: int = MAX_DEPTH) -> Text:
         return query_text(queries.draw_query(rng, domain="tracking", level=rng.choice(queries.LEVELS), split=split))
     depths = range(1, max_depth + 1)
     if kind == "direct":
-        depth = rng.choices(depths, [1 / depth for depth in depths])[0]
+        depth = rng.choices(depths, [depth**-mixture.shallow for depth in depths])[0]
     else:
         depth = rng.choices(depths, [1 if depth <= 4 else 0.7 for depth in depths])[0]  # long ones have more to learn from
-    mode = f"budget-{rng.randint(1, MAX_BUDGET)}" if kind == "budget" else kind
+    mode = kind
+    if kind == "budget":
+        one_short = mixture.one_short and 1 < depth <= MAX_BUDGET + 1 and rng.random() < mixture.one_short
+        mode = f"budget-{depth - 1 if one_short else rng.randint(1, MAX_BUDGET)}"
     problem = chain.draw_problem(rng, depth=depth, split=split)
     return Text("chain", prompt(problem, mode), completion(problem, mode))
 

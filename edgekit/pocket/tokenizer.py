@@ -54,8 +54,7 @@ def train_tokenizer(*, seed: int = 0, count: int = 8000) -> PreTrainedTokenizerF
     tokenizer.train_from_iterator(sample_texts(seed, count), trainer)
     if tokenizer.get_vocab_size() != VOCABULARY:
         raise ValueError(
-            f"expected {VOCABULARY} tokens, got {tokenizer.get_vocab_size()}: the language has too few words; "
-            "add words"
+            f"expected {VOCABULARY} tokens, got {tokenizer.get_vocab_size()}: the language has too few words; add words"
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -1,27 +1,26 @@
 """Training of the pocket models: a Llama of a stated size on an endless, seeded stream of the language.
 
 Row r of the training data is a pure function of (seed, r), so a run needs no data files, members of the family see the
-same rows in the same order, and a run that was interrupted goes on from its checkpoint as if it had never stopped. The product is a Hugging Face folder.
+same rows in the same order, and a run that was interrupted goes on from its checkpoint as if it had never stopped.
+The product is a Hugging Face folder.
 """
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import math
 import os
-import shutil
+import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgekit.pocket import language
 from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.excess import draw_prose
-from edgekit.pocket.sizes import Size, build_model, known_size
+from edgekit.pocket.recipe import Recipe, recipe_of
+from edgekit.pocket.rows import ROW_TOKENS, draw_rows
+from edgekit.pocket.sizes import build_model
 from edgekit.pocket.tokenizer import VOCABULARY, train_tokenizer
 
 if TYPE_CHECKING:
@@ -29,68 +28,12 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 CHECKPOINT = "checkpoint.pt"
-ROW_TOKENS = 256
 VALIDATION_ROWS = 48
 PROSE_TEXTS = 64
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a model is trained. Two runs with equal recipes on one machine give equal weights."""
-
-    size: Size
-    steps: int
-    seed: int
-    device: str
-    compiled: bool
-    shallow_share: float = 0.3  # over this share of the steps the greatest depth grows from 1 to its full value
-    prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
-    warmup_share: float = 0.05
-    final_lr_share: float = 0.02
-    weight_decay: float = 0.05
-    clip_norm: float = 1.0
-    validate_every_tokens: int = 409_600
-    checkpoint_every_tokens: int = 409_600
-
-    def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to `final_lr_share` of the peak."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup_share * self.steps))
-        done = min(1.0, step / max(1, self.steps))
-        cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * done)))
-        return self.size.peak_lr * warm * cosine
-
-    def max_depth(self, step: int) -> int:
-        """The greatest depth of the problems of a step: reading one sentence is learnt first, then chains."""
-        return min(MAX_DEPTH, 1 + int(MAX_DEPTH * step / (self.shallow_share * self.steps)))
-
-
-def draw_rows(
-    tokenizer: PreTrainedTokenizerFast, *, split: str, seed: int, first: int, rows: int, max_depth: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Packed texts: token ids and a mask that is true on prompt tokens, both (rows, ROW_TOKENS).
-
-    Row r, counted from `first`, is a pure function of (seed, split, r, max_depth). It starts at the start of a text, in
-    half of the rows after an end token, and runs on over text borders.
-    """
-    encode = tokenizer.backend_tokenizer.encode
-    end = tokenizer.eos_token_id
-    ids = np.empty((rows, ROW_TOKENS), dtype=np.int64)
-    in_prompt = np.empty((rows, ROW_TOKENS), dtype=bool)
-    for row in range(rows):
-        rng = Random(f"{seed}/{split}/{first + row}")
-        row_ids: list[int] = [end] if rng.random() < 0.5 else []
-        row_mask = [False] * len(row_ids)
-        while len(row_ids) < ROW_TOKENS:
-            text = language.draw_text(rng, split=split, max_depth=max_depth)
-            given, whole = encode(text.prompt).ids, encode(text.prompt + text.completion).ids
-            row_ids += [*whole, end]
-            row_mask += [True] * len(given) + [False] * (len(whole) - len(given) + 1)
-        ids[row], in_prompt[row] = row_ids[:ROW_TOKENS], row_mask[:ROW_TOKENS]
-    return ids, in_prompt
 
 
 def token_losses(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
@@ -174,14 +117,65 @@ def train(
     return run_recipe(recipe, out=Path(out), resume=resume, title=name)
 
 
-def recipe_of(name: str, *, steps: int | None = None, seed: int = 0, device: str | None = None) -> Recipe:
-    """The recipe of a family member; arguments as in `train`. It is compiled where there is a compiler for it."""
-    import torch
+def _keep_memory() -> None:
+    """Have glibc keep the memory of freed tensors: giving it back and taking it anew each step costs a fifth of the time."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):  # another C library: its allocator is left as it is
+        return
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # numbers of <malloc.h>
+    for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**26)):
+        libc.mallopt(option, value)
 
-    size = known_size(name)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    compiled = device != "cpu" or any(map(shutil.which, ("g++", "clang++")))
-    return Recipe(size, steps or size.steps, seed, device, compiled)
+
+class Trainer:
+    """Model, optimizers and data of one recipe: `step(k)` does optimizer step k."""
+
+    def __init__(self, recipe: Recipe):
+        import torch
+
+        if recipe.device == "cpu" and sys.platform == "linux":
+            _keep_memory()
+        self.recipe = recipe
+        self.tokenizer = train_tokenizer(seed=recipe.seed)
+        self.model = build_model(recipe.size, recipe.seed).to(recipe.device).train()
+        # Rows are short, so attention as plain matrix products is faster on a CPU than the blockwise kernel.
+        self.model.set_attn_implementation("eager" if recipe.device == "cpu" else "sdpa")
+        self.forward = torch.compile(self.model) if recipe.compiled else self.model
+        self.optimizers = _optimizers(self.model, recipe)
+
+    def step(self, step: int) -> float:
+        """Step number `step`, counted from 0; the mean loss before it, in nats a token. Raises TrainingError."""
+        import torch
+
+        recipe, model = self.recipe, self.model
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = recipe.learning_rate(step)
+        rows = recipe.size.tokens_per_step // ROW_TOKENS
+        ids, in_prompt = draw_rows(
+            self.tokenizer,
+            split="train",
+            seed=recipe.seed,
+            first=step * rows,
+            rows=rows,
+            max_depth=recipe.max_depth(step),
+            mixture=recipe.mixture(step),
+        )
+        losses = token_losses(self.forward, torch.from_numpy(ids).to(recipe.device))
+        weights = torch.where(torch.from_numpy(in_prompt[:, 1:]).to(recipe.device), recipe.prompt_weight, 1.0)
+        model.zero_grad(set_to_none=True)
+        ((losses * weights).sum() / weights.sum()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        mean = losses.mean().item()
+        most = 1.5 * math.log(VOCABULARY)
+        if not math.isfinite(mean) or (step > recipe.warmup_share * recipe.steps and mean > most):
+            raise TrainingError(
+                f"the loss diverged at step {step + 1}: expected at most {most:.1f} nats a token (1.5 times guessing), got "
+                f"{mean:.4g}; what was learnt until the last checkpoint is kept; train with a smaller peak_lr than "
+                f"{recipe.size.peak_lr:g} (edgekit/pocket/sizes.py)"
+            )
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return mean
 
 
 class _Validation:
@@ -190,8 +184,7 @@ class _Validation:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, recipe: Recipe):
         import torch
 
-        ids, _ = draw_rows(tokenizer, split="validation", seed=recipe.seed, first=0, rows=VALIDATION_ROWS,
-                           max_depth=MAX_DEPTH)
+        ids, _ = draw_rows(tokenizer, split="validation", seed=recipe.seed, first=0, rows=VALIDATION_ROWS, max_depth=MAX_DEPTH)
         self.ids = torch.from_numpy(ids).to(recipe.device)
         self.prose = draw_prose(tokenizer, split="validation", seed=recipe.seed, count=PROSE_TEXTS)
 
@@ -212,40 +205,22 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
     from tqdm import tqdm
 
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(seed=recipe.seed)
-    model = build_model(recipe.size, recipe.seed).to(recipe.device).train()
-    # Rows are short, so attention as plain matrix products is faster here than the blockwise kernel.
-    model.set_attn_implementation("eager" if recipe.device == "cpu" else "sdpa")
-    forward = torch.compile(model) if recipe.compiled else model
-    optimizers = _optimizers(model, recipe)
-    validation = _Validation(tokenizer, recipe)
-    rows = recipe.size.tokens_per_step // ROW_TOKENS
+    trainer = Trainer(recipe)
+    model = trainer.model
+    validation = _Validation(trainer.tokenizer, recipe)
     file = out / CHECKPOINT
     first, curve, loss_sum, wall_s = 0, [], 0.0, 0.0
     if resume and file.exists():
         state = _load_checkpoint(file, recipe)
         model.load_state_dict(state["model"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         first, curve, loss_sum, wall_s = state["step"], state["curve"], state["loss_sum"], state["wall_s"]
 
     started = time.perf_counter() - wall_s
     bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc=title, unit="step")
     for step in bar:
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = recipe.learning_rate(step)
-        ids, in_prompt = draw_rows(tokenizer, split="train", seed=recipe.seed, first=step * rows, rows=rows,
-                                   max_depth=recipe.max_depth(step))
-        losses = token_losses(forward, torch.from_numpy(ids).to(recipe.device))
-        weights = torch.where(torch.from_numpy(in_prompt[:, 1:]).to(recipe.device), recipe.prompt_weight, 1.0)
-        model.zero_grad(set_to_none=True)
-        ((losses * weights).sum() / weights.sum()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        mean = losses.mean().item()
-        _check_loss(mean, step, recipe, file)
-        for optimizer in optimizers:
-            optimizer.step()
-        loss_sum += mean
+        loss_sum += trainer.step(step)
         done = step + 1
         tokens = done * recipe.size.tokens_per_step
         if tokens % recipe.validate_every_tokens == 0 or done == recipe.steps:
@@ -265,24 +240,13 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
                 "recipe": dataclasses.asdict(recipe),
                 "step": done,
                 "model": model.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
                 "curve": curve,
                 "loss_sum": loss_sum,
                 "wall_s": time.perf_counter() - started,
             }
             _save_checkpoint(state, file)
     model.eval().to("cpu", getattr(torch, recipe.size.stored)).save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    trainer.tokenizer.save_pretrained(out)
     file.unlink(missing_ok=True)
     return curve
-
-
-def _check_loss(loss: float, step: int, recipe: Recipe, file: Path) -> None:
-    """Raises TrainingError when the loss is worse than guessing after the warm-up, or no number at all."""
-    guessing = math.log(VOCABULARY)
-    if not math.isfinite(loss) or (step > recipe.warmup_share * recipe.steps and loss > guessing):
-        kept = f"the checkpoint of an earlier step is kept in {file}" if file.exists() else "no checkpoint was written yet"
-        raise TrainingError(
-            f"the loss diverged: expected at most {guessing:.2f} nats a token (guessing) at step {step + 1}, got {loss:.4g}; "
-            f"{kept}; train with a smaller peak_lr (it is {recipe.size.peak_lr:g})"
-        )

@@ -9,8 +9,8 @@ from pathlib import Path
 from edgekit import provenance, store
 from edgekit.report import machine, pages
 
-LEAD = ("Each line below is a sentence that somebody published, turned into a test on rows that were measured here. A "
-        "verdict is computed from the rows and their interval, never typed. Where the setting of the publication is "
+LEAD = ("Each line below is a sentence that somebody published, turned into a test on rows that were measured here, or into "
+        "arithmetic on the document's own numbers. A verdict is computed, never typed. Where the setting of the publication is "
         "not at hand, the line says what is missing, or says that it was tested on scale models. Follow a figure link "
         "to the notebook that shows the evidence.")
 
@@ -21,9 +21,12 @@ VERDICTS = {
     "holds at scale model": ("near", "as reproduced, but on small models that the kit trained itself"),
     "does not hold at scale model": ("off", "as not reproduced, but on small models that the kit trained itself"),
     "undecided": ("open", "the interval lies across the edge of the range: more repeats would decide"),
-    "inconsistent": ("odd", "the document contradicts itself or physics, by its own numbers"),
+    "inconsistent": ("odd", "the document contradicts itself, physics or the makers' facts, by its own numbers"),
+    "consistent": ("even", "the document's own numbers can all be true together; nothing was measured for it"),
     "not testable here": ("none", "a board, a sensor or a model is missing; the line names it"),
+    "not yet run": ("later", "the study that measures it is not in the kit yet"),
 }
+ARITHMETIC = ("inconsistent", "consistent")
 
 
 class ReportError(RuntimeError):
@@ -67,8 +70,8 @@ def _index(profile: str, rendered: list[pages.Page]) -> str:
 def _blocks(profile: str, files: list[Path], manifest: dict, figures: set[str]) -> list[dict]:
     """This run's claims table, then one for each platform with committed rows."""
     here = manifest.get("platform", "")
-    blocks = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here",
-                     f"Measured by the profile {profile} on this machine.", files, here, figures)]
+    note = f"Measured by the profile {profile} on this machine, or computed from what the documents print."
+    blocks = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here", note, files, here, figures)]
     committed: dict[str, list[Path]] = {}
     for platform, _, path in store.committed():
         committed.setdefault(platform, []).append(path)
@@ -85,19 +88,33 @@ def _blocks(profile: str, files: list[Path], manifest: dict, figures: set[str]) 
 def _block(kind: str, name: str, title: str, ours: str, note: str, files: list[Path], platform: str,
            figures: set[str]) -> dict:
     lines = [cell | {"kind": VERDICTS[cell["verdict"]][0], "figure": cell["figure"] * (cell["figure"] in figures)}
-             for cell in _cells(files, platform)]
+             for cell in _cells(files, platform, measured_only=kind == "reference")]
     count = Counter(line["verdict"] for line in lines)
-    return {"kind": kind, "id": name, "title": title, "ours": ours, "note": note, "lines": lines,
+    return {"kind": kind, "id": name, "title": title, "note": note, "groups": _groups(lines, f"{ours}, 95 % interval"),
             "tally": [(word, badge, count[word]) for word, (badge, _) in VERDICTS.items() if count[word]]}
 
 
-def _cells(files: list[Path], platform: str) -> list[dict[str, str]]:
-    """Every claim judged on the rows of its own study; one whose study left no rows here is judged on none."""
+def _groups(lines: list[dict], ours: str) -> list[dict]:
+    """What was measured first, then what was computed from printed numbers, then, folded, what is still to come."""
+    computed = [line for line in lines if line["verdict"] in ARITHMETIC]
+    waiting = [line for line in lines if line["verdict"] == "not yet run"]
+    measured = [line for line in lines if line not in computed and line not in waiting]
+    groups = [{"title": "", "ours": ours, "lines": measured, "folded": False},
+              {"title": "By arithmetic on the published numbers", "ours": "Computed, with the range of its readings",
+               "lines": computed, "folded": False},
+              {"title": "Not yet run", "ours": ours, "lines": waiting, "folded": True}]
+    return [group for group in groups if group["lines"]]
+
+
+def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dict[str, str]]:
+    """Claims judged on the rows of their own study; one whose study left no rows here is judged on none."""
     from edgekit.analyze import claims
 
     rows = {path.stem: store.read(path)[0] for path in files}
-    return claims.cells(claims.judge([claim], store.to_frame(rows.get(claim.study, [])), platform)[0]
-                        for claim in claims.load())
+    wanted = [claim for claim in claims.load() if claim.tests or not measured_only]
+    verdicts = {verdict.claim.id: verdict for study in {claim.study for claim in wanted} for verdict in claims.judge(
+        [claim for claim in wanted if claim.study == study], store.to_frame(rows.get(study, [])), platform)}
+    return claims.cells(verdicts[claim.id] for claim in wanted)
 
 
 def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:

@@ -1,4 +1,7 @@
-"""One module a measuring notebook: a `Config` and `run(config)`. Rows carry the notebook's name as their study."""
+"""One module a notebook: a `Config` and `run(config)`. Rows carry the notebook's name as their study.
+
+One that measures nothing has `tables(config)` in place of `run`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib
 from types import ModuleType
 
 STUDIES = {
+    "00_published_claims": "edgekit.studies.published_claims",
     "01_scale_models": "edgekit.studies.scale_models",
     "02_baseline": "edgekit.studies.baseline",
 }
@@ -22,3 +26,8 @@ def module(notebook: str) -> ModuleType:
     if name not in STUDIES:
         raise StudyError(f"unknown notebook or study {notebook!r}; known: {', '.join(STUDIES)}")
     return importlib.import_module(STUDIES[name])
+
+
+def measures(notebook: str) -> bool:
+    """Whether a notebook's study measures rows, or only computes tables from published numbers. Raises StudyError."""
+    return hasattr(module(notebook), "run")

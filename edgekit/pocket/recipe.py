@@ -1,0 +1,57 @@
+"""How a pocket model is trained: everything that decides its weights."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.pocket.chain import MAX_DEPTH
+from edgekit.pocket.language import EARLY, LATE, Mixture
+from edgekit.pocket.sizes import Size, known_size
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is trained. Two runs with equal recipes on one machine give equal weights."""
+
+    size: Size
+    steps: int
+    seed: int
+    device: str
+    compiled: bool
+    shallow_share: float = 0.3  # over this share of the steps the greatest depth grows from 1 to its full value
+    late_share: float = 5 / 9  # after this share of the steps the mixture turns to answers without reasoning
+    prompt_weight: float = 0.25  # the numbers in a prompt are random: a smaller weight makes the gradient quieter
+    warmup_share: float = 0.05
+    final_lr_share: float = 0.02
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    validate_every_tokens: int = 409_600
+    checkpoint_every_tokens: int = 409_600
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then a cosine down to `final_lr_share` of the peak."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_share * self.steps))
+        done = min(1.0, step / max(1, self.steps))
+        cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * done)))
+        return self.size.peak_lr * warm * cosine
+
+    def mixture(self, step: int) -> Mixture:
+        """What the texts of a step are made of."""
+        return EARLY if step < round(self.late_share * self.steps) else LATE
+
+    def max_depth(self, step: int) -> int:
+        """The greatest depth of the problems of a step: reading one sentence is learnt first, then chains."""
+        return min(MAX_DEPTH, 1 + int(MAX_DEPTH * step / (self.shallow_share * self.steps)))
+
+
+def recipe_of(name: str, *, steps: int | None = None, seed: int = 0, device: str | None = None) -> Recipe:
+    """The recipe of a family member; arguments as in `train`. It is compiled where there is a compiler for it."""
+    import torch
+
+    size = known_size(name)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    compiled = device != "cpu" or any(map(shutil.which, ("g++", "clang++")))
+    return Recipe(size, steps or size.steps, seed, device, compiled)
