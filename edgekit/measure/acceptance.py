@@ -24,7 +24,7 @@ MAX_NEW_TOKENS = 144
 PROSE_TOKENS = 48  # greedy prose hardly ever ends: the likeliest thing after a sentence is another one
 # domain -> the task whose prompts it takes; prose starts from the first sentence of a story
 DOMAINS = {"chain think": "pocket_chain_think", "chain direct": "pocket_chain_direct", "prices": "pocket_prices",
-           "tracking": "pocket_tracking", "prose": None}
+           "tracking": "pocket_tracking", "letters": "pocket_letters", "prose": None}
 
 
 def prompts_of(domain: str, count: int) -> list[tuple[str, str]]:

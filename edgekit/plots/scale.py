@@ -47,18 +47,13 @@ def _log_ticks(axis: Axis, unit: float = 1.0) -> None:
 
 
 @style.styled
-def scale_accuracy(table: pd.DataFrame, trained: int = 6) -> style.Drawn:
-    """Share of right answers to word problems against their depth, a panel a mode (from `scale.accuracy_ladder`).
-
-    Depths above `trained` (never seen in training) are shaded.
-    """
+def scale_accuracy(table: pd.DataFrame) -> style.Drawn:
+    """Share of right answers to word problems against their depth, a panel a mode (from `scale.accuracy_ladder`)."""
     table = style.require(table[table.domain == "chain"], "scale_accuracy")
     models, modes = list(dict.fromkeys(table.model)), [mode for mode in MODES if mode in set(table["mode"])]
     fig, axes = style.panels(len(modes), 3, 1.9, sharex=True, sharey=True)
     for i, (ax, mode) in enumerate(zip(axes, modes, strict=True)):
         _lines(ax, table[table["mode"] == mode], models, "depth", "accuracy")
-        if table.depth.max() > trained:
-            ax.axvspan(trained + 0.5, table.depth.max() + 0.5, color="0.93", zorder=0, linewidth=0)
         ax.set(ylim=(0, 1.02), title=MODES[mode], xticks=sorted(set(table.depth)))
         ax.tick_params(labelbottom=i + 3 >= len(modes))
         if i % 3 == 0:

@@ -28,7 +28,7 @@ STUDY = "01_scale_models"
 VERSION = 1
 ENGINE, DTYPE = "transformers", "float32"
 CHAIN = "pocket_chain_"
-DOMAINS = ("chain think", "chain direct", "prices", "tracking", "prose")
+DOMAINS = ("chain think", "chain direct", "prices", "tracking", "letters", "prose")
 
 
 @dataclass(frozen=True, slots=True)
