@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     train = actions.add_parser("train", help="train one model as its card says; goes on where it was interrupted")
     train.add_argument("name", help="e.g. pocket-200k")
     train.add_argument("--device", default=None, choices=("cpu", "cuda"), help="default: cuda where there is one")
-    train.add_argument("--steps", type=int, default=None, help="default: the size's own number")
+    train.add_argument("--steps", type=int, default=None, help="of one cycle; default: the size's own number")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--out", default=None, metavar="FOLDER", help="default: data/models")
     return top

@@ -98,7 +98,7 @@ def test_words_are_several_hundred_and_every_template_occurs():
     assert not any(text.domain in ("letters", "large") for text in texts), "two domains are never taught"
 
 
-@pytest.mark.parametrize("mixture", [language.EARLY, language.LATE])
+@pytest.mark.parametrize("mixture", [language.EARLY, language.LATE, language.AGAIN])
 def test_mixtures_are_whole_and_the_late_one_answers_sooner(mixture):
     assert sum(share for _, share in mixture.shares) == pytest.approx(1)
     rng = Random(1)

@@ -112,24 +112,23 @@ def mean(values: list[float]) -> float:
 THINK, DIRECT = "pocket_chain_think", "pocket_chain_direct"
 
 
-def test_the_instrument_is_calibrated():
-    smallest, largest = NAMES[0], NAMES[-1]
-    for one, next_one in pairwise(NAMES):
-        assert mean(shares(one, THINK)) < mean(shares(next_one, THINK)) + 0.02, "accuracy rises with size"
-        assert mean(shares(one, "pocket_prices")) < mean(shares(next_one, "pocket_prices")) + 0.02, "and so does knowledge"
+def test_the_instrument_tells_sizes_depths_and_modes_apart():
+    smallest, *others = NAMES
+    for name in others:
+        assert mean(shares(name, THINK)) > mean(shares(smallest, THINK)) + 0.2
+        assert mean(shares(name, "pocket_prices")) > mean(shares(smallest, "pocket_prices")) + 0.1
+    assert shares(NAMES[-1], "pocket_prices")[0] > 0.6
     for name in NAMES:
         think = shares(name, THINK)
-        assert mean(think[:2]) > mean(think[-2:]), "accuracy falls with depth"
+        assert think[0] > think[3] > think[7], "accuracy falls with depth"
         every = [share for task in tasks.TASKS for share in shares(name, task)]
         assert min(every) < 0.99 and max(every) > 0.2, "neither at the ceiling nor at the floor everywhere"
-    assert shares(largest, THINK)[3] >= shares(smallest, THINK)[3] + 0.4
-    assert min(shares(largest, THINK)[:3]) >= 0.9
-    guessing = 0.05  # the commonest answer of a depth is right more rarely
-    assert min(shares(largest, DIRECT)[:2]) > guessing
-    for name in NAMES[2:]:
-        assert all(t > d for t, d in zip(shares(name, THINK)[1:], shares(name, DIRECT)[1:], strict=True))
-    for task in ("pocket_letters", "pocket_large"):
-        assert all(mean(shares(name, task)) < 0.2 for name in NAMES), "two domains lie outside"
+        assert all(t > d for t, d in zip(think[:4], shares(name, DIRECT)[:4], strict=True)), "reasoning helps"
+        for task in ("pocket_letters", "pocket_large"):
+            assert mean(shares(name, task)) < 0.2, "two domains lie outside"
+    for name in others[1:]:
+        # the commonest answer of a depth is right in fewer than 5 of 100
+        assert mean(shares(name, DIRECT)[:2]) > 0.09, "the larger ones do some sums in the head"
 
 
 def test_budgets_lie_between_answering_at_once_and_thinking_to_the_end():

@@ -163,8 +163,8 @@ def _judge(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
     if claim.setting.platforms and platform not in claim.setting.platforms:
         shown = [f"For orientation, here {observation.where}: {observation.estimate.what} {observation.estimate}"
                  + _also(observation) for observation in seen]
-        return verdict("not testable here", f"needs {claim.needs}; these rows are from {platform}",
-                       *shown, *([absent] if missing else []))
+        here = f"these rows are from {platform}" if platform else "no row was measured yet"
+        return verdict("not testable here", f"needs {claim.needs}; {here}", *shown, *([absent] if missing else []))
     if "outside" not in outcomes and missing:
         return verdict("not testable here", absent, f"Needs {claim.needs}", *sentences)
     at_scale = any(observation.scale == "pocket" for observation in seen)

@@ -192,6 +192,9 @@ grammar. Most of what is left of the first two is the problems' own randomness: 
 |---|---|---|---|
 {curve}
 
+The members of the family read the same rows in the same order, but not all to the same length: their differences are not
+those of size alone.
+
 ## Accuracy on test problems
 
 Columns are steps of a word problem, or levels of another query. Decoding: {accuracy["decoding"]}, at most

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.pocket.chain import MAX_DEPTH
-from edgekit.pocket.language import EARLY, LATE, Mixture
+from edgekit.pocket.language import AGAIN, EARLY, LATE, Mixture
 from edgekit.pocket.sizes import Size, known_size
 
 
@@ -31,15 +31,22 @@ class Recipe:
     validate_every_tokens: int = 409_600
     checkpoint_every_tokens: int = 409_600
 
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of all cycles."""
+        return self.steps * self.size.cycles
+
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to `final_lr_share` of the peak."""
+        """In each cycle a linear warm-up, then a cosine down to `final_lr_share` of the peak; later peaks are half as high."""
+        cycle, step = divmod(step, self.steps)
         warm = min(1.0, (step + 1) / max(1, self.warmup_share * self.steps))
-        done = min(1.0, step / max(1, self.steps))
-        cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * done)))
-        return self.size.peak_lr * warm * cosine
+        cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * step / self.steps)))
+        return self.size.peak_lr * warm * cosine * (0.5 if cycle else 1.0)
 
     def mixture(self, step: int) -> Mixture:
         """What the texts of a step are made of."""
+        if step >= self.steps:
+            return AGAIN
         return EARLY if step < round(self.late_share * self.steps) else LATE
 
     def max_depth(self, step: int) -> int:

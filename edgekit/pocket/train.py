@@ -101,7 +101,7 @@ def train(
 
     Args:
         name: a key of `sizes.SIZES`.
-        steps: optimizer steps; the size's own number by default.
+        steps: optimizer steps of one cycle; the size's own number by default.
         device: `cpu` or `cuda`; by default CUDA where there is one.
         resume: go on from the checkpoint in `out` if there is one. It is removed when training is complete.
 
@@ -148,6 +148,8 @@ class Trainer:
         import torch
 
         recipe, model = self.recipe, self.model
+        if step and step % recipe.steps == 0:
+            self._begin_cycle()
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = recipe.learning_rate(step)
         rows = recipe.size.tokens_per_step // ROW_TOKENS
@@ -176,6 +178,15 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         return mean
+
+    def _begin_cycle(self) -> None:
+        """From the weights as they would be stored, with fresh optimizers."""
+        import torch
+
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.copy_(parameter.to(getattr(torch, self.recipe.size.stored)))
+        self.optimizers = _optimizers(self.model, self.recipe)
 
 
 class _Validation:
@@ -218,12 +229,12 @@ def run_recipe(recipe: Recipe, *, out: Path, resume: bool = True, title: str = "
         first, curve, loss_sum, wall_s = state["step"], state["curve"], state["loss_sum"], state["wall_s"]
 
     started = time.perf_counter() - wall_s
-    bar = tqdm(range(first, recipe.steps), initial=first, total=recipe.steps, desc=title, unit="step")
+    bar = tqdm(range(first, recipe.total_steps), initial=first, total=recipe.total_steps, desc=title, unit="step")
     for step in bar:
         loss_sum += trainer.step(step)
         done = step + 1
         tokens = done * recipe.size.tokens_per_step
-        if tokens % recipe.validate_every_tokens == 0 or done == recipe.steps:
+        if tokens % recipe.validate_every_tokens == 0 or done % recipe.steps == 0:
             since = curve[-1]["step"] if curve else 0
             point = {
                 "step": done,
