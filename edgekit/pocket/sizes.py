@@ -41,7 +41,7 @@ class Size:
 SIZES = {
     "pocket-200k": Size(64, 3, 4, 16, 128, steps=1800, cycles=1, tokens_per_step=4096, peak_lr=6e-3, stored="float32"),
     "pocket-900k": Size(128, 4, 4, 32, 384, steps=1800, cycles=2, tokens_per_step=4096, peak_lr=5e-3, stored="float32"),
-    "pocket-3m": Size(320, 3, 10, 32, 576, steps=900, cycles=1, tokens_per_step=8192, peak_lr=4e-3, stored="bfloat16"),
+    "pocket-3m": Size(320, 3, 10, 32, 576, steps=900, cycles=2, tokens_per_step=8192, peak_lr=4e-3, stored="bfloat16"),
     "pocket-10m": Size(640, 3, 10, 64, 768, steps=900, cycles=1, tokens_per_step=8192, peak_lr=3e-3, stored="bfloat16"),
 }
 

@@ -1,0 +1,83 @@
+"""Calibration sequences: the tokens that AWQ, GPTQ and importance matrices look at, the same for every method.
+
+A set is named, drawn by seed and cut into sequences of one length, so none is too short and none is dropped for being too
+long. `random` is the control: uniform token ids, which tell a method nothing about the language.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit import store
+from edgekit.compress.artifact import BuildError
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Which sequences: `name` of a file in data/calibration (or `random`), how many, how long, drawn by which seed."""
+
+    name: str
+    samples: int
+    length: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.name not in names():
+            raise BuildError(f"unknown calibration set {self.name!r}; known: {', '.join(names())}")
+        for field in ("samples", "length"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise BuildError(f"calibration: expected {field} of at least 1, got {value!r}")
+
+    @property
+    def hash(self) -> str:
+        """Content address of the set: a changed file is another set."""
+        files = "" if self.name == RANDOM else store.hash_files([_file(self.name)])
+        return store.condition_key("calibration", 1, {"name": self.name, "samples": self.samples, "length": self.length},
+                                   repeat=self.seed, artifact=files, task="", platform="")
+
+    def sequences(self, model: Path, vocabulary: int) -> list[list[int]]:
+        """`samples` lists of `length` token ids, in the tokens of the model in the folder `model`.
+
+        Texts are joined, with the model's end token between them, and cut at equal lengths; the seed picks the cuts. Raises
+        BuildError where the set has too few tokens, or the model no tokenizer.
+        """
+        import numpy as np
+
+        rng = np.random.default_rng(self.seed)
+        if self.name == RANDOM:
+            return rng.integers(0, vocabulary, (self.samples, self.length)).tolist()
+        stream = np.asarray(_tokens(model, _file(self.name)))
+        pieces = len(stream) // self.length
+        if pieces < self.samples:
+            raise BuildError(f"calibration set {self.name!r} has {len(stream):,} tokens: enough for {pieces} sequences of "
+                             f"{self.length}, {self.samples} asked; ask for fewer or shorter ones")
+        chosen = rng.choice(pieces, self.samples, replace=False)
+        return [stream[i * self.length:(i + 1) * self.length].tolist() for i in chosen]
+
+
+def names() -> list[str]:
+    """The shipped sets, and `random`."""
+    return [*sorted(file.stem for file in (store.ROOT / "data/calibration").glob("*.jsonl")), RANDOM]
+
+
+def _file(name: str) -> Path:
+    return store.ROOT / "data/calibration" / f"{name}.jsonl"
+
+
+def _tokens(model: Path, file: Path) -> list[int]:
+    from tokenizers import Tokenizer
+
+    if not (model / "tokenizer.json").is_file():
+        raise BuildError(f"no tokenizer.json in {model}: calibration texts need one; use calibration={RANDOM}")
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    end = json.loads((model / "config.json").read_text(encoding="utf-8")).get("eos_token_id")
+    end = end[0] if isinstance(end, list) else end
+    if not isinstance(end, int):
+        raise BuildError(f"{model}/config.json: expected eos_token_id to be a token id, got {end!r}")
+    texts = [json.loads(line)["text"] for line in file.read_text(encoding="utf-8").splitlines()]
+    return [token for encoded in tokenizer.encode_batch(texts, add_special_tokens=False) for token in [*encoded.ids, end]]
