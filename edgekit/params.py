@@ -8,8 +8,9 @@ false) are named where they bite.
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgekit import store
@@ -23,6 +24,26 @@ def require(truth: bool, message: str) -> None:
     """Raise ParamsError(message) unless `truth`: for the checks of a Config's `__post_init__`."""
     if not truth:
         raise ParamsError(message)
+
+
+def require_profile_name(profile: str) -> None:
+    """Raise ParamsError unless `profile` can name a folder under runs/."""
+    require(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", profile) is not None,
+            f"profile: expected a plain folder name (a-z, 0-9, -), got {profile!r}")
+
+
+def require_each_once(config, names: Iterable[str]) -> None:
+    """Raise ParamsError if one of the lists of a Config that `names` names holds an item twice."""
+    for name in names:
+        items = getattr(config, name)
+        require(len(set(items)) == len(items), f"{name}: expected each item once, got {list(items)}")
+
+
+def require_limits(threads: int, timeout_s: float, memory_share: float) -> None:
+    """Raise ParamsError for limits that no process can run under: what every measuring study has."""
+    require(threads >= 0, f"threads: expected a count, or 0 for every core there is, got {threads}")
+    require(timeout_s > 0, f"timeout_s: expected seconds above 0, got {timeout_s}")
+    require(0 < memory_share <= 1, f"memory_share: expected above 0 and at most 1, got {memory_share}")
 
 
 def profiles() -> list[str]:

@@ -18,7 +18,7 @@ from edgekit.catalog import models, platforms
 from edgekit.compress import shape
 from edgekit.studies import published_claims
 
-NUMBERS = printed_tables.numbers()
+NUMBERS = claims.printed_numbers()
 ASSUMED = printed.Assumptions()
 LLAMA_2 = models.architectures()["llama-2-7b"]
 VERDICTS = {verdict.claim.id: verdict for verdict in claims.audited(claims.load())}

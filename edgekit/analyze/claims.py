@@ -62,6 +62,11 @@ def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str) -> list[V
             for claim in claims]
 
 
+def printed_numbers() -> Numbers:
+    """All printed numbers of data/published/claims.yaml."""
+    return Numbers(entry for claim in load() for entry in claim.published)
+
+
 def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers: Numbers | None = None) -> list[Verdict]:
     """The verdicts that printed numbers alone give, for the claims that have an audit. Raises ClaimsError.
 
@@ -69,7 +74,7 @@ def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers
     """
     with_audit = [claim for claim in claims if claim.audit]
     if with_audit and numbers is None:
-        numbers = Numbers(entry for claim in load() for entry in claim.published)
+        numbers = printed_numbers()
     return [_audit(claim, numbers, assumed or Assumptions()) for claim in with_audit]
 
 

@@ -23,11 +23,6 @@ from edgekit.catalog import models, platforms
 STAGES = ("baseline", "quantized", "optimized")
 
 
-def numbers() -> Numbers:
-    """All printed numbers of data/published/claims.yaml."""
-    return Numbers(entry for claim in claims.load() for entry in claim.published)
-
-
 def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     """A line a platform and stage: the printed tokens/s (none for `quantized`) and the bandwidth ceiling."""
     lines = []
@@ -107,7 +102,7 @@ TABLES = {"ceilings": ceiling_table, "pruning": pruning_table, "speculation": sp
 
 def frame(assumed: Assumptions | None = None) -> pd.DataFrame:
     """All tables in one frame, told apart by `task`."""
-    printed = numbers()
+    printed = claims.printed_numbers()
     return pd.concat([table(printed, assumed or Assumptions()) for table in TABLES.values()], ignore_index=True)
 
 

@@ -58,15 +58,15 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     Times and speeds are geometric means over runs, so `decode_tok_per_s` is one over `tpot_s`;
     `unstable` marks a spread of more than 20 % over runs.
     """
-    columns = [*CONDITION, "parameters", *_with_ends("ttft_s", "tpot_s", "decode_tok_per_s"), "n", "unstable"]
+    columns = [*CONDITION, "parameters", *stats.with_ends("ttft_s", "tpot_s", "decode_tok_per_s"), "n", "unstable"]
     rows = _rows(frame, "speed", "ttft_s", "tpot_s").dropna(subset=LENGTHS)
     lines = []
     for key, group in rows.groupby(CONDITION, dropna=False):
         line = dict(zip(CONDITION, key, strict=True))
         for metric, runs in group.groupby("metric")["value"]:
-            line |= _ends(metric, stats.rate_interval(runs)) | {"n": len(runs), "unstable": stats.is_unstable(runs)}
+            line |= stats.ends_of(metric, stats.rate_interval(runs)) | {"n": len(runs), "unstable": stats.is_unstable(runs)}
             if metric == "tpot_s":
-                line |= _ends("decode_tok_per_s", stats.rate_interval(1 / runs))
+                line |= stats.ends_of("decode_tok_per_s", stats.rate_interval(1 / runs))
         lines.append(line)
     return _ordered(lines, columns, frame)
 
@@ -79,7 +79,7 @@ def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
     an engine maps a file whose pages were not all resident.
     """
     parts = ["base_memory_bytes", "weight_bytes", "kv_bytes_per_token"]
-    columns = [*UNIT, "parameters", *_with_ends("peak_memory_bytes"), *parts, "context_tokens", "kv_bytes",
+    columns = [*UNIT, "parameters", *stats.with_ends("peak_memory_bytes"), *parts, "context_tokens", "kv_bytes",
                "other_bytes", "n"]
     rows = _rows(frame, "speed")
     lines = []
@@ -88,7 +88,7 @@ def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
         if not {"peak_memory_bytes", *parts} <= set(medians.index):
             continue
         peaks = group.loc[group.metric == "peak_memory_bytes", "value"]
-        line = dict(zip(UNIT, key, strict=True)) | _ends("peak_memory_bytes", stats.mean_interval(peaks))
+        line = dict(zip(UNIT, key, strict=True)) | stats.ends_of("peak_memory_bytes", stats.mean_interval(peaks))
         line |= {part: medians[part] for part in parts} | {"n": len(peaks)}
         line["context_tokens"] = (group.prompt_tokens + group.output_tokens).max()
         line["kv_bytes"] = line["batch"] * line["kv_bytes_per_token"] * line["context_tokens"]
@@ -106,7 +106,7 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
     ends from the same interval.
     """
     columns = [*CONDITION, "parameters", "ttft_s", "decode_s",
-               *_with_ends("decode_over_prefill", "prefill_share", "decode_share"), "n"]
+               *stats.with_ends("decode_over_prefill", "prefill_share", "decode_share"), "n"]
     rows = _rows(frame, "speed", "ttft_s", "decode_s").dropna(subset=LENGTHS)
     one_run = [*UNIT, "prompt_tokens", "run", "repeat"]
     pairs = rows[rows.metric == "decode_s"].merge(rows.loc[rows.metric == "ttft_s", [*one_run, "value"]], on=one_run,
@@ -116,7 +116,7 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
         ratio = stats.ratio_interval(group.value, group.value_ttft)
         ends = [np.nan if end is None else end for end in (ratio.value, ratio.low, ratio.high)]
         prefill, prefill_high, prefill_low = (1 / (1 + end) for end in ends)
-        lines.append(dict(zip(CONDITION, key, strict=True)) | _ends("decode_over_prefill", ratio) | {
+        lines.append(dict(zip(CONDITION, key, strict=True)) | stats.ends_of("decode_over_prefill", ratio) | {
             "ttft_s": group.value_ttft.mean(), "decode_s": group.value.mean(), "n": ratio.n,
             "prefill_share": prefill, "prefill_share_low": prefill_low, "prefill_share_high": prefill_high,
             "decode_share": 1 - prefill, "decode_share_low": 1 - prefill_high, "decode_share_high": 1 - prefill_low})
@@ -137,7 +137,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     small model's weights stay in the processor's cache.
     """
     columns = [*CONDITION, "parameters", "weight_bytes", "step_bytes",
-               *_with_ends("decode_tok_per_s", "bandwidth_byte_per_s", "ceiling_tok_per_s", "bandwidth_utilisation",
+               *stats.with_ends("decode_tok_per_s", "bandwidth_byte_per_s", "ceiling_tok_per_s", "bandwidth_utilisation",
                            "compute_utilisation", "memory_over_arithmetic"), "flop_dtype", "n"]
     speeds = _rows(frame, "speed")
     lines = []
@@ -157,14 +157,14 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
             ceiling = (decode_ceiling_tok_per_s(end, size, unit["batch"]) for end in (rate.value, rate.low, rate.high))
             lines.append(unit | dict(zip(LENGTHS, lengths, strict=True)) | {
                 "weight_bytes": facts["weight_bytes"], "step_bytes": size, "flop_dtype": flop_dtype, "n": len(runs)}
-                | _ends("decode_tok_per_s", stats.rate_interval(1 / runs))
-                | _ends("bandwidth_byte_per_s", rate)
-                | _ends("ceiling_tok_per_s", stats.Estimate(*ceiling, len(bandwidth)))
-                | _ends("bandwidth_utilisation", stats.rate_interval(
+                | stats.ends_of("decode_tok_per_s", stats.rate_interval(1 / runs))
+                | stats.ends_of("bandwidth_byte_per_s", rate)
+                | stats.ends_of("ceiling_tok_per_s", stats.Estimate(*ceiling, len(bandwidth)))
+                | stats.ends_of("bandwidth_utilisation", stats.rate_interval(
                     bandwidth_utilisation(size, runs, timed["value_bandwidth"])))
-                | _ends("compute_utilisation", _share_of_ceiling(
+                | stats.ends_of("compute_utilisation", _share_of_ceiling(
                     compute_utilisation(facts["parameters"], runs, flops.median(), unit["batch"]), flops))
-                | _ends("memory_over_arithmetic", None if flops.empty else stats.unpaired_ratio_interval(
+                | stats.ends_of("memory_over_arithmetic", None if flops.empty else stats.unpaired_ratio_interval(
                     size / bandwidth, 2 * unit["batch"] * facts["parameters"] / flops)))
     return _ordered(lines, columns, frame)
 
@@ -175,14 +175,14 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     An item without a readable answer counts as wrong; `unanswered` is the number of them.
     """
     by = ["model", "engine", "dtype", "source", "mode", "depth"]
-    columns = [*by, "parameters", *_with_ends("accuracy"), "correct", "unanswered", "n"]
+    columns = [*by, "parameters", *stats.with_ends("accuracy"), "correct", "unanswered", "n"]
     lines = []
     for key, group in _rows(frame, "accuracy", "correct", "unanswered").groupby(by):
         right = group.loc[group.metric == "correct", "value"]
         if right.empty:
             continue
         share = stats.wilson(int(right.sum()), len(right))
-        lines.append(dict(zip(by, key, strict=True)) | _ends("accuracy", share) | {
+        lines.append(dict(zip(by, key, strict=True)) | stats.ends_of("accuracy", share) | {
             "correct": int(right.sum()), "n": len(right),
             "unanswered": int(group.loc[group.metric == "unanswered", "value"].sum())})
     return _ordered(lines, columns, frame)
@@ -195,7 +195,7 @@ def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
     does, so it holds output_tokens - 1 tokens. `power_w` is the mean over the window, idle included.
     """
     by = [*UNIT, "phase", *LENGTHS, "scope", "origin"]
-    columns = [*by, "parameters", *_with_ends("joule_per_token", "net_joule_per_token"), "power_w", "idle_power_w", "n"]
+    columns = [*by, "parameters", *stats.with_ends("joule_per_token", "net_joule_per_token"), "power_w", "idle_power_w", "n"]
     lines = []
     for key, group in _rows(frame, "energy").groupby(by, dropna=False):
         line = dict(zip(by, key, strict=True))
@@ -203,9 +203,9 @@ def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
         runs = group.pivot_table(index=["run", "repeat"], columns="metric", values="value")
         if "energy_j" not in runs or tokens < 1:
             continue
-        line |= _ends("joule_per_token", stats.mean_interval(runs.energy_j / tokens)) | {"n": len(runs)}
+        line |= stats.ends_of("joule_per_token", stats.mean_interval(runs.energy_j / tokens)) | {"n": len(runs)}
         if "energy_net_j" in runs:
-            line |= _ends("net_joule_per_token", stats.mean_interval(runs.energy_net_j / tokens))
+            line |= stats.ends_of("net_joule_per_token", stats.mean_interval(runs.energy_net_j / tokens))
         if "window_s" in runs:
             line["power_w"] = (runs.energy_j / runs.window_s).mean()
         if "idle_power_w" in runs:
@@ -255,14 +255,6 @@ def _share_of_ceiling(shares: pd.Series, ceiling: pd.Series) -> stats.Estimate |
     freedom = total**2 / (of_mean**2 / (n - 1) + of_ceiling**2 / (k - 1))
     half = distributions.t.ppf(0.975, freedom) * math.sqrt(total)
     return stats.Estimate(value, value * math.exp(-half), value * math.exp(half), n)
-
-
-def _with_ends(*names: str) -> list[str]:
-    return [name + end for name in names for end in ("", "_low", "_high")]
-
-
-def _ends(name: str, found: stats.Estimate | None) -> dict:
-    return {} if found is None else {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:

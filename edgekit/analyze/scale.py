@@ -29,9 +29,10 @@ def accuracy_ladder(frame: pd.DataFrame) -> pd.DataFrame:
     missed = rows[rows.metric == "unanswered"].groupby(CELL)["value"].sum()
     lines = []
     for key, items in rows[rows.metric == "correct"].groupby(CELL):
-        lines.append(dict(zip(CELL, key, strict=True)) | _ends("accuracy", stats.wilson(int(items.value.sum()), len(items)))
-                     | {"correct": int(items.value.sum()), "n": len(items), "unanswered": int(missed.get(key, 0))})
-    return _ordered(lines, [*CELL, "parameters", *_with_ends("accuracy"), "correct", "unanswered", "n"], frame)
+        correct = int(items.value.sum())
+        lines.append(dict(zip(CELL, key, strict=True)) | stats.ends_of("accuracy", stats.wilson(correct, len(items)))
+                     | {"correct": correct, "n": len(items), "unanswered": int(missed.get(key, 0))})
+    return _ordered(lines, [*CELL, "parameters", *stats.with_ends("accuracy"), "correct", "unanswered", "n"], frame)
 
 
 def budget_ladder(frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,25 +54,25 @@ def reasoning_gain(frame: pd.DataFrame) -> pd.DataFrame:
             both = answers[[mode, "direct"]].dropna()
             if len(both):
                 lines.append(dict(model=model, mode=mode, depth=depth, n=len(both))
-                             | _ends("gain", stats.paired_difference(both[mode], both["direct"])))
-    return _ordered(lines, ["model", "mode", "depth", "parameters", *_with_ends("gain"), "n"], frame)
+                             | stats.ends_of("gain", stats.paired_difference(both[mode], both["direct"])))
+    return _ordered(lines, ["model", "mode", "depth", "parameters", *stats.with_ends("gain"), "n"], frame)
 
 
 def prose_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Loss on prose above the grammar's entropy, in nats a token, stories as the clusters of the interval."""
     lines = [dict(model=model, tokens=int(stories.tokens.sum()), n=len(stories))
-             | _ends("excess", stats.ratio_of_sums(stories.value, stories.tokens))
+             | stats.ends_of("excess", stats.ratio_of_sums(stories.value, stories.tokens))
              for model, stories in _rows(frame, "prose").groupby("model")]
-    return _ordered(lines, ["model", "parameters", *_with_ends("excess"), "tokens", "n"], frame)
+    return _ordered(lines, ["model", "parameters", *stats.with_ends("excess"), "tokens", "n"], frame)
 
 
 def acceptance_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Accepted share of a draft's tokens by domain, target, draft and temperature, prompts as the clusters of the interval."""
     by = ["domain", "model", "draft", "temperature"]
-    lines = [dict(zip(by, key, strict=True)) | _ends("rate", stats.clustered_share(texts.value, texts.drafted))
+    lines = [dict(zip(by, key, strict=True)) | stats.ends_of("rate", stats.clustered_share(texts.value, texts.drafted))
              | {"drafted": int(texts.drafted.sum()), "n": len(texts)}
              for key, texts in _rows(frame, "acceptance").groupby(by)]
-    table = _ordered(lines, [*by, "parameters", *_with_ends("rate"), "drafted", "n"], frame)
+    table = _ordered(lines, [*by, "parameters", *stats.with_ends("rate"), "drafted", "n"], frame)
     return table.astype({"temperature": int}).rename(columns={"model": "target"})
 
 
@@ -79,17 +80,18 @@ def rounded_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
     """Accuracy after round-to-nearest by model, bits, group and domain, and `change`, its difference to the unrounded model on
     the same items. Lines of 32 bits are the unrounded models on those items (no change)."""
     by = ["model", "bits", "group", "domain"]
-    columns = [*by, "parameters", *_with_ends("accuracy", "change"), "n"]
+    columns = [*by, "parameters", *stats.with_ends("accuracy", "change"), "n"]
     rounded, whole = (rows[rows.metric == "correct"] for rows in (_rows(frame, "rounded_accuracy"), _rows(frame, "accuracy")))
     pairs = rounded.merge(whole[["model", "domain", "mode", "item", "value"]], on=["model", "domain", "mode", "item"],
                           suffixes=("", "_whole"), validate="many_to_one")
     lines = [dict(zip(by, key, strict=True)) | {"n": len(items)}
-             | _ends("accuracy", stats.wilson(int(items.value.sum()), len(items)))
-             | _ends("change", stats.paired_difference(items.value, items.value_whole)) for key, items in pairs.groupby(by)]
+             | stats.ends_of("accuracy", stats.wilson(int(items.value.sum()), len(items)))
+             | stats.ends_of("change", stats.paired_difference(items.value, items.value_whole))
+             for key, items in pairs.groupby(by)]
     for (model, group, domain), items in pairs.groupby(["model", "group", "domain"]):
         items = items.drop_duplicates(["mode", "item"])
         lines.append(dict(model=model, bits=32, group=group, domain=domain, n=len(items))
-                     | _ends("accuracy", stats.wilson(int(items.value_whole.sum()), len(items))))
+                     | stats.ends_of("accuracy", stats.wilson(int(items.value_whole.sum()), len(items))))
     return _ordered(lines, columns, frame)
 
 
@@ -97,17 +99,17 @@ def rounded_prose(frame: pd.DataFrame) -> pd.DataFrame:
     """Excess loss in nats a token after round-to-nearest by model, bits and group, and `change`, its difference to the
     unrounded model on the same stories. Lines of 32 bits are the unrounded models on those stories."""
     by = ["model", "bits", "group"]
-    columns = [*by, "parameters", *_with_ends("excess", "change"), "n"]
+    columns = [*by, "parameters", *stats.with_ends("excess", "change"), "n"]
     pairs = _rows(frame, "rounded_prose").merge(_rows(frame, "prose")[["model", "item", "value"]], on=["model", "item"],
                                                 suffixes=("", "_whole"), validate="many_to_one")
     lines = [dict(zip(by, key, strict=True)) | {"n": len(stories)}
-             | _ends("excess", stats.ratio_of_sums(stories.value, stories.tokens))
-             | _ends("change", stats.ratio_of_sums(stories.value - stories.value_whole, stories.tokens))
+             | stats.ends_of("excess", stats.ratio_of_sums(stories.value, stories.tokens))
+             | stats.ends_of("change", stats.ratio_of_sums(stories.value - stories.value_whole, stories.tokens))
              for key, stories in pairs.groupby(by)]
     for (model, group), stories in pairs.groupby(["model", "group"]):
         stories = stories.drop_duplicates("item")
         lines.append(dict(model=model, bits=32, group=group, n=len(stories))
-                     | _ends("excess", stats.ratio_of_sums(stories.value_whole, stories.tokens)))
+                     | stats.ends_of("excess", stats.ratio_of_sums(stories.value_whole, stories.tokens)))
     return _ordered(lines, columns, frame)
 
 
@@ -143,14 +145,6 @@ def models_of(frame: pd.DataFrame) -> list[str]:
 def _rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
     return frame[frame.task == task]
-
-
-def _with_ends(*names: str) -> list[str]:
-    return [name + end for name in names for end in ("", "_low", "_high")]
-
-
-def _ends(name: str, found: stats.Estimate) -> dict:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:

@@ -34,6 +34,16 @@ class Estimate:
         return f"{number(self.value)}{unit} ({number(self.low)} to {number(self.high)}, n = {self.n})"
 
 
+def with_ends(*names: str) -> list[str]:
+    """The columns that an estimate fills in a table: its name, and the ends of its interval as `_low` and `_high`."""
+    return [name + end for name in names for end in ("", "_low", "_high")]
+
+
+def ends_of(name: str, found: Estimate | None) -> dict:
+    """An estimate under the names of `with_ends`; nothing for none."""
+    return {} if found is None else {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
 def number(value: float) -> str:
     """Three significant digits, thousands written out: 0.0123, 4.56, 1,230."""
     if value and math.isfinite(value) and abs(value) < 1e15:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from edgekit.pocket.splits import known_split, split_of
+from edgekit.pocket.splits import draw_from
 from edgekit.pocket.words import NAMES, THINGS
 
 LARGEST = 99
@@ -140,11 +140,7 @@ def _draw(rng: Random, depth: int) -> Problem:
 
 def draw_problem(rng: Random, *, depth: int, split: str) -> Problem:
     """Draw one problem of `depth` steps from a split: draws of other splits are thrown away and drawn again."""
-    known_split(split)
-    while True:
-        problem = _draw(rng, depth)
-        if split_of(problem.key) == split:
-            return problem
+    return draw_from(split, lambda: _draw(rng, depth), lambda problem: problem.key)
 
 
 def _count(n: int, thing: str) -> str:

@@ -18,7 +18,7 @@ from random import Random
 
 from edgekit.pocket import chain, grammar, queries
 from edgekit.pocket.chain import MAX_DEPTH
-from edgekit.pocket.splits import known_split, split_of
+from edgekit.pocket.splits import draw_from
 
 LANGUAGE_VERSION = 2
 END = "<|endoftext|>"
@@ -77,12 +77,13 @@ def query_text(query: queries.Query) -> Text:
 
 def draw_prose(rng: Random, *, split: str) -> tuple[Text, float]:
     """Draw a story of a split, and the log-probability in nats that the grammar gives it (END included)."""
-    known_split(split)
-    while True:
+
+    def draw() -> tuple[str, float]:
         terminals, log_p = grammar.PROSE.draw(rng)
-        story = grammar.join(terminals)
-        if split_of(story) == split:
-            return Text("prose", PROSE_MARKER, f"\n{story}"), log_p
+        return grammar.join(terminals), log_p
+
+    story, log_p = draw_from(split, draw, lambda drawn: drawn[0])
+    return Text("prose", PROSE_MARKER, f"\n{story}"), log_p
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from edgekit.pocket.splits import known_split, split_of
+from edgekit.pocket.splits import draw_from
 from edgekit.pocket.words import NAMES, THINGS, TOPICS, TOWNS
 
 
@@ -116,27 +116,20 @@ _DRAW: dict[str, Callable[[Random, int], Query]] = {
     "letters": _letters,
     "large": _large,
 }
-TAUGHT = ("tracking", "prices")
 DOMAINS = tuple(_DRAW)
 LEVELS = (1, 2, 3, 4)
 
 
 def draw_query(rng: Random, *, domain: str, level: int, split: str) -> Query:
     """Draw one query of a domain and level (1 to 4) from a split."""
-    known_split(split)
     if domain not in _DRAW:
         raise DomainError(f"unknown domain {domain!r}; known: {', '.join(_DRAW)}")
     if level not in LEVELS:
         raise DomainError(f"{domain}: expected a level of {LEVELS[0]} to {LEVELS[-1]}, got {level}")
-    while True:
-        query = _DRAW[domain](rng, level)
-        if split_of(query.key) == split:
-            return query
+    return draw_from(split, lambda: _DRAW[domain](rng, level), lambda query: query.key)
 
 
 def draw_price(rng: Random, *, split: str) -> Query:
     """Draw a price as often as the world asks for it: rank r with weight 1 / (r + 8)."""
-    while True:
-        query = _price_at(rng, rng.choices(range(len(PRICES)), PRICE_WEIGHTS)[0])
-        if split_of(query.key) == split:
-            return query
+    ranks = range(len(PRICES))
+    return draw_from(split, lambda: _price_at(rng, rng.choices(ranks, PRICE_WEIGHTS)[0]), lambda query: query.key)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import TypeVar
 
 SPLITS = ("train", "validation", "test")
+
+
+Drawn = TypeVar("Drawn")
 
 
 class SplitError(ValueError):
@@ -17,8 +22,11 @@ def split_of(key: str) -> str:
     return "train" if bucket < 7 else "validation" if bucket == 7 else "test"
 
 
-def known_split(split: str) -> str:
-    """`split` itself. Raises SplitError for an unknown one."""
+def draw_from(split: str, draw: Callable[[], Drawn], key: Callable[[Drawn], str]) -> Drawn:
+    """The first draw whose `key` lies in `split`; others are thrown away. Raises SplitError for an unknown split."""
     if split not in SPLITS:
         raise SplitError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
-    return split
+    while True:
+        drawn = draw()
+        if split_of(key(drawn)) == split:
+            return drawn

@@ -8,7 +8,6 @@ roofs of the device (read bandwidth, matrix multiplication) are measured beside 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -22,7 +21,7 @@ from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.engines.base import EngineError
 from edgekit.measure import device as devices
 from edgekit.measure import energy
-from edgekit.params import ParamsError, require
+from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "02_baseline"
@@ -60,25 +59,20 @@ class Config:
     memory_share: float
 
     def __post_init__(self):
-        require(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.profile) is not None,
-                f"profile: expected a plain folder name (a-z, 0-9, -), got {self.profile!r}")
-        for name in ("models", "cells", "shapes", "shape_cells", "prompt_tokens", "output_tokens", "workload_models",
-                     "workload_cells", "tasks", "task_models", "task_cells"):
-            items = getattr(self, name)
-            require(len(set(items)) == len(items), f"{name}: expected each item once, got {list(items)}")
+        require_profile_name(self.profile)
+        require_each_once(self, ("models", "cells", "shapes", "shape_cells", "prompt_tokens", "output_tokens",
+                                 "workload_models", "workload_cells", "tasks", "task_models", "task_cells"))
+        require_limits(self.threads, self.timeout_s, self.memory_share)
         require(set(self.workload_cells) <= {*self.cells, *self.shape_cells},
                 f"workload_cells: expected some of cells and shape_cells, got {list(self.workload_cells)}")
         require(bool(self.tasks) == bool(self.task_models) == bool(self.task_cells),
                 "tasks, task_models and task_cells: expected all three or none of them")
-        require(self.threads >= 0, f"threads: expected a count, or 0 for every core there is, got {self.threads}")
         require(all(n >= 1 for n in self.prompt_tokens) and len(self.prompt_tokens) > 0,
                 f"prompt_tokens: expected lengths of at least 1, got {self.prompt_tokens}")
         require(all(n >= 2 for n in (*self.output_tokens, self.workload_output_tokens)) and len(self.output_tokens) > 0,
                 f"output_tokens: expected lengths of at least 2 (TPOT needs a second token), got {self.output_tokens}")
         require(self.repeats >= 1 and self.warmups >= 1 and self.items_per_depth >= 1,
                 "repeats, warmups and items_per_depth: expected at least 1 each")
-        require(0 < self.memory_share <= 1, f"memory_share: expected above 0 and at most 1, got {self.memory_share}")
-        require(self.timeout_s > 0, f"timeout_s: expected seconds above 0, got {self.timeout_s}")
         require(set(self.workload_models) <= {*self.models, *self.shapes},
                 f"workload_models: expected some of models and shapes, got {self.workload_models}")
         require(bool(self.models or self.shapes), "models, shapes: expected at least one model")

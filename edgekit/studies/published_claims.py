@@ -6,7 +6,6 @@ defaults; the notebook shows what another choice would change.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,7 +13,7 @@ import pandas as pd
 from edgekit.analyze import printed_tables
 from edgekit.analyze.printed import Assumptions
 from edgekit.catalog import models
-from edgekit.params import require
+from edgekit.params import require, require_profile_name
 
 STUDY = "00_published_claims"
 
@@ -32,8 +31,7 @@ class Config:
     longest_draft: int
 
     def __post_init__(self):
-        require(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.profile) is not None,
-                f"profile: expected a plain folder name (a-z, 0-9, -), got {self.profile!r}")
+        require_profile_name(self.profile)
         known = models.architectures()
         require(self.model in known, f"model: unknown architecture {self.model!r}; known: {', '.join(known)}")
         require(1 <= self.quantized_bits < self.baseline_bits <= 32,

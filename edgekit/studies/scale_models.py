@@ -8,7 +8,6 @@ from seeded numbers.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +19,7 @@ from edgekit.catalog.tasks import TaskError
 from edgekit.compress import rtn
 from edgekit.compress import variant as variants
 from edgekit.measure import device as devices
-from edgekit.params import ParamsError, require
+from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "01_scale_models"
@@ -56,11 +55,10 @@ class Config:
     memory_share: float
 
     def __post_init__(self):
-        require(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.profile) is not None,
-                f"profile: expected a plain folder name (a-z, 0-9, -), got {self.profile!r}")
-        for name in ("models", "tasks", "rounded_models", "bits", "groups", "rounded_tasks", "rounded_depths", "domains"):
-            items = getattr(self, name)
-            require(len(set(items)) == len(items), f"{name}: expected each item once, got {list(items)}")
+        require_profile_name(self.profile)
+        require_each_once(self, ("models", "tasks", "rounded_models", "bits", "groups", "rounded_tasks", "rounded_depths",
+                                 "domains"))
+        require_limits(self.threads, self.timeout_s, self.memory_share)
         require(len(self.models) >= 2, f"models: expected at least two to compare, got {list(self.models)}")
         require(set(self.rounded_models) <= set(self.models),
                 f"rounded_models: expected some of models, got {list(self.rounded_models)}")
@@ -76,9 +74,6 @@ class Config:
                 f"rounded_stories: expected 1 to stories ({self.stories}), got {self.rounded_stories}")
         require(set(self.domains) <= set(DOMAINS), f"domains: expected some of {', '.join(DOMAINS)}, got {self.domains}")
         require(self.prompts >= 2, f"prompts: expected at least two, an interval needs them, got {self.prompts}")
-        require(self.threads >= 0, f"threads: expected a count, or 0 for every core there is, got {self.threads}")
-        require(self.timeout_s > 0, f"timeout_s: expected seconds above 0, got {self.timeout_s}")
-        require(0 < self.memory_share <= 1, f"memory_share: expected above 0 and at most 1, got {self.memory_share}")
         try:
             for name in self.tasks:
                 tasks.load(name)
