@@ -13,7 +13,7 @@ import pytest
 import rows_02_baseline as made
 import yaml
 
-from edgekit.analyze import audit_quantities, claims, printed, quantities, roofline, stats
+from edgekit.analyze import audit_quantities, claims, observed, printed, quantities, roofline, stats
 
 BOARD = "jetson-orin-nx"
 CLAIMS = claims.load("02_baseline")
@@ -97,7 +97,7 @@ def test_the_interval_decides():
     test = claims.Comparison("ttft_s", 5, 12, 0.5, "rounded")
 
     def outcome(value, low, high):
-        return test.outcome(quantities.Observation(stats.Estimate(value, low, high, 3), "", "real"))
+        return test.outcome(observed.Observation(stats.Estimate(value, low, high, 3), "", "real"))
 
     assert outcome(8, 4.6, 12.4) == "inside"              # the tolerance counts
     assert outcome(14, 13, 15) == "outside" and outcome(3, 2, 4) == "outside"

@@ -142,11 +142,11 @@ def test_a_model_without_tokenizer_can_only_be_calibrated_at_random(tmp_path):
 
 
 def test_shipped_sets_are_rebuilt_byte_for_byte_and_hold_no_test_text():
-    from edgekit.pocket import calibration as made
     from edgekit.pocket import tasks
+    from edgekit.pocket import texts as made
 
     questions = {item.question for depth in tasks.DEPTHS for item in tasks.draw_items("chain", depth)}
-    for name in made.TEXTS:
+    for name in made.CALIBRATION:
         text = (store.ROOT / "data/calibration" / f"{name}.jsonl").read_text(encoding="utf-8")
         assert text == made.calibration_file(name)
         assert not any(question in text for question in questions)

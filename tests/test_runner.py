@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edgekit import provenance, store
@@ -88,6 +89,19 @@ def test_kill_9_and_rerun_gives_the_rows_of_an_unbroken_run(tmp_path):
     assert content(rows_file) == expected
     assert len(provenance.read_manifests(unbroken.path)) == 1
     assert {row.run for row in store.read(rows_file)[0]} <= set(provenance.read_manifests(rows_file))
+
+
+def test_units_that_may_share_a_process_do_and_fail_alone():
+    def unit(number, function="jobs:pid", shared=True):
+        condition = {"task": "speed", "model": f"m{number}", "threads": 1}
+        return Unit(condition, 0, function, {}, artifact="a", task="t", shared=shared)
+
+    together = [unit(0), unit(1), unit(2, "jobs:break_down"), unit(3), unit(4, shared=False)]
+    result = run_study(together)
+    pids = {row.condition["model"]: row.value for row in result.rows}
+    assert pids["m0"] == pids["m1"] == pids["m3"] != pids["m4"]
+    assert [(skip.condition["model"], skip.reason) for skip in result.skips] == [("m2", "KeyError: 'missing'")]
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids.values()), "nothing runs on after the study"
 
 
 def test_a_second_run_measures_nothing(monkeypatch):

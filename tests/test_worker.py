@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edgekit.measure.worker import JobFailed, run_job
+from edgekit.measure.worker import JobFailed, Worker, run_job
 
 HERE = str(Path(__file__).parent)
 
@@ -42,6 +42,23 @@ def test_each_way_to_fail_has_its_reason(function, arguments, kind, says):
     with pytest.raises(JobFailed, match=says) as caught:
         run_job(function, arguments, timeout_s=60)
     assert caught.value.kind == kind
+
+
+def test_a_worker_does_one_job_after_another_in_one_process():
+    with Worker({"OMP_NUM_THREADS": "3"}) as worker:
+        one, two = (worker.run("jobs:process", {}, timeout_s=60) for _ in range(2))
+        assert one == two and one["omp"] == "3"
+        assert [worker.run("jobs:square", {"number": n}, timeout_s=60)["observations"][1]["value"] for n in (2, 5)] == [2, 5]
+        process = psutil.Process(one["pid"])
+        with pytest.raises(JobFailed, match="KeyError"):
+            worker.run("jobs:break_down", {}, timeout_s=60)
+        assert worker.alive and worker.run("jobs:process", {}, timeout_s=60) == one, "an exception costs one job only"
+        with pytest.raises(JobFailed, match="signal 11") as caught:
+            worker.run("jobs:die", {"how": int(signal.SIGSEGV)}, timeout_s=60)
+        assert caught.value.kind == "crash" and not worker.alive
+        with pytest.raises(JobFailed, match="signal 11"):
+            worker.run("jobs:process", {}, timeout_s=60)
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_hung_job_is_ended_at_its_limit():

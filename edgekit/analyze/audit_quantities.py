@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from edgekit.analyze import audit
 from edgekit.analyze.audit import Span
+from edgekit.analyze.observed import Observation
 from edgekit.analyze.printed import (
     Assumptions,
     Numbers,
@@ -21,7 +22,6 @@ from edgekit.analyze.printed import (
     ends,
     optimized_bytes,
 )
-from edgekit.analyze.quantities import Observation
 from edgekit.analyze.stats import Estimate, number
 from edgekit.catalog import models, platforms
 

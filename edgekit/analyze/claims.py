@@ -17,8 +17,9 @@ import pandas as pd
 
 from edgekit.analyze.audit_quantities import AUDITS
 from edgekit.analyze.claims_file import PUBLISHED, Audit, Claim, ClaimsError, Comparison, load
+from edgekit.analyze.observed import NotMeasured, Observation
 from edgekit.analyze.printed import Assumptions, NotPrinted, Numbers
-from edgekit.analyze.quantities import QUANTITIES, NotMeasured, Observation
+from edgekit.analyze.quantities import QUANTITIES
 
 __all__ = ["AUDIT_NOTEBOOK", "VERDICTS", "Audit", "Claim", "ClaimsError", "Comparison", "Verdict", "audited", "cells", "judge",
            "load", "markdown_table", "published"]

@@ -15,7 +15,7 @@ import yaml
 
 from edgekit import store
 from edgekit.analyze import audit_quantities, quantities
-from edgekit.analyze.quantities import Observation, Setting
+from edgekit.analyze.observed import Observation, Setting
 
 KINDS = ("real", "shape", "pocket")
 PUBLISHED = ("quantity", "value", "low", "high", "unit", "text", "label", "platform", "parameters", "prompt_tokens",

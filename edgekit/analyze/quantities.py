@@ -7,51 +7,19 @@ NotMeasured, in words, when the rows that it needs are not there; it never falls
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import pandas as pd
 
-from edgekit.analyze import roofline
-from edgekit.analyze.stats import Estimate, number
-
-
-class NotMeasured(LookupError):
-    """The rows that a quantity needs are not in this frame; the message says which."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where a claim can be tested. Empty fields ask nothing; `platforms` is empty for any platform."""
-
-    models: tuple[str, ...]
-    platforms: tuple[str, ...] = ()
-    engines: tuple[str, ...] = ()
-    dtypes: tuple[str, ...] = ()
-    parameters: tuple[float, float] | None = None
-    prompt_tokens: int | None = None
-    output_tokens: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What we saw for one quantity: the estimate, on what, at which scale (real, shape or pocket), and what to add."""
-
-    estimate: Estimate
-    where: str
-    scale: str
-    note: str = ""
-
-
-def kind(model: str) -> str:
-    """pocket (trained by the kit), shape (published architecture, random weights) or real."""
-    return next((name for name in ("pocket", "shape") if model.startswith((f"{name}-", f"{name}:"))), "real")
+from edgekit.analyze import quantization_quantities, roofline
+from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
+from edgekit.analyze.stats import number
 
 
 def decode_tok_per_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
     """Decode tokens/s of a unit inside the setting, at the longest output measured."""
     table = _inside(roofline.speed_table(frame).dropna(subset=["tpot_s"]), setting, "decode times")
     found = _largest(table).sort_values(["output_tokens", "prompt_tokens", "decode_tok_per_s"]).iloc[-1]
-    speed = _estimate(found, "decode_tok_per_s", "tokens/s", "decode speed")
+    speed = estimate_of(found, "decode_tok_per_s", "tokens/s", "decode speed")
     return Observation(speed, _where(found), kind(found.model))
 
 
@@ -63,7 +31,7 @@ def ttft_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float])
     found = table.loc[outside.idxmin()]
     note = ("the prompt length is not published, so the measured one nearest to the claim is taken; "
             + ", ".join(f"{line.prompt_tokens} tokens in: {number(line.ttft_s)} s" for line in table.itertuples()))
-    return Observation(_estimate(found, "ttft_s", "s", "time to first token"), _where(found), kind(found.model), note)
+    return Observation(estimate_of(found, "ttft_s", "s", "time to first token"), _where(found), kind(found.model), note)
 
 
 def decode_over_prefill(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
@@ -75,13 +43,13 @@ def decode_over_prefill(frame: pd.DataFrame, setting: Setting, accepted: tuple[f
     longest = table.merge(fastest[roofline.UNIT], on=roofline.UNIT).sort_values("output_tokens")
     longest = longest.groupby("model").tail(1)
     found = _largest(longest).iloc[0]
-    share = _estimate(found, "decode_share", "", "")
+    share = estimate_of(found, "decode_share", "", "")
     note = f"decoding is {number(100 * share.value)} % of the time"
     others = longest[longest.model != found.model].sort_values("parameters", ascending=False)
     if len(others):
         note += "; smaller models: " + ", ".join(
             f"{line.model} {number(line.decode_over_prefill)}" for line in others.itertuples())
-    return Observation(_estimate(found, "decode_over_prefill", "times", "decode over prefill"), _where(found),
+    return Observation(estimate_of(found, "decode_over_prefill", "times", "decode over prefill"), _where(found),
                        kind(found.model), note)
 
 
@@ -89,7 +57,7 @@ def bandwidth_utilisation(frame: pd.DataFrame, setting: Setting, accepted: tuple
     """Share of the measured read bandwidth that the fastest engine reaches with the largest model."""
     table, found = _fastest_of_largest(frame, setting)
     note = "; ".join(_limited_by(line) for _, line in table[table.index != found.name].iterrows())
-    return Observation(_estimate(found, "bandwidth_utilisation", "", "share of the memory bandwidth"), _where(found),
+    return Observation(estimate_of(found, "bandwidth_utilisation", "", "share of the memory bandwidth"), _where(found),
                        kind(found.model), note)
 
 
@@ -99,7 +67,7 @@ def bandwidth_over_compute_utilisation(frame: pd.DataFrame, setting: Setting,
     _, found = _fastest_of_largest(frame, setting)
     if pd.isna(found.compute_utilisation):
         raise NotMeasured("the device's matrix-multiplication rate")
-    ratio = _estimate(found, "memory_over_arithmetic", "times", "memory's share over arithmetic's share")
+    ratio = estimate_of(found, "memory_over_arithmetic", "times", "memory's share over arithmetic's share")
     return Observation(ratio, _where(found), kind(found.model),
                        f"{number(100 * found.compute_utilisation)} % of the {found.flop_dtype} matrix-multiplication rate")
 
@@ -110,12 +78,13 @@ QUANTITIES = {
     "decode_over_prefill": decode_over_prefill,
     "bandwidth_utilisation": bandwidth_utilisation,
     "bandwidth_over_compute_utilisation": bandwidth_over_compute_utilisation,
+    **quantization_quantities.QUANTITIES,
 }
 # The least and the most that each can be at all, in its unit: a test that accepts all of it could not fail.
 POSITIVE = (0.0, math.inf)
 DOMAINS = {
     "decode_tok_per_s": POSITIVE, "ttft_s": POSITIVE, "decode_over_prefill": POSITIVE, "bandwidth_utilisation": POSITIVE,
-    "bandwidth_over_compute_utilisation": POSITIVE,
+    "bandwidth_over_compute_utilisation": POSITIVE, **quantization_quantities.DOMAINS,
 }
 
 
@@ -165,11 +134,6 @@ def _largest(table: pd.DataFrame) -> pd.DataFrame:
     large = table[table.model.map(kind) != "pocket"]
     table = large if len(large) else table
     return table[table.parameters == table.parameters.max()]
-
-
-def _estimate(line: pd.Series, name: str, unit: str, what: str) -> Estimate:
-    low, high = (None if pd.isna(line[f"{name}_{end}"]) else float(line[f"{name}_{end}"]) for end in ("low", "high"))
-    return Estimate(float(line[name]), low, high, int(line.n), unit, what)
 
 
 def _where(line: pd.Series) -> str:

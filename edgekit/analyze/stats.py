@@ -154,9 +154,11 @@ def ratio_of_sums(numerators: Sequence[float], denominators: Sequence[float], co
 
     For a value a token where tokens come in texts: those of one text are alike, so texts are what is counted (`n`). The
     standard error is the linearised one of the ratio estimator (Cochran 1977, Sampling Techniques, section 6.4), none for one
-    cluster. Raises ValueError for unequal lengths or denominators that are not positive.
+    cluster. Raises ValueError for unequal lengths, or denominators that are negative or all zero.
     """
-    a, b = _samples(numerators), _samples(denominators, positive=True)
+    a, b = _samples(numerators), _samples(denominators)
+    if (b < 0).any() or not b.sum():
+        raise ValueError(f"a ratio of sums needs denominators of at least 0, not all 0, got {denominators!r}")
     if a.size != b.size:
         raise ValueError(f"a ratio of sums needs as many numerators as denominators, got {a.size} and {b.size}")
     value, n = float(a.sum() / b.sum()), a.size

@@ -1,4 +1,4 @@
-"""One process a measurement: a fresh interpreter with a time limit and a memory limit.
+"""Measurements in processes of their own: a fresh interpreter with a time limit and a memory limit.
 
 An out-of-memory kill, a crash or a hang costs one unit and not the study: it comes back as `JobFailed` with its reason.
 The child ends when its parent does (its standard input closes), so a killed study leaves nothing running.
@@ -10,6 +10,8 @@ import contextlib
 import importlib
 import json
 import os
+import queue
+import select
 import signal
 import subprocess
 import sys
@@ -32,66 +34,95 @@ class JobFailed(RuntimeError):
         self.kind = kind
 
 
-def run_job(function: str, arguments: dict, *, timeout_s: float, memory_limit_bytes: int | None = None,
-            environment: dict[str, str] | None = None) -> dict:
-    """Call `module:function` with `arguments` in a fresh process and return its JSON-like result.
+class Worker:
+    """A fresh interpreter that does one job after another; also a context manager, which ends it.
 
-    Raises JobFailed when it is killed, hangs past `timeout_s`, grows past `memory_limit_bytes` (resident), or raises.
+    What is timed or weighed gets a worker of its own (`run_job`). Jobs whose results do not depend on what ran before them
+    may share one: imports then cost seconds once, and not once a job.
     """
-    with tempfile.TemporaryDirectory(prefix="edgekit-job-") as folder:
-        result = Path(folder) / "result.json"
-        log = Path(folder) / "log.txt"
+
+    def __init__(self, environment: dict[str, str] | None = None):
+        self._folder = tempfile.TemporaryDirectory(prefix="edgekit-job-")
+        self._log = Path(self._folder.name) / "log.txt"
+        self._done, done = os.pipe()
+        with open(self._log, "wb") as output:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "edgekit.measure.worker", str(done)], stdin=subprocess.PIPE, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(done,), env={**os.environ, **(environment or {})})
+        os.close(done)  # the child's copy is the last one: its death ends the pipe
+
+    def run(self, function: str, arguments: dict, *, timeout_s: float, memory_limit_bytes: int | None = None) -> dict:
+        """Call `module:function` with `arguments` and return its JSON-like result.
+
+        Raises JobFailed when the job is killed, hangs past `timeout_s`, makes the process grow past `memory_limit_bytes`
+        (resident), or raises; only in the last case is the worker `alive` afterwards.
+        """
+        result = Path(self._folder.name) / "result.json"
+        result.unlink(missing_ok=True)
         job = json.dumps(dict(function=function, arguments=arguments, result=str(result)))
-        with open(log, "wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "edgekit.measure.worker"], stdin=subprocess.PIPE, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **(environment or {})})
-        try:
-            child.stdin.write(job.encode() + b"\n")
-            child.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died at once; its exit code is read below
-        try:
-            stopped = _wait(child, timeout_s, memory_limit_bytes)
-        finally:
-            _kill(child)
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
-        if stopped:
+        with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code is read below
+            self._child.stdin.write(job.encode() + b"\n")
+            self._child.stdin.flush()
+        if stopped := self._wait(timeout_s, memory_limit_bytes):
+            _kill(self._child)
             raise JobFailed(*stopped)
         answer = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
         if "value" in answer:
             return answer["value"]
         if "error" in answer:
             raise JobFailed(answer["kind"], answer["error"])
-        tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
-        if child.returncode == -signal.SIGKILL:
+        self._child.wait()
+        tail = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
+        if self._child.returncode == -signal.SIGKILL:
             raise JobFailed("memory", "killed from outside (signal 9): the system ran out of memory, as a rule")
-        how = f"signal {-child.returncode}" if child.returncode < 0 else f"exit status {child.returncode}"
+        code = self._child.returncode
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
         raise JobFailed("crash", f"the process ended with {how} and no result; it last said: {tail[0]}")
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another job."""
+        return self._child.poll() is None
 
-def _wait(child: subprocess.Popen, timeout_s: float, memory_limit_bytes: int | None) -> tuple[str, str] | None:
-    """Wait for the child's end; a (kind, reason) if a limit was passed first."""
-    import psutil
+    def close(self) -> None:
+        """End the process and what it started."""
+        _kill(self._child)
+        with contextlib.suppress(BrokenPipeError):
+            self._child.stdin.close()
+        os.close(self._done)
+        self._folder.cleanup()
 
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            child.wait(POLL_S)
-            return None
-        except subprocess.TimeoutExpired:
-            pass
-        if time.monotonic() > deadline:
-            return "timeout", f"no result within {timeout_s:.0f} s: hung, or too slow for its time limit (timeout_s)"
-        if memory_limit_bytes is not None:
-            try:
-                used = psutil.Process(child.pid).memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-            if used > memory_limit_bytes:
-                return "memory", (f"used {used / 1e9:.1f} GB of memory, the limit is {memory_limit_bytes / 1e9:.1f} GB "
-                                  "(memory_share of what was free)")
+    def _wait(self, timeout_s: float, memory_limit_bytes: int | None) -> tuple[str, str] | None:
+        """Wait until a job is done or the process dead; a (kind, reason) if a limit was passed first."""
+        import psutil
+
+        deadline = time.monotonic() + timeout_s
+        while not select.select([self._done], [], [], POLL_S)[0]:
+            if time.monotonic() > deadline:
+                return "timeout", f"no result within {timeout_s:.0f} s: hung, or too slow for its time limit (timeout_s)"
+            if memory_limit_bytes is not None:
+                try:
+                    used = psutil.Process(self._child.pid).memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+                if used > memory_limit_bytes:
+                    return "memory", (f"used {used / 1e9:.1f} GB of memory, the limit is {memory_limit_bytes / 1e9:.1f} GB "
+                                      "(memory_share of what was free)")
+        os.read(self._done, 1)
+        return None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def run_job(function: str, arguments: dict, *, timeout_s: float, memory_limit_bytes: int | None = None,
+            environment: dict[str, str] | None = None) -> dict:
+    """One job in a process of its own. Returns and raises as `Worker.run` does."""
+    with Worker(environment) as worker:
+        return worker.run(function, arguments, timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes)
 
 
 def _kill(child: subprocess.Popen) -> None:
@@ -101,9 +132,10 @@ def _kill(child: subprocess.Popen) -> None:
     child.wait()
 
 
-def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1 << 10):
-        pass
+def _read_jobs(jobs: queue.Queue) -> None:
+    """Put the lines of standard input into `jobs`, and end this process when its parent does."""
+    for line in sys.stdin.buffer:
+        jobs.put(line)
     os._exit(1)
 
 
@@ -113,26 +145,35 @@ def _kind(error: BaseException) -> str:
     return "refused" if type(error).__name__ in PLAIN_ERRORS else "crash"
 
 
-def main() -> int:
-    """The child: read one job from standard input, write its result as JSON, exit."""
-    job = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _answer(job: dict) -> dict:
     module, name = job["function"].split(":")
     try:
-        answer = {"value": getattr(importlib.import_module(module), name)(**job["arguments"])}
+        return {"value": getattr(importlib.import_module(module), name)(**job["arguments"])}
     except Exception as error:  # the edge of the process: whatever it was becomes the unit's reason
         traceback.print_exc()
         text = str(error).strip().splitlines()[:1] or [""]
         plain = type(error).__name__ in PLAIN_ERRORS
-        answer = {"kind": _kind(error), "error": text[0] if plain else f"{type(error).__name__}: {text[0]}"}
-    result = Path(job["result"])
-    temporary = result.with_suffix(".tmp")
-    temporary.write_text(json.dumps(answer), encoding="utf-8")
-    os.replace(temporary, result)
-    sys.stdout.flush()
-    # Skip interpreter shutdown: some runtimes crash while unloading, after the result is safe.
-    os._exit(0)
+        return {"kind": _kind(error), "error": text[0] if plain else f"{type(error).__name__}: {text[0]}"}
+
+
+def main() -> None:
+    """The child: for each job on standard input write its result as JSON and a byte to the pipe named on the command line.
+
+    It never leaves by itself: its parent kills it, because some runtimes crash while unloading, after the result is safe.
+    """
+    done = int(sys.argv[1])
+    jobs: queue.Queue[bytes] = queue.Queue()
+    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    while True:
+        job = json.loads(jobs.get())
+        answer = _answer(job)
+        result = Path(job["result"])
+        temporary = result.with_suffix(".tmp")
+        temporary.write_text(json.dumps(answer), encoding="utf-8")
+        os.replace(temporary, result)
+        sys.stdout.flush()
+        os.write(done, b".")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from edgekit.analyze import roofline
-from edgekit.analyze.quantities import kind
+from edgekit.analyze.observed import kind
 from edgekit.plots import style
 
 MODELLED = {"color": "black", "marker": "o", "fillstyle": "none", "linestyle": "none"}

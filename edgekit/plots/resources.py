@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from edgekit.analyze import roofline
-from edgekit.analyze.quantities import kind
+from edgekit.analyze.observed import kind
 from edgekit.plots import style
 
 

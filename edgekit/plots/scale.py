@@ -128,31 +128,34 @@ def scale_prose(prose: pd.DataFrame, training: pd.DataFrame, exponents: Mapping[
 def scale_acceptance(table: pd.DataFrame) -> style.Drawn:
     """Accepted share of a draft's tokens, target by draft (from `scale.acceptance_table`).
 
-    A column a domain, a row a temperature.
+    A panel a domain, in rows of three; the rows of one temperature follow those of the other.
     """
     style.require(table, "scale_acceptance")
     order = list(dict.fromkeys(table.sort_values("parameters").target))
-    domains, temperatures = list(dict.fromkeys(table.domain)), sorted(set(table.temperature))
-    side = min(1.55, 5.9 / len(domains))
-    fig = Figure(figsize=(style.WIDTH, 0.8 + side * len(temperatures)))
-    axes = fig.subplots(len(temperatures), len(domains), squeeze=False, sharex=True, sharey=True)
     names = [model.removeprefix("pocket-") for model in map(style.model_label, order)]
-    for row, temperature in zip(axes, temperatures, strict=True):
-        for ax, domain in zip(row, domains, strict=True):
+    domains, temperatures = list(dict.fromkeys(table.domain)), sorted(set(table.temperature))
+    columns = min(3, len(domains))
+    rows = -(-len(domains) // columns)
+    fig = Figure(figsize=(style.WIDTH, 0.7 + 1.75 * rows * len(temperatures)))
+    axes = fig.subplots(rows * len(temperatures), columns, squeeze=False, sharex=True, sharey=True)
+    for number, temperature in enumerate(temperatures):
+        block = axes[number * rows:(number + 1) * rows]
+        for unused in block.ravel()[len(domains):]:
+            unused.set_axis_off()
+        for ax, domain in zip(block.ravel(), domains, strict=False):
             here = table[(table.domain == domain) & (table.temperature == temperature)]
             grid = here.pivot_table(index="target", columns="draft", values="rate").reindex(index=order, columns=order)
-            image = ax.imshow(grid.to_numpy(dtype=float), vmin=0, vmax=1, cmap="cividis", origin="lower")
+            image = ax.imshow(grid.to_numpy(dtype=float), vmin=0, vmax=1, cmap="cividis", origin="lower", aspect="auto")
             for i, j in zip(*np.nonzero(grid.notna().to_numpy()), strict=True):
                 share = grid.iat[i, j]
-                ax.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=6.5,
+                ax.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=7.5,
                         color="black" if share > 0.55 else "white")
-            ax.set_xticks(range(len(order)), names, rotation=45, fontsize=7)
-            ax.set_yticks(range(len(order)), names, fontsize=7)
+            ax.set_xticks(range(len(order)), names)
+            ax.set_yticks(range(len(order)), names)
+            ax.set_title(f"{domain}, {'greedy' if temperature == 0 else 'sampled'}")
             ax.grid(False)
-        row[0].set_ylabel(f"{'greedy' if temperature == 0 else 'sampled'}\ntarget", fontsize=8)
-    for ax, domain in zip(axes[0], domains, strict=True):
-        ax.set_title(domain)
-    fig.supxlabel("draft", fontsize=8)
+    fig.supylabel("target", fontsize=8.5)
+    fig.supxlabel("draft", fontsize=8.5)
     fig.colorbar(image, ax=axes, label="share of accepted tokens", fraction=0.03, pad=0.01)
     return fig, table
 

@@ -36,7 +36,11 @@ ENGINES = {
     "transformers": ("#0072B2", "o", "D"),
     "transformers-compiled": ("#56B4E9", "^", "v"),
     "llama_cpp": ("#D55E00", "s", "P"),
+    "vllm": ("#009E73", "h", "X"),
 }
+# Quantization methods: colour and marker.
+METHODS = {"rtn": ("0.45", "x"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s"), "gguf": ("#E69F00", "^"),
+           "gguf_imatrix": ("#D55E00", "v")}
 # Stages of a pipeline: colour, line and hatch, so that they are told apart in grey too.
 STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"), "optimized": ("#009E73", "-.", "...")}
 DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":"}

@@ -191,4 +191,4 @@ def _accuracy(config: Config, spec: ModelSpec, cell: str, free_bytes: int) -> Un
     work = dict(tasks=list(config.tasks), items_per_depth=config.items_per_depth)
     hashes = {name: tasks.load(name).hash for name in config.tasks}
     return Unit(condition, 0, "edgekit.measure.quality:measure_accuracy", {**arguments, **work}, artifact,
-                task_hash({**work, "hashes": hashes}), refusal)
+                task_hash({**work, "hashes": hashes}), refusal, shared=True)

@@ -1,7 +1,8 @@
 """Units to rows: what every study does the same way.
 
-A unit is one condition, once, in one process. Units run in shuffled order within each repeat, so that drift of the machine
-is noise and not bias; finished ones are skipped on a rerun; a failed one becomes a `Skip` and the rest go on.
+A unit is one condition, once, in one process (its own where times or memory are measured). Units run in shuffled order
+within each repeat, so that drift of the machine is noise and not bias; finished ones are skipped on a rerun; a failed one
+becomes a `Skip` and the rest go on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edgekit import provenance, store
 from edgekit.catalog import platforms
 from edgekit.measure import device
 from edgekit.measure.device import DeviceError
-from edgekit.measure.worker import JobFailed, run_job
+from edgekit.measure.worker import JobFailed, Worker, run_job
 from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store, StoreError
 
@@ -33,7 +34,8 @@ class Unit:
 
     `refusal`: a reason, known beforehand, not to start it; `planned` says whether that is as it should be (a sensor or
     memory that is not there) or a failure (a model that could not be had). artifact and task are the hashes of what is
-    measured and of what is asked of it; both belong to the key.
+    measured and of what is asked of it; both belong to the key. `shared`: its numbers do not depend on what its process did
+    before (answers and losses: yes; times and memory: no), so it may share a process with other such units.
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -44,6 +46,7 @@ class Unit:
     task: str
     refusal: str | None = None
     planned: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,15 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
             built: set[str] = set()
             provenance.write_manifest(path, manifest)
             bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
-            for key, unit in bar:
-                bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
-                has_rows = _measure(file, key, unit, manifest.run, study, built, manifest.engines, timeout_s,
-                                    memory_limit_bytes)
-                measured += has_rows
-                manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
-                manifest.duration_s = time.monotonic() - started
-                # After each unit, so that a killed run's rows have their manifest too.
-                provenance.write_manifest(path, manifest)
+            with _Processes(timeout_s, memory_limit_bytes) as processes:
+                for key, unit in bar:
+                    bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
+                    has_rows = _measure(file, key, unit, manifest.run, study, built, manifest.engines, processes)
+                    measured += has_rows
+                    manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
+                    manifest.duration_s = time.monotonic() - started
+                    # After each unit, so that a killed run's rows have their manifest too.
+                    provenance.write_manifest(path, manifest)
     rows, skips = store.read(path)
     return Result(path, platform, rows, skips, measured, reused)
 
@@ -118,8 +121,38 @@ def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
     return sorted(shuffled, key=lambda item: item[1].repeat)  # stable: shuffled within each repeat
 
 
+class _Processes:
+    """Where units run: each in a process of its own, or those that may share one in one after another."""
+
+    def __init__(self, timeout_s: float, memory_limit_bytes: int | None):
+        self.limits = dict(timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes)
+        self._shared: dict[int, Worker] = {}
+
+    def run(self, unit: Unit) -> dict:
+        """The answer of a unit's job. Raises JobFailed."""
+        threads = unit.condition["threads"]
+        environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        if not unit.shared:
+            return run_job(unit.function, unit.arguments, environment=environment, **self.limits)
+        if threads not in self._shared or not self._shared[threads].alive:
+            self._end(threads)
+            self._shared[threads] = Worker(environment)
+        return self._shared[threads].run(unit.function, unit.arguments, **self.limits)
+
+    def _end(self, threads: int) -> None:
+        if worker := self._shared.pop(threads, None):
+            worker.close()
+
+    def __enter__(self) -> _Processes:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for threads in list(self._shared):
+            self._end(threads)
+
+
 def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set[str], engines: dict,
-             timeout_s: float, memory_limit_bytes: int | None) -> bool:
+             processes: _Processes) -> bool:
     """Measure one unit and write its rows, or why there are none. True if there are rows.
 
     Its variant is built first, in a process of its own and outside of the unit's time limit, unless `built` has it. What the
@@ -136,8 +169,7 @@ def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set
         if variant and variant not in built:
             run_job("edgekit.compress.variant:build_path", {"text": variant}, timeout_s=BUILD_TIMEOUT_S)
             built.add(variant)
-        answer = run_job(unit.function, unit.arguments, timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes,
-                         environment={"OMP_NUM_THREADS": str(unit.condition["threads"]), "TOKENIZERS_PARALLELISM": "false"})
+        answer = processes.run(unit)
     except JobFailed as failure:
         return skip(str(failure), expected=False)
     try:

@@ -1,0 +1,195 @@
+"""The rows of the quantization study as tidy tables: what was lost, what was gained, and by how much methods differ.
+
+A column `x` has its 95 % interval in `x_low` and `x_high` (empty where the samples give none). `over` says what the samples
+are: `seeds`, whole quantizations with other calibration texts, where there are at least two; else `texts`, blocks of evaluation
+texts, which say nothing of the luck of one calibration. Differences are paired: same blocks, same seeds, same items.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from edgekit.analyze import roofline, stats
+
+WAY = ["method", "bits", "group", "type", "calibration", "samples", "search"]
+CELL = ["model", "way", "engine", "dtype"]
+COORDINATES = ["task", "model", *WAY, "engine", "dtype", "calibration_seed", "domain", "block", "tokens", "against", "metric",
+               "value", "mode", "depth", "item", "weights", "source", "repeat"]
+WHOLE = "none"  # the method of the unquantized model
+REFERENCE = ("transformers", "float32")  # engine and dtype of dequantized weights
+BASELINE = ("transformers", "bfloat16")  # what speeds are compared with
+NO_SEED = -1
+
+
+def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "unquantized") -> pd.DataFrame:
+    """A line a variant and engine: kl (nats a token, from `against`), agreement (share of tokens with the same likeliest one),
+    perplexity and added (nats a token over the unquantized model), over all texts or those of a domain; stored_bits a weight.
+    """
+    blocks = _blocks(frame, against, domain)
+    lines = []
+    for key, cell in blocks.groupby(CELL):
+        seeds = [part for _, part in cell.groupby("calibration_seed")]
+        line = dict(zip(CELL, key, strict=True)) | {"over": "seeds" if len(seeds) > 1 else "texts"}
+        line |= stats.ends_of("kl", _a_token(seeds, "kl_nats")) | stats.ends_of("agreement", _a_token(seeds, "agreed"))
+        line["n"] = len(seeds) if len(seeds) > 1 else len(cell)
+        if against == "unquantized":
+            line |= stats.ends_of("perplexity", _exp(_a_token(seeds, "nll_nats")))
+            line |= stats.ends_of("added", _a_token(seeds, "added_nats"))
+        lines.append(line)
+    columns = [*CELL, *stats.with_ends("kl", "agreement", "perplexity", "added"), "over", "n"]
+    return _described(pd.DataFrame(lines, columns=columns), frame)
+
+
+def _blocks(frame: pd.DataFrame, against: str, domain: str | None = None) -> pd.DataFrame:
+    """A line a variant, engine, calibration seed, domain and block: kl_nats, agreed, nll_nats, added_nats and tokens."""
+    rows = _rows(frame, "divergence")
+    rows = rows[(rows.against == against) & (rows.domain == (domain or rows.domain))]
+    where = [*CELL, "calibration_seed", "domain", "block", "tokens"]
+    wide = rows.pivot_table(index=where, columns="metric", values="value").reset_index()
+    if against != "unquantized" or wide.empty:
+        return wide
+    whole = wide[(wide.way == WHOLE) & (wide.engine == REFERENCE[0]) & (wide.dtype == REFERENCE[1])]
+    wide = wide.merge(whole[["model", "domain", "block", "nll_nats"]], on=["model", "domain", "block"], suffixes=("", "_whole"),
+                      validate="many_to_one")
+    return wide.assign(added_nats=wide.nll_nats - wide.nll_nats_whole)
+
+
+def _a_token(seeds: list[pd.DataFrame], column: str) -> stats.Estimate:
+    """Sum over tokens: over seeds with their t-interval, or of one seed with that over its blocks."""
+    if len(seeds) == 1:
+        return stats.ratio_of_sums(seeds[0][column], seeds[0].tokens)
+    return stats.mean_interval([part[column].sum() / part.tokens.sum() for part in seeds])
+
+
+def _exp(found: stats.Estimate) -> stats.Estimate:
+    ends = [None if end is None else float(np.exp(end)) for end in (found.low, found.high)]
+    return stats.Estimate(float(np.exp(found.value)), *ends, found.n)
+
+
+def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd.DataFrame:
+    """By how much `one` beats `other` at equal bits, group and calibration, in the reference engine, a line a model.
+
+    lead: perplexity of `other` over that of `one`, less 1, in %; above 0 where `one` is better. Pairs are calibration seeds.
+    """
+    blocks = _described(_blocks(frame, "unquantized"), frame)
+    pairs = ["model", "bits", "group", "calibration", "samples"]
+    a, b = (blocks[(blocks.method == method) & (blocks.engine == REFERENCE[0]) & (blocks.dtype == REFERENCE[1])]
+            for method in (one, other))
+    a = a[a.search.isin(["", "all"])]
+    both = a.merge(b, on=[*pairs, "calibration_seed", "domain", "block", "tokens"], suffixes=("", "_other"))
+    lines = []
+    for key, cell in both.groupby(pairs):
+        seeds = [part.assign(difference=part.nll_nats_other - part.nll_nats) for _, part in cell.groupby("calibration_seed")]
+        nats = _a_token(seeds, "difference")
+        ends = [None if end is None else 100 * float(np.expm1(end)) for end in (nats.value, nats.low, nats.high)]
+        lines.append(dict(zip(pairs, key, strict=True)) | stats.ends_of("lead", stats.Estimate(*ends, nats.n, "%")) | {
+            "n": nats.n, "over": "seeds" if len(seeds) > 1 else "texts"})
+    table = pd.DataFrame(lines, columns=[*pairs, *stats.with_ends("lead"), "over", "n"])
+    return _sized(table.astype({"bits": int, "group": int, "samples": int}), frame)
+
+
+def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a variant and engine: accuracy; change, the paired difference to the unquantized model in the reference engine;
+    and retained, accuracy over that model's in %. Items are the samples: answers under several seeds are one item's."""
+    lines = []
+    for key, answers in _answers(frame).groupby(CELL):
+        items = answers.groupby(["domain", "mode", "item"])[["value", "value_whole"]].agg(["sum", "size"])
+        right, whole, asked = items["value", "sum"], items["value_whole", "sum"], items["value", "size"]
+        line = dict(zip(CELL, key, strict=True)) | {"n": len(items)}
+        if (asked == 1).all():
+            line |= stats.ends_of("accuracy", stats.wilson(int(right.sum()), len(items)))
+            line |= stats.ends_of("change", stats.paired_difference(right, whole))
+        else:
+            line |= stats.ends_of("accuracy", stats.clustered_share(right, asked))
+            line |= stats.ends_of("change", stats.mean_interval((right - whole) / asked))
+        if whole.sum():
+            line |= stats.ends_of("retained", _percent(stats.ratio_of_sums(right, whole)))
+        lines.append(line)
+    columns = [*CELL, *stats.with_ends("accuracy", "change", "retained"), "n"]
+    return _described(pd.DataFrame(lines, columns=columns), frame)
+
+
+def _answers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Answers to items (`value`) beside those of the unquantized model in the reference engine (`value_whole`)."""
+    rows = _rows(frame, "accuracy")
+    rows = rows[rows.metric == "correct"]
+    same = ["model", "domain", "mode", "item"]
+    whole = rows[(rows.way == WHOLE) & (rows.engine == REFERENCE[0]) & (rows.dtype == REFERENCE[1])]
+    return rows.merge(whole[[*same, "value"]], on=same, suffixes=("", "_whole"), validate="many_to_one")
+
+
+def _percent(found: stats.Estimate) -> stats.Estimate:
+    ends = [None if end is None else 100 * end for end in (found.value, found.low, found.high)]
+    return stats.Estimate(*ends, found.n, "%")
+
+
+def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Seconds and peak memory that quantizing took (one run), a line a variant."""
+    rows = _rows(frame, "build")
+    wide = rows.pivot_table(index=CELL, columns="metric", values="value").reset_index()
+    wide = wide.reindex(columns=[*CELL, "quantize_s", "base_memory_bytes", "peak_memory_bytes"])
+    return _described(wide, frame)
+
+
+def speed_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`roofline.utilisation_table` of the shapes with `weights` for dtype; and speed-ups, paired by repeat, of every engine and
+    kind of weights over transformers in bfloat16: decode speed-up and that of the first token."""
+    speeds = frame[frame.task.isin(["speed", "device"])].copy()
+    if speeds.empty or "weights" not in speeds:
+        return roofline.utilisation_table(speeds.assign(dtype="")), _speed_ups(speeds)
+    speeds["dtype"] = speeds.weights.fillna(speeds.dtype)
+    return roofline.utilisation_table(speeds), _speed_ups(speeds)
+
+
+def _speed_ups(speeds: pd.DataFrame) -> pd.DataFrame:
+    columns = ["model", "engine", "weights", *stats.with_ends("speed_up", "first_token"), "n"]
+    lines = []
+    for model, here in (speeds[speeds.metric.isin(["tpot_s", "ttft_s"])].groupby("model") if len(speeds) else ()):
+        times = here.pivot_table(index="repeat", columns=["metric", "engine", "dtype"], values="value")
+        for engine, weights in sorted(set(zip(here.engine, here.dtype, strict=True))):
+            line = dict(model=model, engine=engine, weights=weights)
+            for metric, name in (("tpot_s", "speed_up"), ("ttft_s", "first_token")):
+                if (metric, *BASELINE) in times and (metric, engine, weights) in times:
+                    both = times[[(metric, *BASELINE), (metric, engine, weights)]].dropna()
+                    if len(both):
+                        ratio = stats.ratio_interval(both.iloc[:, 0], both.iloc[:, -1])
+                        line |= stats.ends_of(name, ratio) | {"n": ratio.n}
+            lines.append(line)
+    return pd.DataFrame(lines, columns=columns).assign(source="measured")
+
+
+def _rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
+    rows = frame[frame.task == task].copy()
+    for name in WAY:
+        rows[name] = rows[name].map(_text)
+    rows["way"] = [" ".join(filter(None, parts)) for parts in rows[WAY].itertuples(index=False)]
+    return rows.assign(calibration_seed=rows.calibration_seed.fillna(NO_SEED).astype(int))
+
+
+def _text(value) -> str:
+    """A coordinate as text: nothing where a method has none."""
+    if pd.isna(value):
+        return ""
+    return str(int(value)) if isinstance(value, float) else str(value)
+
+
+def _described(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """With the parts of each way as columns and, where it is on record, its stored_bits."""
+    rows = _rows(frame, "size")
+    rows = rows[rows.metric == "stored_bits_per_weight"]
+    parts = rows.drop_duplicates("way").set_index("way")[WAY]
+    bits = rows.groupby(CELL)["value"].first().rename("stored_bits").reset_index()
+    if table.empty:
+        return table.reindex(columns=[*table.columns, *WAY, "stored_bits", "parameters", "source"])
+    return _sized(table.join(parts, on="way").merge(bits, on=CELL, how="left"), frame)
+
+
+def _sized(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """With the models' numbers of weights, smallest first."""
+    rows = _rows(frame, "size")
+    sizes = rows[rows.metric == "parameters"].groupby("model")["value"].first()
+    table = table.assign(parameters=table.model.map(sizes), source="measured")
+    keys = [name for name in ("parameters", "model", "stored_bits", "way", "engine") if name in table]
+    return table.sort_values(keys, kind="stable").reset_index(drop=True)

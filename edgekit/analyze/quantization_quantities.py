@@ -1,0 +1,162 @@
+"""The quantities by which claims about quantization are judged; see quantities.py for what one takes and gives."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from edgekit.analyze import quantization, stats
+from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
+from edgekit.analyze.stats import Estimate, number
+
+W4A16 = ("awq", "gptq")  # stored in 4 bits, multiplied in 16
+SIXTEEN = "bfloat16"
+
+
+def awq_lead(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Lead of AWQ over GPTQ in perplexity where it is least: the claim says that there always is one."""
+    table = _leads(frame, setting)
+    found = table.loc[table.lead.idxmin()]
+    others = "; ".join(f"{line.model} {number(line.lead)} %" for line in table.itertuples() if line.model != found.model)
+    return Observation(estimate_of(found, "lead", "%", "least lead of AWQ over GPTQ in perplexity"), _where(found),
+                       kind(found.model), f"other models: {others}" if others else "")
+
+
+def awq_lead_smaller_over_larger(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Lead of AWQ over GPTQ in the smallest model less that in the largest, in % points."""
+    table = _leads(frame, setting).sort_values("parameters")
+    if len(table) < 2:
+        raise NotMeasured("AWQ and GPTQ on models of two sizes")
+    small, large = table.iloc[0], table.iloc[-1]
+    difference = Estimate(small.lead - large.lead, *_apart(small, large), int(min(small.n, large.n)), "% points",
+                          "lead of AWQ in the smallest model less that in the largest")
+    return Observation(difference, f"{_where(small)} and {large.model}", kind(small.model))
+
+
+def _leads(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """Leads at the calibration, bits and group that most models have, a line a model."""
+    table = quantization.lead_table(frame)
+    table = table[table.model.map(kind).isin(setting.models)]
+    if table.empty:
+        raise NotMeasured("AWQ and GPTQ on the same model with the same calibration")
+    same = ["bits", "group", "calibration", "samples"]
+    counts = table.groupby(same).model.nunique()
+    return table.set_index(same).loc[[counts.idxmax()]].reset_index()
+
+
+def _apart(a: pd.Series, b: pd.Series) -> tuple[float | None, float | None]:
+    """Ends of the difference of two independent leads, from the half-widths of their intervals (root of the squares)."""
+    if pd.isna(a.lead_low) or pd.isna(b.lead_low):
+        return None, None
+    half = math.hypot(a.lead_high - a.lead_low, b.lead_high - b.lead_low) / 2
+    return a.lead - b.lead - half, a.lead - b.lead + half
+
+
+def awq_accuracy_retained(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Accuracy that AWQ at 4 bits keeps of the unquantized model's, for the largest model, at the group that favours it."""
+    table = quantization.accuracy_table(frame)
+    table = _largest(_awq(table[table.model.map(kind).isin(setting.models)].dropna(subset=["retained"]), "accuracy of AWQ"))
+    found = table.loc[table.retained.idxmax()]
+    return Observation(estimate_of(found, "retained", "%", "accuracy kept by AWQ"), _where(found), kind(found.model),
+                       f"{number(100 * found.accuracy)} % of the answers are right")
+
+
+def awq_memory_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Share of the bytes of 16-bit weights that AWQ's checkpoint saves, scales, zero points and embeddings counted, for the
+    largest model. Counted from files, so its interval is the value itself."""
+    table = quantization.loss_table(frame)
+    table = _awq(table[table.model.map(kind).isin(setting.models)].dropna(subset=["stored_bits"]), "files of AWQ")
+    found = _largest(table).sort_values("stored_bits").iloc[0]
+    saved = 100 * (1 - found.stored_bits / 16)
+    return Observation(Estimate(saved, saved, saved, 1, "%", "memory saved by AWQ"), _where(found), kind(found.model),
+                       f"{number(found.stored_bits)} bits a weight in all")
+
+
+def w4a16_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Decode speed of 4-bit weights with 16-bit activations over 16-bit weights in the same runtime, in the runtime and format
+    that gain most, for the largest model."""
+    found = _gains(frame, setting).sort_values(["parameters", "gain"]).iloc[-1]
+    return Observation(estimate_of(found, "gain", "times", "decode speed-up of 4-bit weights"),
+                       f"{found.model}, {found.engine}, {found.weights}", kind(found.model))
+
+
+def w4a16_speed_up_larger_over_smaller(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """That speed-up in the largest model over that in the smallest, in the same runtime and format, where it is greatest."""
+    table = _gains(frame, setting).sort_values("parameters")
+    if table.parameters.nunique() < 2:
+        raise NotMeasured("4-bit and 16-bit weights in one runtime on models of two sizes")
+    best = table.sort_values(["parameters", "gain"]).iloc[-1]
+    same = table[(table.engine == best.engine) & (table.weights == best.weights)]
+    small = same.iloc[0]
+    if small.model == best.model:
+        raise NotMeasured(f"{best.engine} with {best.weights} weights on models of two sizes")
+    ratio = stats.unpaired_ratio_interval(best.samples, small.samples, unit="times",
+                                          what="speed-up of 4-bit weights in the largest model over the smallest")
+    return Observation(ratio, f"{best.model} and {small.model}, {best.engine}, {best.weights}", kind(best.model))
+
+
+def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """A line a model, engine and 4-bit format: decode speed over the same engine's 16-bit weights, paired by repeat."""
+    lines = []
+    speeds = frame[(frame.task == "speed") & frame.metric.isin(["tpot_s", "parameters"])]
+    speeds = speeds[speeds.model.map(kind).isin(setting.models)]
+    for (model, engine), here in speeds.groupby(["model", "engine"]):
+        times = here[here.metric == "tpot_s"].pivot_table(index="repeat", columns="weights", values="value")
+        for weights in W4A16:
+            if weights in times and SIXTEEN in times:
+                both = times[[SIXTEEN, weights]].dropna()
+                if len(both):
+                    samples = (both[SIXTEEN] / both[weights]).to_numpy()
+                    lines.append(dict(model=model, engine=engine, weights=weights, samples=samples, n=len(samples),
+                                      parameters=here[here.metric == "parameters"].value.iloc[0])
+                                 | stats.ends_of("gain", stats.rate_interval(samples)))
+    if not lines:
+        raise NotMeasured("decode times of AWQ or GPTQ weights and of 16-bit weights in the same runtime "
+                          f"(models {' or '.join(setting.models)})")
+    return pd.DataFrame(lines)
+
+
+def w4a16_accuracy_change(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Change of accuracy, in % points, of AWQ at 4 bits, for the largest trained model, at the group that favours it."""
+    table = quantization.accuracy_table(frame)
+    table = _largest(_awq(table[table.model.map(kind) != "shape"].dropna(subset=["change"]), "accuracy of AWQ"))
+    found = table.loc[table.change.idxmax()]
+    change = estimate_of(found, "change", "", "")
+    ends = [None if end is None else 100 * end for end in (change.value, change.low, change.high)]
+    return Observation(Estimate(*ends, change.n, "% points", "change of accuracy by AWQ"), _where(found), kind(found.model))
+
+
+def _awq(table: pd.DataFrame, needed: str) -> pd.DataFrame:
+    """AWQ at 4 bits, with its whole search, in the reference engine. Raises NotMeasured."""
+    engine, dtype = quantization.REFERENCE
+    table = table[(table.method == "awq") & (table.bits == "4") & (table.search == "all") & (table.engine == engine)
+                  & (table["dtype"] == dtype)]
+    if table.empty:
+        raise NotMeasured(f"{needed} at 4 bits")
+    most = table.groupby(["calibration", "samples"]).size().idxmax()
+    return table.set_index(["calibration", "samples"]).loc[[most]].reset_index()
+
+
+def _largest(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table.parameters == table.parameters.max()]
+
+
+def _where(line: pd.Series) -> str:
+    return f"{line.model}, {line.bits} bits, groups of {line.group}, calibrated on {line.samples} texts of {line.calibration}"
+
+
+QUANTITIES = {
+    "awq_lead": awq_lead,
+    "awq_lead_smaller_over_larger": awq_lead_smaller_over_larger,
+    "awq_accuracy_retained": awq_accuracy_retained,
+    "awq_memory_saved": awq_memory_saved,
+    "w4a16_speed_up": w4a16_speed_up,
+    "w4a16_speed_up_larger_over_smaller": w4a16_speed_up_larger_over_smaller,
+    "w4a16_accuracy_change": w4a16_accuracy_change,
+}
+DOMAINS = {
+    "awq_lead": (-100.0, math.inf), "awq_lead_smaller_over_larger": (-math.inf, math.inf),
+    "awq_accuracy_retained": (0.0, math.inf), "awq_memory_saved": (-math.inf, 100.0), "w4a16_speed_up": (0.0, math.inf),
+    "w4a16_speed_up_larger_over_smaller": (0.0, math.inf), "w4a16_accuracy_change": (-100.0, 100.0),
+}

@@ -1,0 +1,126 @@
+"""The tables and quantities of the quantization study give back the truth that made-up rows were drawn with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import rows_03_quantization as made
+
+from edgekit.analyze import quantization as q
+from edgekit.analyze.observed import NotMeasured, Setting
+from edgekit.analyze.quantization_quantities import QUANTITIES
+
+FRAME = made.frame()
+POCKET, SHAPE = Setting(("pocket",)), Setting(("shape",))
+
+
+def only(table: pd.DataFrame, **where) -> pd.Series:
+    for name, value in where.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_losses_are_those_that_the_rows_hold_a_token():
+    table = q.loss_table(FRAME)
+    for model in made.MODELS:
+        for method in ("rtn", "gptq", "awq"):
+            line = only(table, model=model, method=method, bits="4")
+            assert line.kl == pytest.approx(made.kl(model, method, 4)) and line.added == pytest.approx(line.kl)
+            assert line.agreement == pytest.approx(1 - line.kl) and line.stored_bits == 4.5
+        whole = only(table, model=model, method="none")
+        assert whole.kl == whole.added == 0 and whole.agreement == 1
+        nats = FRAME[(FRAME.model == model) & (FRAME.method == "none") & (FRAME.metric == "nll_nats")].value.sum()
+        assert whole.perplexity == pytest.approx(math.exp(nats / (12 * made.TOKENS)))
+
+
+def test_intervals_are_over_seeds_where_there_are_some_and_over_texts_where_not():
+    table = q.loss_table(FRAME)
+    seeded, plain = (only(table, model="pocket-10m", method=method, bits="4") for method in ("gptq", "rtn"))
+    assert (seeded.over, seeded.n, plain.over, plain.n) == ("seeds", 3, "texts", 12)
+    spread = np.std([0.9, 1.0, 1.1], ddof=1) / math.sqrt(3) * 4.302653
+    assert seeded.kl_high - seeded.kl == pytest.approx(spread * seeded.kl, rel=1e-5)
+    assert plain.kl_low == pytest.approx(plain.kl) == pytest.approx(plain.kl_high), "rtn's blocks all lose alike"
+
+
+def test_a_domain_is_counted_alone():
+    both, prose = q.loss_table(FRAME), q.loss_table(FRAME, "prose")
+    assert len(both) == len(prose) and set(prose.n[prose.over == "texts"]) == {made.BLOCKS}
+
+
+def test_the_lead_pairs_seeds_and_blocks():
+    table = q.lead_table(FRAME)
+    for model in made.MODELS:
+        line = only(table, model=model)
+        gap = made.kl(model, "gptq", 4) - made.kl(model, "awq", 4)
+        assert line.lead == pytest.approx(100 * math.expm1(gap)) and line.n == 3 and line.over == "seeds"
+        assert line.lead_low < line.lead < line.lead_high
+    assert list(table.model) == ["pocket-900k", "pocket-10m"]
+    other_way = q.lead_table(FRAME, "gptq", "awq")
+    assert (other_way.lead < 0).all()
+
+
+def test_accuracy_is_paired_with_the_unquantized_model():
+    table = q.accuracy_table(FRAME)
+    whole = only(table, model="pocket-10m", method="none")
+    assert whole.change == 0 and whole.retained == 100 and whole.retained_low == pytest.approx(100)
+    answers = FRAME[(FRAME.metric == "correct") & (FRAME.model == "pocket-10m")]
+    right = answers[(answers.method == "gptq") & (answers.bits == 3)].value.mean()
+    line = only(table, model="pocket-10m", method="gptq", bits="3")
+    assert line.accuracy == pytest.approx(right) and line.n == 30
+    assert line.change == pytest.approx(right - whole.accuracy) and line.retained == pytest.approx(100 * right / whole.accuracy)
+    assert line.change_low < line.change < 0
+
+
+def test_costs_stand_once_a_variant():
+    table = q.cost_table(FRAME)
+    assert len(table) == 2 * 13 and set(table.quantize_s) == {3.0} and set(table.engine) == {"none"}
+
+
+def test_speed_ups_are_paired_and_ceilings_are_those_of_the_bytes():
+    utilisation, ups = q.speed_tables(FRAME)
+    line = only(ups, model="shape:b-0.5b", engine="llama_cpp", weights="Q4_0")
+    assert line.speed_up == pytest.approx(8, rel=0.1) and line.n == 3 and line.speed_up_low < line.speed_up
+    assert only(ups, model="shape:b-0.5b", engine="transformers", weights="bfloat16").speed_up == 1
+    used = only(utilisation, model="shape:b-0.5b", engine="llama_cpp", dtype="Q4_0")
+    step = 4.9e8 * 4.5 / 8 + 1e4 * (64 + 16)
+    assert used.step_bytes == pytest.approx(step)
+    assert used.bandwidth_utilisation == pytest.approx(step / 0.010 / 4e10, rel=0.1)
+
+
+@pytest.mark.parametrize("quantity, setting, truth, scale", [
+    ("awq_lead", POCKET, 100 * math.expm1(2 / 256), "pocket"),
+    ("awq_lead_smaller_over_larger", POCKET, 100 * (math.expm1(10 / 256) - math.expm1(2 / 256)), "pocket"),
+    ("awq_memory_saved", POCKET, 100 * (1 - 4.5 / 16), "pocket"),
+    ("w4a16_speed_up", SHAPE, 2.0, "shape"),
+    ("w4a16_speed_up_larger_over_smaller", SHAPE, 1.2, "shape"),
+])
+def test_quantities_give_the_truth(quantity, setting, truth, scale):
+    seen = QUANTITIES[quantity](FRAME, setting, (0.0, math.inf))
+    assert seen.estimate.value == pytest.approx(truth, rel=0.05) and seen.scale == scale
+    assert seen.estimate.low <= seen.estimate.value <= seen.estimate.high
+
+
+def test_accuracy_quantities_are_those_of_the_table():
+    line = only(q.accuracy_table(FRAME), model="pocket-10m", method="awq")
+    kept = QUANTITIES["awq_accuracy_retained"](FRAME, POCKET, (95.0, math.inf)).estimate
+    change = QUANTITIES["w4a16_accuracy_change"](FRAME, SHAPE, (-5.0, math.inf)).estimate
+    assert kept.value == pytest.approx(line.retained) and change.value == pytest.approx(100 * line.change)
+    assert change.low == pytest.approx(100 * line.change_low) and kept.n == 30
+
+
+@pytest.mark.parametrize("quantity, setting", [(name, POCKET if name.startswith("awq") else SHAPE) for name in QUANTITIES])
+def test_what_is_not_measured_is_named(quantity, setting):
+    bare = FRAME[FRAME.method.isin(["none", "rtn"]) | (FRAME.task == "device")]
+    with pytest.raises(NotMeasured):
+        QUANTITIES[quantity](bare, setting, (0.0, math.inf))
+
+
+def test_tables_of_no_rows_have_no_lines():
+    empty = FRAME[FRAME.task == "device"]
+    for table in (q.loss_table, q.lead_table, q.accuracy_table, q.cost_table):
+        assert table(empty).empty
+    assert all(table.empty for table in q.speed_tables(empty))
