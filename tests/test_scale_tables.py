@@ -235,7 +235,7 @@ def test_every_cell_of_the_heat_maps_has_its_number():
     texts = [text.get_text() for ax in fig.axes for text in ax.texts]
     assert sorted(texts) == sorted(f"{rate:.2f}" for rate in table.rate) and len(shown) == len(table)
     titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
-    assert titles == ["chain think", "prices", "prose"]
+    assert titles == [f"{domain}, {how}" for how in ("greedy", "sampled") for domain in ("chain think", "prices", "prose")]
 
 
 def test_marks_stand_where_the_table_says():
