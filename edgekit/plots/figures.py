@@ -43,8 +43,7 @@ FIGURES = {
     "01_scale_models": {
         "scale_accuracy": (
             lambda frame: scale_figures.scale_accuracy(scale.accuracy_ladder(frame)),
-            f"Share of right answers to word problems against their depth, by mode and size, {WILSON}. Shaded: deeper than "
-            "anything in training."),
+            f"Share of right answers to word problems against their depth, by mode and size, {WILSON}."),
         "scale_budget": (
             lambda frame: scale_figures.scale_budget(scale.budget_ladder(frame)),
             f"Share of right answers against the lines of reasoning that are allowed, {WILSON}. Dotted: as many as there are "
