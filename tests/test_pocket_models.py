@@ -131,6 +131,15 @@ def test_the_instrument_tells_sizes_depths_and_modes_apart():
         assert mean(shares(name, DIRECT)[:2]) > 0.09, "the larger ones do some sums in the head"
 
 
+def test_the_largest_reasons_far_better_than_the_smallest_and_answers_at_once_above_chance():
+    smallest, largest = shares(NAMES[0], THINK), shares(NAMES[-1], THINK)
+    assert largest[3] >= smallest[3] + 0.4 and min(largest[:3]) >= 0.9
+    assert all(large > small for small, large in zip(smallest, largest, strict=True))
+    # the commonest answer of a depth is right in fewer than 5 of 100
+    at_once = [cell["interval_95"][0] for cell in card.read_card(NAMES[-1])["accuracy"]["cells"] if cell["task"] == DIRECT]
+    assert min(at_once[:2]) > 0.05
+
+
 def test_budgets_lie_between_answering_at_once_and_thinking_to_the_end():
     for name in NAMES[1:]:
         ladder = [mean(shares(name, task)[3:6]) for task in (

@@ -14,7 +14,7 @@ from edgekit.pocket import train as training
 from edgekit.pocket.recipe import Recipe
 from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY, load_tokenizer, sample_texts, train_tokenizer
 
-TINY = sizes.Size(32, 1, 2, 16, 32, steps=12, cycles=1, tokens_per_step=512, peak_lr=1e-2, stored="float32")
+TINY = sizes.Size(32, 1, 2, 16, 32, steps=12, tokens_per_step=512, peak_lrs=(1e-2,), stored="float32")
 RECIPE = Recipe(
     TINY, steps=12, seed=5, device="cpu", compiled=False, warmup_share=0.2,
     validate_every_tokens=4 * 512, checkpoint_every_tokens=5 * 512,
@@ -156,7 +156,7 @@ def test_the_mixture_turns_late_at_its_share_of_the_steps():
 
 
 def test_a_second_cycle_warms_up_again_to_half_the_peak_and_keeps_both_ways_of_answering():
-    recipe = dataclasses.replace(RECIPE, size=dataclasses.replace(TINY, cycles=2), steps=1000, warmup_share=0.05)
+    recipe = dataclasses.replace(RECIPE, size=dataclasses.replace(TINY, peak_lrs=(1e-2, 5e-3)), steps=1000, warmup_share=0.05)
     assert recipe.total_steps == 2000
     rates = [recipe.learning_rate(step) for step in range(2000)]
     assert rates[:1000] == [dataclasses.replace(recipe, size=TINY).learning_rate(step) for step in range(1000)]
@@ -168,7 +168,7 @@ def test_a_second_cycle_warms_up_again_to_half_the_peak_and_keeps_both_ways_of_a
 def test_a_second_cycle_starts_from_the_stored_weights_with_fresh_optimizers(tmp_path, quick_tokenizer):
     stored = dataclasses.replace(TINY, stored="bfloat16")
     once = dataclasses.replace(RECIPE, size=stored, steps=4)
-    twice = dataclasses.replace(once, size=dataclasses.replace(stored, cycles=2))
+    twice = dataclasses.replace(once, size=dataclasses.replace(stored, peak_lrs=(1e-2, 5e-3)))
     training.run_recipe(once, out=tmp_path / "once")
     curve = training.run_recipe(twice, out=tmp_path / "twice")
     assert [point["step"] for point in curve] == [4, 8]
@@ -185,10 +185,10 @@ def test_a_second_cycle_starts_from_the_stored_weights_with_fresh_optimizers(tmp
 def test_schedule_warms_up_to_the_peak_and_ends_at_its_share():
     recipe = dataclasses.replace(RECIPE, steps=1000, warmup_share=0.05)
     rates = [recipe.learning_rate(step) for step in range(1000)]
-    assert max(rates) == pytest.approx(TINY.peak_lr, rel=0.02)
+    assert max(rates) == pytest.approx(TINY.peak_lrs[0], rel=0.02)
     assert rates[:50] == sorted(rates[:50])
     assert rates[50:] == sorted(rates[50:], reverse=True)
-    assert rates[-1] == pytest.approx(TINY.peak_lr * recipe.final_lr_share, rel=1e-3)
+    assert rates[-1] == pytest.approx(TINY.peak_lrs[0] * recipe.final_lr_share, rel=1e-3)
 
 
 @pytest.fixture

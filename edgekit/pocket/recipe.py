@@ -37,11 +37,11 @@ class Recipe:
         return self.steps * self.size.cycles
 
     def learning_rate(self, step: int) -> float:
-        """In each cycle a linear warm-up, then a cosine down to `final_lr_share` of the peak; later peaks are half as high."""
+        """In each cycle a linear warm-up to its peak, then a cosine down to `final_lr_share` of it."""
         cycle, step = divmod(step, self.steps)
         warm = min(1.0, (step + 1) / max(1, self.warmup_share * self.steps))
         cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * step / self.steps)))
-        return self.size.peak_lr * warm * cosine * (0.5 if cycle else 1.0)
+        return self.size.peak_lrs[cycle] * warm * cosine
 
     def mixture(self, step: int) -> Mixture:
         """What the texts of a step are made of."""

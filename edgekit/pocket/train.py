@@ -61,7 +61,7 @@ def _optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Opt
     embedding = model.get_input_embeddings().weight
     matrices = [p for p in model.parameters() if p.ndim == 2 and p is not embedding]
     rest = [p for p in model.parameters() if p.ndim == 1 or p is embedding]
-    rate, decay = recipe.size.peak_lr, recipe.weight_decay
+    rate, decay = recipe.size.peak_lrs[0], recipe.weight_decay  # the rate is set anew at each step
     return [
         torch.optim.Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.98)),
@@ -172,8 +172,8 @@ class Trainer:
         if not math.isfinite(mean) or (step > recipe.warmup_share * recipe.steps and mean > most):
             raise TrainingError(
                 f"the loss diverged at step {step + 1}: expected at most {most:.1f} nats a token (1.5 times guessing), got "
-                f"{mean:.4g}; what was learnt until the last checkpoint is kept; train with a smaller peak_lr than "
-                f"{recipe.size.peak_lr:g} (edgekit/pocket/sizes.py)"
+                f"{mean:.4g}; what was learnt until the last checkpoint is kept; train with smaller peak_lrs than "
+                f"{recipe.size.peak_lrs} (edgekit/pocket/sizes.py)"
             )
         for optimizer in self.optimizers:
             optimizer.step()
