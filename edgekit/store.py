@@ -39,7 +39,6 @@ METRICS = {
     "kv_bytes_per_token": "bytes of keys and values kept for one token of context",
     "parameters": "number of weights, tied ones counted once",
     "correct": "1 if the answer to one item is right, else 0",
-    "answered": "1 if an answer could be read from the output of one item, else 0 (older rows; now `unanswered`)",
     "unanswered": "items of one task and depth whose output held no answer that could be read",
     "kl_nats": "Kullback-Leibler divergence of a variant from a reference model, summed over the scored `tokens` of some texts",
     "agreed": "scored `tokens` of some texts whose likeliest token is the reference model's",
