@@ -13,9 +13,9 @@ import transformers
 
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step, uniforms
+from edgekit.engines.batch import BATCH, continue_batch, greedy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BATCH = 64
 
 
 class Transformers(Engine):
@@ -62,7 +62,7 @@ class Transformers(Engine):
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
         """As Engine.generate, in batches of similar length (left-padded), so that accuracy runs take minutes, not hours."""
-        return self._in_batches(prompts, max_new_tokens, stop, lambda logits, chosen, step: logits.argmax(-1, keepdim=True))
+        return self._in_batches(prompts, max_new_tokens, stop, greedy)
 
     def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
                seed: int) -> list[list[int]]:
@@ -76,43 +76,19 @@ class Transformers(Engine):
 
         return self._in_batches(prompts, max_new_tokens, stop, draw)
 
-    @torch.inference_mode()
     def _in_batches(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
                     pick: Callable[[torch.Tensor, list[int], int], torch.Tensor]) -> list[list[int]]:
+        for prompt in prompts:
+            self.require_room(prompt, max_new_tokens)
         outputs: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         for start in range(0, len(order), BATCH):
             chosen = order[start:start + BATCH]
-            made = self._batch([prompts[i] for i in chosen], max_new_tokens, set(stop),
-                               lambda logits, step, chosen=chosen: pick(logits, chosen, step))
+            made = continue_batch(self.model, [prompts[i] for i in chosen], max_new_tokens, stop,
+                                  lambda logits, rows, step, chosen=chosen: pick(logits, [chosen[row] for row in rows], step))
             for i, tokens in zip(chosen, made, strict=True):
                 outputs[i] = tokens
         return outputs
-
-    def _batch(self, prompts: list[Sequence[int]], max_new_tokens: int, stop: set[int],
-               pick: Callable[[torch.Tensor, int], torch.Tensor]) -> list[list[int]]:
-        longest = max(map(len, prompts))
-        for prompt in prompts:
-            self.require_room(prompt, max_new_tokens)
-        ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=self.device)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device)
-        cache = transformers.DynamicCache(config=self.config)
-        position = (mask.cumsum(-1) - 1).clamp(min=0)
-        token, columns = ids, []
-        running = torch.ones(len(prompts), dtype=torch.bool, device=self.device)
-        stops = torch.tensor(sorted(stop), device=self.device)
-        for step in range(max_new_tokens):
-            logits = self.model(token, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True,
-                                logits_to_keep=1).logits
-            token = pick(logits[:, -1], step)
-            columns.append(token)
-            running &= ~torch.isin(token[:, 0], stops)
-            if not running.any():
-                break
-            mask = torch.cat([mask, torch.ones_like(token)], dim=1)
-            position = position[:, -1:] + 1
-        rows = torch.cat(columns, dim=1).tolist()
-        return [row[:next((i for i, token in enumerate(row) if token in stop), len(row))] for row in rows]
 
     def sync(self) -> None:
         if self.device.type != "cpu":

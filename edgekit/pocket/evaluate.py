@@ -15,7 +15,7 @@ from edgekit.pocket import language, tasks
 from edgekit.pocket.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import BatchEncoding, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 Z_95 = 1.959963984540054
 
@@ -61,55 +61,20 @@ def load_model(folder: Path, device: str = "cpu") -> LlamaForCausalLM:
 
 
 def generate_answers(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], *, batch: int = 250
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]
 ) -> list[list[int]]:
     """Greedy continuations of prompts: token ids, the end token left out. Prompts of like length share a batch."""
+    from edgekit.engines.batch import BATCH, continue_batch, greedy
+
     encoded = tokenizer(list(prompts))["input_ids"]
     order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
     answers: list[list[int]] = [[] for _ in prompts]
-    for first in range(0, len(order), batch):
-        chosen = order[first : first + batch]
-        given = tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(model.device)
-        for i, ids in zip(chosen, _continue(model, given, tokenizer.eos_token_id), strict=True):
+    for first in range(0, len(order), BATCH):
+        chosen = order[first : first + BATCH]
+        made = continue_batch(model, [encoded[i] for i in chosen], tasks.MAX_NEW_TOKENS, {tokenizer.eos_token_id}, greedy)
+        for i, ids in zip(chosen, made, strict=True):
             answers[i] = ids
     return answers
-
-
-def _continue(model: LlamaForCausalLM, given: BatchEncoding, end: int) -> list[list[int]]:
-    """Greedy continuations of one left-padded batch. Rows that have ended leave it, an eighth of them at a time."""
-    import torch
-    from transformers import DynamicCache
-
-    token, mask = given["input_ids"], given["attention_mask"]
-    outputs: list[list[int]] = [[] for _ in token]
-    rows = torch.arange(len(token), device=token.device)
-    going = torch.ones_like(rows, dtype=torch.bool)
-    position = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    for _ in range(tasks.MAX_NEW_TOKENS):
-        with torch.inference_mode():
-            logits = model(
-                input_ids=token,
-                attention_mask=mask,
-                position_ids=position,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits
-        token = logits[:, -1].argmax(-1, keepdim=True)
-        going &= token[:, 0] != end
-        for row, picked, goes in zip(rows.tolist(), token[:, 0].tolist(), going.tolist(), strict=True):
-            if goes:
-                outputs[row].append(picked)
-        if not going.any():
-            break
-        position = position[:, -1:] + 1
-        mask = torch.cat([mask, torch.ones_like(token)], dim=1)
-        if going.sum() <= len(going) * 7 / 8:
-            kept = going.nonzero()[:, 0]
-            cache.batch_select_indices(kept)
-            token, mask, position, rows, going = token[kept], mask[kept], position[kept], rows[kept], going[kept]
-    return outputs
 
 
 def evaluate(
