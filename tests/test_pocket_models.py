@@ -23,6 +23,11 @@ def test_wilson_interval_is_that_of_scipy(successes, n):
     assert evaluate.wilson_interval(successes, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+@pytest.mark.parametrize("n", [20, 150, 200])
+def test_wilson_interval_holds_the_share_at_both_ends(n):
+    assert evaluate.wilson_interval(0, n)[0] == 0 and evaluate.wilson_interval(n, n)[1] == 1
+
+
 def test_wilson_interval_needs_counts_that_can_be():
     with pytest.raises(ValueError, match="3 of 2"):
         evaluate.wilson_interval(3, 2)

@@ -27,7 +27,8 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     share, z2 = successes / n, Z_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and n the ends are exact: rounding would leave the share outside of its own interval.
+    return min(max(0.0, centre - half), share), max(min(1.0, centre + half), share)
 
 
 @dataclass(frozen=True, slots=True)
