@@ -44,6 +44,20 @@ class GrowingLayer(DynamicLayer):
         self._memory = None
 
 
+def continue_all(model: transformers.PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, stop: Collection[int],
+                 pick: Callable[[torch.Tensor, list[int], int], torch.Tensor]) -> list[list[int]]:
+    """As `continue_batch`, for any number of prompts: those of like length share a batch."""
+    outputs: list[list[int]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    for start in range(0, len(order), BATCH):
+        chosen = order[start:start + BATCH]
+        made = continue_batch(model, [prompts[i] for i in chosen], most, stop,
+                              lambda logits, rows, step, chosen=chosen: pick(logits, [chosen[row] for row in rows], step))
+        for i, tokens in zip(chosen, made, strict=True):
+            outputs[i] = tokens
+    return outputs
+
+
 @torch.inference_mode()
 def continue_batch(model: transformers.PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, stop: Collection[int],
                    pick: Callable[[torch.Tensor, list[int], int], torch.Tensor]) -> list[list[int]]:

@@ -13,7 +13,7 @@ import transformers
 
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step, uniforms
-from edgekit.engines.batch import BATCH, continue_batch, greedy
+from edgekit.engines.batch import continue_all, greedy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -80,15 +80,7 @@ class Transformers(Engine):
                     pick: Callable[[torch.Tensor, list[int], int], torch.Tensor]) -> list[list[int]]:
         for prompt in prompts:
             self.require_room(prompt, max_new_tokens)
-        outputs: list[list[int]] = [[] for _ in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start:start + BATCH]
-            made = continue_batch(self.model, [prompts[i] for i in chosen], max_new_tokens, stop,
-                                  lambda logits, rows, step, chosen=chosen: pick(logits, [chosen[row] for row in rows], step))
-            for i, tokens in zip(chosen, made, strict=True):
-                outputs[i] = tokens
-        return outputs
+        return continue_all(self.model, prompts, max_new_tokens, stop, pick)
 
     def sync(self) -> None:
         if self.device.type != "cpu":

@@ -65,17 +65,10 @@ def generate_answers(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]
 ) -> list[list[int]]:
     """Greedy continuations of prompts: token ids, the end token left out. Prompts of like length share a batch."""
-    from edgekit.engines.batch import BATCH, continue_batch, greedy
+    from edgekit.engines.batch import continue_all, greedy
 
     encoded = tokenizer(list(prompts))["input_ids"]
-    order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
-    answers: list[list[int]] = [[] for _ in prompts]
-    for first in range(0, len(order), BATCH):
-        chosen = order[first : first + BATCH]
-        made = continue_batch(model, [encoded[i] for i in chosen], tasks.MAX_NEW_TOKENS, {tokenizer.eos_token_id}, greedy)
-        for i, ids in zip(chosen, made, strict=True):
-            answers[i] = ids
-    return answers
+    return continue_all(model, encoded, tasks.MAX_NEW_TOKENS, {tokenizer.eos_token_id}, greedy)
 
 
 def evaluate(

@@ -105,7 +105,7 @@ EARLY = Mixture((("think", 0.36), ("budget", 0.18), ("direct", 0.16), ("tracking
                 shallow=1, one_short=0)  # fmt: skip
 LATE = Mixture((("think", 0.20), ("budget", 0.26), ("direct", 0.34), ("tracking", 0.06), ("prices", 0.08), ("prose", 0.06)),
                shallow=2, one_short=0.5)  # fmt: skip
-# In a second cycle both are kept up.
+# In later cycles both are kept up.
 AGAIN = Mixture((("think", 0.34), ("budget", 0.22), ("direct", 0.20), ("tracking", 0.08), ("prices", 0.08), ("prose", 0.08)),
                 shallow=2, one_short=0.5)  # fmt: skip
 

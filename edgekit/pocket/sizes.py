@@ -41,7 +41,7 @@ class Size:
 
 
 # After a second cycle the smallest thinks nearly as well as the next one: what tells the sizes apart is training in
-# proportion, as it does for real families. The largest learns to pick out the sentences that matter only in a third one.
+# proportion, as it does for real families. The largest needs a third one to do sums in its head.
 SIZES = {
     "pocket-200k": Size(64, 3, 4, 16, 128, steps=1800, tokens_per_step=4096, peak_lrs=(6e-3,), stored="float32"),
     "pocket-900k": Size(128, 4, 4, 32, 384, steps=1800, tokens_per_step=4096, peak_lrs=(5e-3, 2.5e-3), stored="float32"),
