@@ -20,6 +20,8 @@ STEPS = {
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
 }
+# The step that turns a quantized artifact into float32 weights, which every method shares an engine for.
+DEQUANTIZED = " > dequantized()"
 # A change of what a step writes must change what it is addressed by.
 BUILDER_VERSION = 1
 
