@@ -119,7 +119,8 @@ def test_a_loss_job_tells_rounding_from_the_runtimes_own_error():
 def test_building_is_timed_anew_and_its_memory_is_kept():
     chain = f"{MODEL} > rtn(bits=4, group=32)"
     before = (variant.build(chain).path / "artifact.json").stat().st_mtime_ns
-    seen = {one["metric"]: one["value"] for one in quantized.measure_build(chain=chain, threads=1, device="cpu")["observations"]}
+    answer = quantized.measure_build(chain=chain, threads=1, device="cpu")
+    seen = {one["metric"]: one["value"] for one in answer["observations"]}
     assert (variant.build(chain).path / "artifact.json").stat().st_mtime_ns > before
     assert 0 < seen["quantize_s"] < 60 and seen["peak_memory_bytes"] >= seen["base_memory_bytes"] > 1e7
 

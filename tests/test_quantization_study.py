@@ -13,9 +13,9 @@ from edgekit.studies import quantization as study
 from edgekit.studies import ways
 
 GRID = dict(models=["pocket-200k"], methods=["rtn", "awq", "gptq", "gguf", "gguf_imatrix"], bits=[8, 4], groups=[32],
-            gguf_types=["Q8_0", "Q4_0"], calibration="mixture", samples=8, length=64, calibration_seeds=[0, 1], ablated_models=[],
-            ablated_calibrations=["prose"], ablated_samples=[4, 8], ablated_searches=["all", "none"], cost_models=[],
-            runtime_models=[], runtime_cells=[], shapes=[], speed_cells=[])
+            gguf_types=["Q8_0", "Q4_0"], calibration="mixture", samples=8, length=64, calibration_seeds=[0, 1],
+            ablated_models=[], ablated_calibrations=["prose"], ablated_samples=[4, 8], ablated_searches=["all", "none"],
+            cost_models=[], runtime_models=[], runtime_cells=[], shapes=[], speed_cells=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
 
 
@@ -54,7 +54,7 @@ def test_a_group_that_does_not_divide_a_width_is_a_skip_with_a_reason():
 
 
 def test_ablations_change_one_thing_and_repeat_nothing():
-    """Beside the main grid: prose and 4 samples for both methods, and AWQ without its searches; 8 samples stand there already."""
+    """Beside the main grid: prose and 4 samples for both methods, and AWQ without its searches; 8 samples are the main grid's."""
     plain = {str(unit.condition) for unit in planned()}
     more = [unit for unit in planned(ablated_models=["pocket-200k"]) if str(unit.condition) not in plain]
     assert len(more) == (2 + 2 + 1) * 2
@@ -65,13 +65,14 @@ def test_ablations_change_one_thing_and_repeat_nothing():
 
 
 def test_runtimes_get_what_they_load_and_shapes_are_rounded_to_the_same_formats():
-    units = planned(runtime_models=["pocket-200k"], runtime_cells=["llama_cpp/Q4_0", "transformers/gptq", "transformers/bfloat16"],
-                    shapes=["shape:smollm2-135m"], speed_cells=["transformers/awq", "llama_cpp/float16"], repeats=2)
+    units = planned(runtime_models=["pocket-200k"], shapes=["shape:smollm2-135m"],
+                    runtime_cells=["llama_cpp/Q4_0", "transformers/gptq", "transformers/bfloat16"],
+                    speed_cells=["transformers/awq", "llama_cpp/float16"], repeats=2)
     cells = {(unit.condition["task"], unit.condition["engine"], unit.condition["dtype"]): unit for unit in units
              if unit.condition["task"] != "device"}
     assert cells["loss", "llama_cpp", "Q4_0"].arguments["chain"] == "pocket-200k > gguf_quantized(type=Q4_0)"
-    bfloat16 = [unit.arguments["chain"] for unit in units if unit.condition.get("dtype") == "bfloat16"
-                and unit.condition["task"] == "loss"]
+    losses = [unit for unit in units if unit.condition["task"] == "loss"]
+    bfloat16 = [unit.arguments["chain"] for unit in losses if unit.condition["dtype"] == "bfloat16"]
     assert len(bfloat16) == 2 and bfloat16[1] == "pocket-200k" and "symmetric=True" in bfloat16[0]
     assert "packed_awq(bits=4, group=32)" in cells["speed", "transformers", "bfloat16"].arguments["variant"]
     speeds = [unit for unit in units if unit.condition["task"] == "speed"]
@@ -89,7 +90,8 @@ def test_timed_builds_come_before_what_loads_them():
 def test_a_runtime_that_is_not_installed_is_a_skip_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setitem(engines.ENGINES, "llama_cpp", (*engines.ENGINES["llama_cpp"][:3], "no-such-package", "install me"))
     units = planned(runtime_models=["pocket-200k"], runtime_cells=["llama_cpp/Q4_0"], methods=["rtn"], bits=[4])
-    assert [unit.refusal for unit in units if unit.refusal] == ["llama_cpp: no-such-package is not installed; install it: install me"]
+    told = "llama_cpp: no-such-package is not installed; install it: install me"
+    assert [unit.refusal for unit in units if unit.refusal] == [told]
 
 
 def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):

@@ -79,7 +79,7 @@ def stories(count: int) -> list[Story]:
 
 
 def first_lines(file: Path, count: int, kind: type, what: str) -> list:
-    """The first `count` lines of a JSON-lines file, each as a `kind`. Raises TaskError where there are fewer, or one is none."""
+    """The first `count` lines of a JSON-lines file, each a `kind`. Raises TaskError where there are fewer, or one is none."""
     lines = file.read_text(encoding="utf-8").splitlines()
     if not 1 <= count <= len(lines):
         raise TaskError(f"{what}: expected 1 to {len(lines)} (what {file.name} holds), got {count}")

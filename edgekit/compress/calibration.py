@@ -28,8 +28,8 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.name != RANDOM and not _file(self.name).is_file():
-            raise BuildError(f"unknown calibration set {self.name!r}; known: {', '.join(names())}, or the path of a .jsonl file "
-                             "whose lines hold text")
+            raise BuildError(f"unknown calibration set {self.name!r}; known: {', '.join(names())}, or the path of a .jsonl "
+                             "file whose lines hold text")
         for field in ("samples", "length"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
