@@ -63,6 +63,25 @@ def test_the_lead_pairs_seeds_and_blocks():
     assert (other_way.lead < 0).all()
 
 
+def test_ablations_and_symmetric_grids_stay_out_of_the_lead():
+    everything = q.lead_table(made.frame(ablated=True))
+    main = everything[(everything.calibration == "mixture") & (everything.samples == 32)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(main, q.lead_table(FRAME))
+    prose = only(everything, model="pocket-10m", calibration="prose")
+    gap = 1.2 * (made.kl("pocket-10m", "gptq", 4) - made.kl("pocket-10m", "awq", 4))
+    assert prose.lead == pytest.approx(100 * math.expm1(gap)) and prose.n == 3
+
+
+def test_a_runtime_is_compared_with_its_dequantized_weights():
+    table = q.loss_table(made.frame(runtimes=True), against="dequantized")
+    assert len(table) == len(made.MODELS) * len(made.KERNELS)
+    for (engine, dtype, method, _), kernel in made.KERNELS.items():
+        line = only(table, model="pocket-10m", engine=engine, dtype=dtype, method=method)
+        assert line.kl == pytest.approx(kernel) and line.agreement == pytest.approx(1 - kernel)
+        assert (line.over, line.n, line.stored_bits) == ("texts", 12, 4.5) and np.isnan(line.perplexity)
+    assert q.loss_table(FRAME, against="dequantized").empty, "dequantized weights are not compared with themselves"
+
+
 def test_accuracy_is_paired_with_the_unquantized_model():
     table = q.accuracy_table(FRAME)
     whole = only(table, model="pocket-10m", method="none")
@@ -89,6 +108,27 @@ def test_speed_ups_are_paired_and_ceilings_are_those_of_the_bytes():
     step = 4.9e8 * 4.5 / 8 + 1e4 * (64 + 16)
     assert used.step_bytes == pytest.approx(step)
     assert used.bandwidth_utilisation == pytest.approx(step / 0.010 / 4e10, rel=0.1)
+
+
+def test_the_ablation_table_says_what_was_varied_and_by_how_much_it_lost():
+    table = q.ablation_table(made.frame(ablated=True))
+    assert q.ablation_table(FRAME).empty
+    awq = table[(table.method == "awq") & (table.model == "pocket-10m")].set_index("what").kl / made.kl("pocket-10m", "awq", 4)
+    assert dict(awq) == pytest.approx({"": 1, "prose": 1.2, "random": 2, "8 texts": 1.1, "no search for clips": 1.3,
+                                       "no search for scales": 1.5, "no search": 1.7})
+    gptq = table[(table.method == "gptq") & (table.model == "pocket-10m")].set_index("what").kl / made.kl("", "gptq", 4)
+    assert dict(gptq) == pytest.approx({"": 1, "prose": 1.2, "random": 2, "8 texts": 1.1, "symmetric grid": 3})
+    assert set(table[table.method == "rtn"].what) == {"no calibration"} and set(table.bits) == {"4"}
+
+
+@pytest.mark.parametrize("quantity", [name for name in QUANTITIES if name.startswith("awq")])
+def test_ablations_do_not_change_what_a_quantity_sees(quantity):
+    seen, plain = (QUANTITIES[quantity](frame, POCKET, (0.0, math.inf)).estimate
+                   for frame in (made.frame(ablated=True, seeds=(0, 1)), made.frame(seeds=(0, 1))))
+    if quantity == "awq_accuracy_retained":  # answers are drawn anew
+        assert seen.n == plain.n
+    else:
+        assert [seen.value, seen.low, seen.high] == pytest.approx([plain.value, plain.low, plain.high])
 
 
 @pytest.mark.parametrize("quantity, setting, truth, scale", [
