@@ -70,7 +70,7 @@ def test_what_a_layout_cannot_hold_is_refused_in_words(tmp_path, step, complaint
 
 def test_sizes_that_fill_no_whole_word_are_refused(tmp_path):
     source = tiny.write(tmp_path / "model", intermediate_size=80)
-    with pytest.raises(BuildError, match="packed_gptq: expected inputs and outputs of all matrices to be multiples of 32.*has 80"):
+    with pytest.raises(BuildError, match="packed_gptq: expected inputs and outputs .* to be multiples of 32.*has 80"):
         variant.build(f"{source.path} > packed_gptq(bits=4, group=16)")
     assert variant.build(f"{source.path} > packed_awq(bits=4, group=16)").format == "awq"
 
