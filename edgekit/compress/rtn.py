@@ -47,23 +47,30 @@ def groups_that_fit(architecture: Architecture) -> list[int]:
 
 def rtn_bytes(source: Artifact, *, bits: int, group: int) -> int:
     """About what the artifact will take on disk (float32). Raises BuildError for bits or a group that cannot be."""
-    _require(source, bits, group)
+    require("rtn", source, bits, BITS, group)
     return 4 * source.spec.architecture.parameters + (1 << 20)
 
 
-def _require(source: Artifact, bits: int, group: int) -> None:
+def require(step: str, source: Artifact, bits: int, known: tuple[int, ...], group: int) -> None:
+    """Raise BuildError where `step` cannot quantize `source` to one of the `known` bits in groups of `group` inputs."""
     if source.format != "safetensors":
-        raise BuildError(f"rtn: expected a safetensors artifact, got {source.format} ({source.variant})")
-    if isinstance(bits, bool) or bits not in BITS:
-        raise BuildError(f"rtn: expected bits of {BITS[0]} to {BITS[-1]}, got {bits!r}")
+        raise BuildError(f"{step}: expected a safetensors artifact, got {source.format} ({source.variant})")
+    if isinstance(bits, bool) or bits not in known:
+        raise BuildError(f"{step}: expected bits of {_told(known)}, got {bits!r}")
     if isinstance(group, bool) or not isinstance(group, int) or group < 1:
-        raise BuildError(f"rtn: expected a group of at least one weight, got {group!r}")
+        raise BuildError(f"{step}: expected a group of at least one weight, got {group!r}")
     widths = input_widths(source.spec.architecture)
     if bad := {name: width for name, width in widths.items() if width % group}:
         told = ", ".join(f"{width} ({name})" for name, width in bad.items())
         fits = ", ".join(map(str, groups_that_fit(source.spec.architecture))) or "none above 4"
-        raise BuildError(f"rtn: group={group} does not divide the input width {told} of {source.spec.name}; groups that divide "
-                         f"all widths: {fits}")
+        raise BuildError(f"{step}: group={group} does not divide the input width {told} of {source.spec.name}; groups that "
+                         f"divide all widths: {fits}")
+
+
+def _told(known: tuple[int, ...]) -> str:
+    if len(known) > 2 and known == tuple(range(known[0], known[-1] + 1)):
+        return f"{known[0]} to {known[-1]}"
+    return " or ".join(filter(None, (", ".join(map(str, known[:-1])), str(known[-1]))))
 
 
 def quantize(weight: torch.Tensor, *, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -98,7 +105,7 @@ def round_to_nearest(source: Artifact, folder: Path, *, bits: int, group: int) -
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    _require(source, bits, group)
+    require("rtn", source, bits, BITS, group)
     for file in sorted(source.path.glob("*.safetensors")):
         made = {}
         with safe_open(file, framework="pt") as weights:

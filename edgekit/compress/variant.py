@@ -11,13 +11,15 @@ import re
 from dataclasses import dataclass
 
 from edgekit.catalog import models
-from edgekit.compress import convert, gguf_quantize, rtn, shape
+from edgekit.compress import awq, convert, gguf_quantize, gptq, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
 STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
+    "awq": (awq.quantize, awq.size_bytes, "awq"),
+    "gptq": (gptq.quantize, gptq.size_bytes, "gptq"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
 }
 # A change of what a step writes must change what it is addressed by.
