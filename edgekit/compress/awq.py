@@ -73,13 +73,19 @@ def _autoawq():
 
 
 def quantizer(*, scaled: bool) -> type:
-    """AutoAWQ's quantizer with the same clip search by fewer multiplications, and without scales if not `scaled`."""
+    """AutoAWQ's quantizer, its clip search by fewer multiplications, no cache in its attention, no scales if not `scaled`."""
     import torch
 
     _autoawq()
     from awq.quantize.quantizer import AwqQuantizer
 
     class Quantizer(AwqQuantizer):
+        def init_quant(self, *arguments, **named):
+            modules, handed, inputs = super().init_quant(*arguments, **named)
+            # Every trial of the search would add its keys and values, and attend to those of the trials before it.
+            handed.pop("past_key_values", None)
+            return modules, handed, inputs
+
         def _compute_best_scale(self, x, w_mean, x_mean, *rest):
             return super()._compute_best_scale(x, w_mean, x_mean, *rest) if scaled else torch.ones_like(x_mean)
 
