@@ -12,16 +12,13 @@ from pathlib import Path
 
 from edgekit.compress import calibrated
 from edgekit.compress.artifact import Artifact, BuildError
-from edgekit.compress.rtn import require
-
-BITS = (4,)  # what its packed format holds
+from edgekit.compress.layouts import AWQ_BITS
 
 
 def size_bytes(source: Artifact, *, bits: int = 4, group: int = 128, scale: bool = True, clip: bool = True,
                duo: bool = False, **_) -> int:
     """About what the artifact will take on disk. Raises BuildError for bits, a group or switches that cannot be."""
-    require("awq", source, bits, BITS, group)
-    calibrated.switches("awq", scale=scale, clip=clip, duo=duo)
+    calibrated.check("awq", source, bits, (AWQ_BITS,), group, 8, scale=scale, clip=clip, duo=duo)
     return calibrated.packed_bytes(source)
 
 
@@ -55,7 +52,7 @@ def quantize(source: Artifact, folder: Path, *, calibration: str, bits: int = 4,
         used = wrapped.quantizer.inps.shape[0] * wrapped.quantizer.inps.shape[1]
         if used != samples * length:
             raise BuildError(f"awq: {samples} sequences of {length} tokens were given, and AutoAWQ used {used} tokens")
-        model.half()  # what is not packed, in the 16 bits that the kernels take
+        calibrated.to_half("awq", source, model)
         wrapped.save_quantized(str(folder))
     calibrated.copy_beside(source, folder)
 

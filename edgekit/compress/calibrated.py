@@ -1,4 +1,4 @@
-"""What AWQ and GPTQ share: switches, calibration, a quiet console, errors in words, and the files beside the weights."""
+"""What AWQ and GPTQ share: checks, calibration, a quiet console, errors in words, and the files beside the weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from pathlib import Path
 
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.calibration import Calibration
-from edgekit.compress.rtn import COPIED
+from edgekit.compress.checkpoint import COPIED
+from edgekit.compress.packed import require_whole_words
+from edgekit.compress.rtn import require
 
 INSTALL = "python3 edgekit/environment/install.py --extra quantize"
 
 
-def switches(step: str, **given: bool) -> None:
-    """Raise BuildError for a switch that is neither True nor False."""
-    for name, value in given.items():
+def check(step: str, source: Artifact, bits: int, known: tuple[int, ...], group: int, words: int, **switches: bool) -> None:
+    """Raise BuildError where `step` cannot make `source` one of the `known` bits in groups of `group` inputs, where sizes are
+    no multiples of `words`, or for a switch that is neither True nor False."""
+    if isinstance(bits, bool) or bits not in known:
+        raise BuildError(f"{step}: its layout holds {', '.join(map(str, known))} bits, got {bits!r}")
+    require(step, source, group)
+    require_whole_words(step, source, words)
+    for name, value in switches.items():
         if not isinstance(value, bool):
             raise BuildError(f"{step}: expected {name} to be True or False, got {value!r}")
 
@@ -57,6 +64,13 @@ def library(step: str, name: str) -> Iterator[None]:
         raise BuildError(f"{step}: {name} cannot be imported ({error}); it is installed by `{INSTALL}`") from error
     except Exception as error:
         raise BuildError(f"{step}: {name} failed with {type(error).__name__}: {error or 'no word why'}") from error
+
+
+def to_half(step: str, source: Artifact, model) -> None:
+    """What is not packed in float16, which the kernels take. Raises BuildError for values beyond float16."""
+    model.half()
+    if bad := [name for name, weight in model.named_parameters() if weight.is_floating_point() and not weight.isfinite().all()]:
+        raise BuildError(f"{step}: {source.variant}: {bad[0]} has values beyond float16's 65504, in which the layout stores it")
 
 
 def copy_beside(source: Artifact, folder: Path) -> None:

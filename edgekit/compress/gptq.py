@@ -15,16 +15,14 @@ from pathlib import Path
 
 from edgekit.compress import calibrated
 from edgekit.compress.artifact import Artifact, BuildError
-from edgekit.compress.rtn import require
+from edgekit.compress.layouts import GPTQ_BITS, GPTQ_V1, GPTQ_V2
 
-BITS = (2, 3, 4, 8)  # what its packed format holds
 DAMPING = 0.01  # section 3.3, step 3
 
 
 def size_bytes(source: Artifact, *, bits: int, group: int = 128, symmetric: bool = False, reorder: bool = False, **_) -> int:
     """About what the artifact will take on disk. Raises BuildError for bits, a group or switches that cannot be."""
-    require("gptq", source, bits, BITS, group)
-    calibrated.switches("gptq", symmetric=symmetric, reorder=reorder)
+    calibrated.check("gptq", source, bits, GPTQ_BITS, group, 32, symmetric=symmetric, reorder=reorder)
     return calibrated.packed_bytes(source)
 
 
@@ -49,7 +47,7 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
         # No fallback: gptqmodel would round to nearest, without a word, where calibration is too small. Packing by `cpu`
         # would compile an extension; offloading would write the name of a temporary folder into the checkpoint.
         config = QuantizeConfig(
-            bits=bits, group_size=group, sym=symmetric, format="gptq" if symmetric else "gptq_v2", desc_act=False,
+            bits=bits, group_size=group, sym=symmetric, format=GPTQ_V1 if symmetric else GPTQ_V2, desc_act=False,
             act_group_aware=reorder, damp_percent=DAMPING, fallback=None, pack_impl="original", offload_to_disk=False)
         # float32: Hessians from exact inputs, and half precision is slow on a CPU.
         model = GPTQModel.load(str(source.path), config, device="cpu", dtype=torch.float32)
@@ -59,7 +57,7 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
         if used != samples * length:
             raise BuildError(f"gptq: {samples} sequences of {length} tokens were given, and gptqmodel used {used} tokens")
         model.quantize(prepared, calibration_data_min_length=1)
-        model.model.half()
+        calibrated.to_half("gptq", source, model.model)
         model.save(str(folder))
     (folder / "quant_log.csv").unlink()  # seconds, which differ from run to run
     calibrated.copy_beside(source, folder)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from edgekit.catalog import models
-from edgekit.compress import awq, convert, gguf_quantize, gptq, rtn, shape
+from edgekit.compress import awq, convert, dequantize, gguf_quantize, gptq, packed, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
@@ -20,6 +20,9 @@ STEPS = {
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
     "awq": (awq.quantize, awq.size_bytes, "awq"),
     "gptq": (gptq.quantize, gptq.size_bytes, "gptq"),
+    "packed_awq": (packed.to_awq, packed.awq_bytes, "awq"),
+    "packed_gptq": (packed.to_gptq, packed.gptq_bytes, "gptq"),
+    "dequantized": (dequantize.to_float, dequantize.dequantized_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
 }
 # A change of what a step writes must change what it is addressed by.
