@@ -41,17 +41,17 @@ def _require_awq(source: Artifact, bits: int, group: int) -> None:
         raise BuildError(f"packed_awq: AWQ's layout holds {layouts.AWQ_BITS} bits, got {bits!r}; packed_gptq holds "
                          f"{', '.join(map(str, layouts.GPTQ_BITS))}")
     rtn.require("packed_awq", source, group)
-    _require_whole_words("packed_awq", source, 8)
+    require_whole_words("packed_awq", source, 8)
 
 
 def _require_gptq(source: Artifact, bits: int, group: int) -> None:
     if bits not in layouts.GPTQ_BITS:
         raise BuildError(f"packed_gptq: GPTQ's layout holds {', '.join(map(str, layouts.GPTQ_BITS))} bits, got {bits!r}")
     rtn.require("packed_gptq", source, group)
-    _require_whole_words("packed_gptq", source, 32)  # what gptqmodel's kernels ask for at any bits
+    require_whole_words("packed_gptq", source, 32)  # what gptqmodel's kernels ask for at any bits
 
 
-def _require_whole_words(step: str, source: Artifact, multiple: int) -> None:
+def require_whole_words(step: str, source: Artifact, multiple: int) -> None:
     a = source.spec.architecture
     sizes = {*rtn.input_widths(a).values(), a.kv_heads * a.head_dim}
     if bad := sorted(size for size in sizes if size % multiple):

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from edgekit.catalog import models
-from edgekit.compress import convert, dequantize, gguf_quantize, packed, rtn, shape
+from edgekit.compress import awq, convert, dequantize, gguf_quantize, gptq, packed, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration
 
@@ -21,6 +21,8 @@ from edgekit.compress.calibration import NONE, Calibration
 STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
+    "awq": (awq.quantize, awq.size_bytes, "awq"),
+    "gptq": (gptq.quantize, gptq.size_bytes, "gptq"),
     "packed_awq": (packed.to_awq, packed.awq_bytes, "awq"),
     "packed_gptq": (packed.to_gptq, packed.gptq_bytes, "gptq"),
     "dequantized": (dequantize.to_float, dequantize.dequantized_bytes, "safetensors"),
