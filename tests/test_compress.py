@@ -10,7 +10,7 @@ import tiny
 
 from edgekit import store
 from edgekit.catalog import models
-from edgekit.compress import artifact, convert, shape, variant
+from edgekit.compress import artifact, checkpoint, convert, shape, variant
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.variant import VariantError
 
@@ -98,7 +98,7 @@ def test_a_shape_has_exactly_the_tensors_that_transformers_expects(tmp_path, fam
 
 
 def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(shape, "SHARD_BYTES", 40_000)
+    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 40_000)
     architecture = models.Architecture.from_hf(tiny.SIZES | dict(model_type="llama", rms_norm_eps=1e-5), source="test")
     shape.write(models.ModelSpec("shape:test", "shape", architecture, None, "id"), tmp_path, seed=0)
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())

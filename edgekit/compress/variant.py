@@ -11,13 +11,16 @@ import re
 from dataclasses import dataclass
 
 from edgekit.catalog import models
-from edgekit.compress import convert, gguf_quantize, rtn, shape
+from edgekit.compress import convert, dequantize, gguf_quantize, packed, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
 STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
+    "packed_awq": (packed.to_awq, packed.awq_bytes, "awq"),
+    "packed_gptq": (packed.to_gptq, packed.gptq_bytes, "gptq"),
+    "dequantized": (dequantize.to_float, dequantize.dequantized_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
 }
 # A change of what a step writes must change what it is addressed by.
