@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import rows_03_quantization as made
 
+from edgekit.analyze import claims
 from edgekit.analyze import quantization as q
 from edgekit.analyze.observed import NotMeasured, Setting
 from edgekit.analyze.quantization_quantities import QUANTITIES
@@ -157,6 +158,54 @@ def test_what_is_not_measured_is_named(quantity, setting):
     bare = FRAME[FRAME.method.isin(["none", "rtn"]) | (FRAME.task == "device")]
     with pytest.raises(NotMeasured):
         QUANTITIES[quantity](bare, setting, (0.0, math.inf))
+
+
+def as_told(claim_id: str, frame: pd.DataFrame) -> claims.Verdict:
+    [verdict] = claims.judge([claim for claim in claims.load("03_quantization") if claim.id == claim_id], frame, "here")
+    return verdict
+
+
+def kept(frame: pd.DataFrame) -> pd.DataFrame:
+    """AWQ answers as the unquantized model does."""
+    whole = frame[(frame.metric == "correct") & (frame.method == "none")].set_index(["model", "item"]).value
+    same = [whole.get((line.model, line.item), line.value) if line.metric == "correct" and line.method == "awq" else line.value
+            for line in frame[["model", "item", "metric", "method", "value"]].itertuples()]
+    return frame.assign(value=same)
+
+
+def put(frame: pd.DataFrame, value: float, **where) -> pd.DataFrame:
+    chosen = np.logical_and.reduce([frame[name] == wanted for name, wanted in where.items()])
+    return frame.assign(value=frame.value.mask(chosen, value))
+
+
+SMALLER = put(FRAME, 4.2, metric="stored_bits_per_weight", method="awq")
+SWAPPED = FRAME.assign(method=FRAME.method.replace({"awq": "gptq", "gptq": "awq"}))
+UPSIDE_DOWN = FRAME.assign(model=FRAME.model.replace({"pocket-10m": "pocket-900k", "pocket-900k": "pocket-10m"}),
+                           value=FRAME.value.where(FRAME.metric != "parameters", 9.9e12 / FRAME.value))
+SLOW = FRAME.assign(value=FRAME.value.where(~((FRAME.metric == "tpot_s") & (FRAME.weights == "awq")), 0.2))
+
+
+@pytest.mark.parametrize("claim_id, frame, word", [
+    ("S1.5", FRAME, "holds at scale model"), ("S1.5", SWAPPED, "does not hold at scale model"),
+    ("S1.5", UPSIDE_DOWN, "does not hold at scale model"),
+    ("S1.5", FRAME[FRAME.model != "pocket-10m"], "not testable here"),
+    ("S2.2", kept(SMALLER), "holds at scale model"), ("S2.2", kept(FRAME), "does not hold at scale model"),
+    ("S2.2", FRAME[FRAME.method != "awq"], "inconsistent"),
+    ("S3.7", kept(FRAME), "holds at scale model"), ("S3.7", kept(SLOW), "does not hold at scale model"),
+    ("S3.7", kept(FRAME[FRAME.task != "speed"]), "not testable here"),
+])
+def test_verdicts_are_as_the_rows_were_made(claim_id, frame, word):
+    verdict = as_told(claim_id, frame)
+    assert verdict.verdict == word, verdict.reason
+
+
+def test_a_verdict_says_what_was_seen_and_where():
+    lead = as_told("S1.5", FRAME)
+    assert lead.figure == "03_quantization.html#fig-quantization_frontier"
+    assert [seen.estimate.unit for seen in lead.seen] == ["%", "% points"]
+    assert "groups of 64" in lead.reason and "32 texts of mixture" in lead.reason
+    kept_less = as_told("S2.2", FRAME)
+    assert "Inconsistent: Memory saved is" in kept_less.reason, "the audit's word stands beside the measured one"
 
 
 def test_tables_of_no_rows_have_no_lines():

@@ -101,6 +101,7 @@ def w4a16_speed_up_larger_over_smaller(frame: pd.DataFrame, setting: Setting, ac
 def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """A line a model, engine and 4-bit format: decode speed over the same engine's 16-bit weights, paired by repeat."""
     lines = []
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *quantization.COORDINATES])))
     speeds = frame[(frame.task == "speed") & frame.metric.isin(["tpot_s", "parameters"])]
     speeds = speeds[speeds.model.map(kind).isin(setting.models)]
     for (model, engine), here in speeds.groupby(["model", "engine"]):
