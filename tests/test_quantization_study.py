@@ -54,7 +54,7 @@ def test_a_group_that_does_not_divide_a_width_is_a_skip_with_a_reason():
 
 
 def test_ablations_change_one_thing_and_repeat_nothing():
-    """Beside the main grid: prose and 4 samples for both methods, and AWQ without its searches; 8 samples are the main grid's."""
+    """Prose and 4 samples for both methods, and AWQ without its searches; 8 samples stand in the main grid."""
     plain = {str(unit.condition) for unit in planned()}
     more = [unit for unit in planned(ablated_models=["pocket-200k"]) if str(unit.condition) not in plain]
     assert len(more) == (2 + 2 + 1) * 2
@@ -88,7 +88,7 @@ def test_timed_builds_come_before_what_loads_them():
 
 
 def test_a_runtime_that_is_not_installed_is_a_skip_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setitem(engines.ENGINES, "llama_cpp", (*engines.ENGINES["llama_cpp"][:3], "no-such-package", "install me"))
+    monkeypatch.setitem(engines.ENGINES, "llama_cpp", (*engines.ENGINES["llama_cpp"][:3], ("no-such-package",), "install me"))
     units = planned(runtime_models=["pocket-200k"], runtime_cells=["llama_cpp/Q4_0"], methods=["rtn"], bits=[4])
     told = "llama_cpp: no-such-package is not installed; install it: install me"
     assert [unit.refusal for unit in units if unit.refusal] == [told]

@@ -51,6 +51,14 @@ def runtime(engine: str) -> str:
     return f"{packages[0]} absent"
 
 
+def absence(engine: str) -> str | None:
+    """Why an engine's units cannot run on this machine, with the line that changes it; None where its package is installed."""
+    if not runtime(engine).endswith(" absent"):
+        return None
+    *_, packages, install = ENGINES[engine]
+    return f"{engine}: {' or '.join(packages)} is not installed; install it: {install}"
+
+
 def open_engine(name: str, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int) -> Engine:
     """Load `artifact` into an engine. `context`: the longest prompt plus output, in tokens.
 
