@@ -54,7 +54,18 @@ def quantize(source: Artifact, folder: Path, *, calibration: str, bits: int = 4,
             raise BuildError(f"awq: {samples} sequences of {length} tokens were given, and AutoAWQ used {used} tokens")
         calibrated.to_half("awq", source, model)
         wrapped.save_quantized(str(folder))
+        _same_header(folder)
     calibrated.copy_beside(source, folder)
+
+
+def _same_header(folder: Path) -> None:
+    """Write the weights again: AutoAWQ notes tied tensors in the header, in an order that differs from run to run."""
+    from safetensors.torch import load_file, save_file
+
+    for file in folder.glob("*.safetensors"):
+        weights = load_file(file)
+        file.unlink()  # read lazily: writing over it would change what is being read
+        save_file(weights, file, metadata={"format": "pt"})
 
 
 def _autoawq():

@@ -40,7 +40,7 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
     sequences = calibrated.sequences(source, calibration, samples, length, seed)
     if (os.cpu_count() or 1) <= 2:
         os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its thread pool refuses to start with fewer
-    with calibrated.library("gptq", "gptqmodel"), _logs_elsewhere():
+    with calibrated.library("gptq", "gptqmodel"), _contained():
         import torch
         from gptqmodel import GPTQModel, QuantizeConfig
 
@@ -64,13 +64,16 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
 
 
 @contextlib.contextmanager
-def _logs_elsewhere() -> Iterator[None]:
-    """gptqmodel logs into the folder `logs` of the working directory and cannot be told another."""
+def _contained() -> Iterator[None]:
+    """gptqmodel without its folder `logs` in the working directory, and without the tokenizer that it loads and has no use
+    for (a shape has none). Neither has an option."""
     import gptqmodel.looper.loop_processor as processor
+    import gptqmodel.models.loader as loader
 
+    before = processor._PROJECT_LOG_DIR, loader.load_hf_tokenizer
     with tempfile.TemporaryDirectory() as folder:
-        before, processor._PROJECT_LOG_DIR = processor._PROJECT_LOG_DIR, Path(folder)
+        processor._PROJECT_LOG_DIR, loader.load_hf_tokenizer = Path(folder), lambda *given, **named: None
         try:
             yield
         finally:
-            processor._PROJECT_LOG_DIR = before
+            processor._PROJECT_LOG_DIR, loader.load_hf_tokenizer = before
