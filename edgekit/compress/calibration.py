@@ -14,6 +14,7 @@ from edgekit import store
 from edgekit.compress.artifact import BuildError
 
 RANDOM = "random"
+NONE = "none"  # a step that can do without a set got none
 
 
 @dataclass(frozen=True, slots=True)

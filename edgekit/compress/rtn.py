@@ -50,7 +50,7 @@ def rtn_bytes(source: Artifact, *, bits: int, group: int) -> int:
 
 
 def _require(source: Artifact, bits: int, group: int) -> None:
-    if isinstance(bits, bool) or bits not in BITS:
+    if bits not in BITS:
         raise BuildError(f"rtn: expected bits of {BITS[0]} to {BITS[-1]}, got {bits!r}")
     require("rtn", source, group)
 
@@ -59,7 +59,7 @@ def require(step: str, source: Artifact, group: int) -> None:
     """Raise BuildError, in the name of `step`, for packed weights or a group that does not divide every input width."""
     if source.format != "safetensors":
         raise BuildError(f"{step}: expected a safetensors artifact, got {source.format} ({source.variant})")
-    if isinstance(group, bool) or not isinstance(group, int) or group < 1:
+    if group < 1:
         raise BuildError(f"{step}: expected a group of at least one weight, got {group!r}")
     widths = input_widths(source.spec.architecture)
     if bad := {name: width for name, width in widths.items() if width % group}:
