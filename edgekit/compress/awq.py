@@ -15,10 +15,9 @@ from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.layouts import AWQ_BITS
 
 
-def size_bytes(source: Artifact, *, bits: int = 4, group: int = 128, scale: bool = True, clip: bool = True,
-               duo: bool = False, **_) -> int:
-    """About what the artifact will take on disk. Raises BuildError for bits, a group or switches that cannot be."""
-    calibrated.check("awq", source, bits, (AWQ_BITS,), group, 8, scale=scale, clip=clip, duo=duo)
+def size_bytes(source: Artifact, *, bits: int = 4, group: int = 128, **_) -> int:
+    """About what the artifact will take on disk. Raises BuildError for bits or a group that cannot be."""
+    calibrated.check("awq", source, bits, (AWQ_BITS,), group, 8)
     return calibrated.packed_bytes(source)
 
 
@@ -31,7 +30,7 @@ def quantize(source: Artifact, folder: Path, *, calibration: str, bits: int = 4,
     scales, activations over weights, where the paper has activations alone. Raises BuildError: bits, group, calibration, or
     what AutoAWQ says when it fails.
     """
-    size_bytes(source, bits=bits, group=group, scale=scale, clip=clip, duo=duo)
+    size_bytes(source, bits=bits, group=group)
     sequences = calibrated.sequences(source, calibration, samples, length, seed)
     with calibrated.library("awq", "AutoAWQ"):
         import torch
@@ -54,7 +53,18 @@ def quantize(source: Artifact, folder: Path, *, calibration: str, bits: int = 4,
             raise BuildError(f"awq: {samples} sequences of {length} tokens were given, and AutoAWQ used {used} tokens")
         calibrated.to_half("awq", source, model)
         wrapped.save_quantized(str(folder))
+        _same_header(folder)
     calibrated.copy_beside(source, folder)
+
+
+def _same_header(folder: Path) -> None:
+    """Write the weights again: AutoAWQ notes tied tensors in the header, in an order that differs from run to run."""
+    from safetensors.torch import load_file, save_file
+
+    for file in folder.glob("*.safetensors"):
+        weights = load_file(file)
+        file.unlink()  # read lazily: writing over it would change what is being read
+        save_file(weights, file, metadata={"format": "pt"})
 
 
 def _autoawq():

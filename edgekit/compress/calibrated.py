@@ -18,16 +18,13 @@ from edgekit.compress.rtn import require
 INSTALL = "python3 edgekit/environment/install.py --extra quantize"
 
 
-def check(step: str, source: Artifact, bits: int, known: tuple[int, ...], group: int, words: int, **switches: bool) -> None:
-    """Raise BuildError where `step` cannot make `source` one of the `known` bits in groups of `group` inputs, where sizes are
-    no multiples of `words`, or for a switch that is neither True nor False."""
+def check(step: str, source: Artifact, bits: int, known: tuple[int, ...], group: int, words: int) -> None:
+    """Raise BuildError where `step` cannot make `source` one of the `known` bits in groups of `group` inputs, or where sizes
+    are no multiples of `words`."""
     if isinstance(bits, bool) or bits not in known:
         raise BuildError(f"{step}: its layout holds {', '.join(map(str, known))} bits, got {bits!r}")
     require(step, source, group)
     require_whole_words(step, source, words)
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise BuildError(f"{step}: expected {name} to be True or False, got {value!r}")
 
 
 def packed_bytes(source: Artifact) -> int:

@@ -20,9 +20,9 @@ from edgekit.compress.layouts import GPTQ_BITS, GPTQ_V1, GPTQ_V2
 DAMPING = 0.01  # section 3.3, step 3
 
 
-def size_bytes(source: Artifact, *, bits: int, group: int = 128, symmetric: bool = False, reorder: bool = False, **_) -> int:
-    """About what the artifact will take on disk. Raises BuildError for bits, a group or switches that cannot be."""
-    calibrated.check("gptq", source, bits, GPTQ_BITS, group, 32, symmetric=symmetric, reorder=reorder)
+def size_bytes(source: Artifact, *, bits: int, group: int = 128, **_) -> int:
+    """About what the artifact will take on disk. Raises BuildError for bits or a group that cannot be."""
+    calibrated.check("gptq", source, bits, GPTQ_BITS, group, 32)
     return calibrated.packed_bytes(source)
 
 
@@ -36,11 +36,11 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
     importance (`act_group_aware`); the paper has none. Raises BuildError: bits, group, calibration, or what gptqmodel says
     when it fails.
     """
-    size_bytes(source, bits=bits, group=group, symmetric=symmetric, reorder=reorder)
+    size_bytes(source, bits=bits, group=group)
     sequences = calibrated.sequences(source, calibration, samples, length, seed)
     if (os.cpu_count() or 1) <= 2:
         os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its thread pool refuses to start with fewer
-    with calibrated.library("gptq", "gptqmodel"), _logs_elsewhere():
+    with calibrated.library("gptq", "gptqmodel"), _contained():
         import torch
         from gptqmodel import GPTQModel, QuantizeConfig
 
@@ -64,13 +64,16 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
 
 
 @contextlib.contextmanager
-def _logs_elsewhere() -> Iterator[None]:
-    """gptqmodel logs into the folder `logs` of the working directory and cannot be told another."""
+def _contained() -> Iterator[None]:
+    """gptqmodel without its folder `logs` in the working directory, and without the tokenizer that it loads and has no use
+    for (a shape has none). Neither has an option."""
     import gptqmodel.looper.loop_processor as processor
+    import gptqmodel.models.loader as loader
 
+    before = processor._PROJECT_LOG_DIR, loader.load_hf_tokenizer
     with tempfile.TemporaryDirectory() as folder:
-        before, processor._PROJECT_LOG_DIR = processor._PROJECT_LOG_DIR, Path(folder)
+        processor._PROJECT_LOG_DIR, loader.load_hf_tokenizer = Path(folder), lambda *given, **named: None
         try:
             yield
         finally:
-            processor._PROJECT_LOG_DIR = before
+            processor._PROJECT_LOG_DIR, loader.load_hf_tokenizer = before
