@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 import torch
 import vllm
+from safetensors import SafetensorError
 from vllm import EngineArgs, LLMEngine, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
 from vllm.model_executor.layers.attention import Attention
@@ -41,7 +42,7 @@ BLOCK = 128  # tokens in a block of the cache; vLLM's own choice on a CPU
 # vLLM touches its whole cache when it starts; beyond one context, this much may show in the peak memory of a stream.
 CACHE_BYTES = 1 << 26
 # Raised by vLLM for models that it cannot load, according to where it notices (pydantic's are ValueErrors).
-REFUSALS = (ValueError, RuntimeError, AssertionError, KeyError)
+REFUSALS = (ValueError, RuntimeError, AssertionError, KeyError, OSError, SafetensorError)
 
 
 class Vllm(Engine):
@@ -103,6 +104,8 @@ class Vllm(Engine):
 
     def stream(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
         self.require_room(prompt, max_new_tokens)
+        if max_new_tokens < 1:  # which vLLM would refuse
+            return
         name = self._add(prompt, SamplingParams(max_tokens=max_new_tokens, output_kind=RequestOutputKind.DELTA, **_GREEDY))
         try:
             while self.engine.has_unfinished_requests():
@@ -158,7 +161,8 @@ def _load(args: EngineArgs, artifact: Artifact, threads: int) -> LLMEngine:
             engine = LLMEngine.from_engine_args(args)
         except REFUSALS as error:
             cleanup_dist_env_and_memory()
-            raise EngineError(f"vllm: cannot load {artifact.variant} ({artifact.format}) in {args.dtype}: {_said(error)}") from error
+            what = f"{artifact.variant} ({artifact.format}) in {args.dtype}"
+            raise EngineError(f"vllm: cannot load {what}: {_said(error)}") from error
     if torch.get_num_threads() != threads:
         set_num_threads(threads)
     return engine
