@@ -136,7 +136,7 @@ def test_a_broken_gguf_file_is_one_sentence(tmp_path):
 
 def test_a_missing_runtime_names_the_line_that_installs_it(monkeypatch, tmp_path):
     monkeypatch.setitem(engines.ENGINES, "absent",
-                        ("edgekit.engines.absent", "Absent", "safetensors", "absent-runtime", "install it so"))
+                        ("edgekit.engines.absent", "Absent", ("safetensors",), ("absent-runtime",), "install it so"))
     with pytest.raises(EngineError, match="absent-runtime cannot be imported .*install it: install it so"):
         opened("absent", tiny.write(tmp_path / "model"))
 

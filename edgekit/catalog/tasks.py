@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +95,22 @@ def require_known(name: str) -> None:
 
 def stories(count: int) -> list[Story]:
     """The first `count` shipped stories. Raises TaskError where there are fewer, or no file of them."""
-    file = prose_file()
+    return first_lines(prose_file(), count, Story, "stories")
+
+
+def first_lines(file: Path, count: int, kind: type, what: str) -> list:
+    """The first `count` lines of a JSON-lines file, each a `kind`. Raises TaskError where there are fewer, or one is none."""
     lines = file.read_text(encoding="utf-8").splitlines()
     if not 1 <= count <= len(lines):
-        raise TaskError(f"stories: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
-    return [Story(**json.loads(line)) for line in lines[:count]]
+        raise TaskError(f"{what}: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
+    found = []
+    for number, line in enumerate(lines[:count], 1):
+        try:
+            found.append(kind(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            wanted = ", ".join(field.name for field in dataclasses.fields(kind))
+            raise TaskError(f"{file}, line {number}: expected {wanted}, got {line[:60]!r}") from error
+    return found
 
 
 def prose_file() -> Path:

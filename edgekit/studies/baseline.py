@@ -86,17 +86,12 @@ class Config:
         try:
             for name in self.tasks:
                 tasks.require_known(name)
-            for name in (n for n in (*self.models, *self.shapes) if not is_hub_id(n)):
+            for name in (n for n in (*self.models, *self.shapes) if not models.is_hub_id(n)):
                 spec = models.resolve(name)
                 if name in self.task_models:
                     spec.require_weights("accuracy")
         except (ModelError, TaskError) as error:
             raise ParamsError(str(error)) from error
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether `name` may need the network: it is then looked up when its turn comes, and not when the params are read."""
-    return name.count("/") == 1 and not name.startswith(("/", ".", "~"))
 
 
 def split_cell(cell: str) -> tuple[str, str]:
