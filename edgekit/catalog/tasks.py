@@ -1,4 +1,4 @@
-"""Evaluation tasks by name: the shipped ones, as lm-eval task files beside their items."""
+"""Evaluation tasks by name: the shipped ones, as lm-eval task files beside their items, and those of lm-eval (`lm-eval:…`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store
+
+PREFIX = "lm-eval:"  # of tasks that the kit does not ship
 
 
 class TaskError(ValueError):
@@ -62,7 +64,8 @@ def load(name: str) -> Task:
     import yaml
 
     if name not in names():
-        raise TaskError(f"unknown task {name!r}; known: {', '.join(names())}")
+        raise TaskError(f"unknown task {name!r}; known: {', '.join(names())}; one of lm-eval is {PREFIX}NAME or "
+                        f"{PREFIX}FILE.yaml")
     file = store.ROOT / "data/tasks" / f"{name}.yaml"
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
     files = config["dataset_kwargs"]["data_files"]
@@ -71,6 +74,23 @@ def load(name: str) -> Task:
         raise TaskError(f"{name}: its items are missing ({data}); restore data/tasks")
     config["dataset_kwargs"] = {"data_files": {split: str(file.parent / path) for split, path in files.items()}}
     return Task(name, config, data, store.hash_files([file, data]))
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a name is that of a shipped task, known or not, and not one of lm-eval's."""
+    return not name.startswith(PREFIX)
+
+
+def content_hash(name: str) -> str:
+    """Content address of any task that can be asked, shipped or of lm-eval. Raises TaskError for one that is not known."""
+    from edgekit.catalog import lm_eval_tasks
+
+    return load(name).hash if is_shipped(name) else lm_eval_tasks.content_hash(name)
+
+
+def require_known(name: str) -> None:
+    """Raise TaskError unless `name` is a task that can be asked: a shipped one, lm-eval:NAME or lm-eval:FILE.yaml."""
+    content_hash(name)
 
 
 def stories(count: int) -> list[Story]:

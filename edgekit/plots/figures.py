@@ -159,9 +159,11 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     tasks = set(frame.task) if len(frame) else set()
     if "divergence" in tasks and len(quantization.ablation_table(frame)):
         tasks.add("ablation")
-    needed = {"energy": "energy", "accuracy_by_depth": "accuracy", "scale_accuracy": "accuracy", "scale_budget": "accuracy",
-              "scale_queries": "accuracy", "scale_prose": "prose", "scale_rounding": "rounded_prose",
-              "scale_acceptance": "acceptance", "quantization_frontier": "divergence",
+    if "accuracy" in tasks and "depth" in frame and frame.depth[frame.task == "accuracy"].notna().any():
+        tasks.add("accuracy by depth")  # tasks of lm-eval have none
+    needed = {"energy": "energy", "accuracy_by_depth": "accuracy by depth", "scale_accuracy": "accuracy",
+              "scale_budget": "accuracy", "scale_queries": "accuracy", "scale_prose": "prose",
+              "scale_rounding": "rounded_prose", "scale_acceptance": "acceptance", "quantization_frontier": "divergence",
               "quantization_accuracy": "accuracy", "quantization_calibration": "ablation",
               **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]
