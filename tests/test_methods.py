@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 
@@ -151,7 +152,7 @@ def test_a_seed_gives_the_same_bytes_in_silence_and_leaves_nothing_beside(method
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    contents = []
+    contents, environment = [], dict(os.environ)
     for seed in (0, 0, 1):
         made = variant.build(chain(method, seed))
         contents.append({file.name: file.read_bytes() for file in made.path.iterdir() if file.name != "artifact.json"})
@@ -159,7 +160,7 @@ def test_a_seed_gives_the_same_bytes_in_silence_and_leaves_nothing_beside(method
     assert contents[0] == contents[1]
     assert contents[0]["model.safetensors"] != contents[2]["model.safetensors"]
     assert contents[0]["config.json"] == contents[2]["config.json"]
-    assert list(here.iterdir()) == []
+    assert list(here.iterdir()) == [] and dict(os.environ) == environment
     assert capfd.readouterr() == ("", "")
 
 

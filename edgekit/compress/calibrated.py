@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -46,11 +47,13 @@ def sequences(source: Artifact, name: str, samples: int, length: int, seed: int)
 def library(step: str, name: str) -> Iterator[None]:
     """Run a quantization library without its banners, bars and warnings; what it raises becomes a BuildError.
 
-    OSErrors pass: `build_once` says what they mean for a folder.
+    OSErrors pass: `build_once` says what they mean for a folder. Environment variables are as before afterwards: gptqmodel
+    brings a package that moves the hub's cache to /tmp, for child processes too.
     """
     from safetensors import SafetensorError
 
     unheard = io.StringIO()
+    environment = dict(os.environ)
     try:
         with contextlib.redirect_stdout(unheard), contextlib.redirect_stderr(unheard), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -61,6 +64,9 @@ def library(step: str, name: str) -> Iterator[None]:
         raise BuildError(f"{step}: {name} cannot be imported ({error}); it is installed by `{INSTALL}`") from error
     except Exception as error:
         raise BuildError(f"{step}: {name} failed with {type(error).__name__}: {error or 'no word why'}") from error
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 def to_half(step: str, source: Artifact, model) -> None:

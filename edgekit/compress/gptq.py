@@ -38,8 +38,6 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
     """
     size_bytes(source, bits=bits, group=group)
     sequences = calibrated.sequences(source, calibration, samples, length, seed)
-    if (os.cpu_count() or 1) <= 2:
-        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its thread pool refuses to start with fewer
     with calibrated.library("gptq", "gptqmodel"), _contained():
         import torch
         from gptqmodel import GPTQModel, QuantizeConfig
@@ -66,7 +64,9 @@ def quantize(source: Artifact, folder: Path, *, bits: int, calibration: str, gro
 @contextlib.contextmanager
 def _contained() -> Iterator[None]:
     """gptqmodel without its folder `logs` in the working directory, and without the tokenizer that it loads and has no use
-    for (a shape has none). Neither has an option."""
+    for (a shape has none): neither has an option; and with the workers that it needs."""
+    if (os.cpu_count() or 1) <= 2:
+        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its thread pool refuses to start with fewer
     import gptqmodel.looper.loop_processor as processor
     import gptqmodel.models.loader as loader
 
