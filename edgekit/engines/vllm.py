@@ -32,7 +32,6 @@ from vllm.model_executor.layers.attention import Attention
 from vllm.model_executor.layers.linear import LinearBase
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
-from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
@@ -58,9 +57,8 @@ class Vllm(Engine):
         if context > architecture.context:
             raise EngineError(f"vllm: a context of {context} tokens asked, {artifact.variant} was made for "
                               f"{architecture.context}")
-        if device == "cpu" and architecture.head_dim not in (sizes := CPUAttentionBackend.get_supported_head_sizes()):
-            raise EngineError(f"vllm: {artifact.variant} has heads of size {architecture.head_dim}; attention on a CPU has "
-                              f"{', '.join(map(str, sizes))} in vLLM {vllm.__version__}: take another model or engine")
+        if device == "cpu":
+            _require_heads(artifact)
         kv_bytes = ELEMENT_BYTES[dtype] * architecture.kv_elements_per_token()
         one = kv_bytes * BLOCK * math.ceil((context + 1) / BLOCK)
         sequences = min(max(CACHE_BYTES // one, 1), SEQUENCES)
@@ -146,6 +144,16 @@ class Vllm(Engine):
 
 
 _GREEDY = dict(temperature=0.0, ignore_eos=True, detokenize=False)
+
+
+def _require_heads(artifact: Artifact) -> None:
+    """Raise EngineError for a size of heads that vLLM lacks on a CPU: it would load the model and fail at its first step."""
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend  # not every build for a GPU need have it
+
+    size, sizes = artifact.spec.architecture.head_dim, CPUAttentionBackend.get_supported_head_sizes()
+    if size not in sizes:
+        raise EngineError(f"vllm: {artifact.variant} has heads of size {size}; attention on a CPU has "
+                          f"{', '.join(map(str, sizes))} in vLLM {vllm.__version__}: take another model or engine")
 
 
 def _load(args: EngineArgs, artifact: Artifact, threads: int) -> LLMEngine:
