@@ -47,6 +47,12 @@ def test_intervals_are_over_seeds_where_there_are_some_and_over_texts_where_not(
     assert plain.kl_low == pytest.approx(plain.kl) == pytest.approx(plain.kl_high), "rtn's blocks all lose alike"
 
 
+def test_one_block_of_texts_has_no_interval_but_a_number_all_the_same():
+    one = q.loss_table(made.frame(seeds=(0,))[lambda f: f.block.isna() | (f.block == 0)], "prose")
+    assert (one.n == 1).all() and one.kl_low.isna().all() and one.kl_low.dtype == float
+    assert only(one, model="pocket-10m", method="rtn", bits="4").kl == pytest.approx(made.kl("pocket-10m", "rtn", 4))
+
+
 def test_a_domain_is_counted_alone():
     both, prose = q.loss_table(FRAME), q.loss_table(FRAME, "prose")
     assert len(both) == len(prose) and set(prose.n[prose.over == "texts"]) == {made.BLOCKS}

@@ -236,5 +236,7 @@ def _sized(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     rows = _rows(frame, "size")
     sizes = rows[rows.metric == "parameters"].groupby("model")["value"].first()
     table = table.assign(parameters=table.model.map(sizes), source="measured")
+    # Where no line has an interval its ends are no numbers yet.
+    table = table.astype({name: float for name in table if name.endswith(("_low", "_high"))})
     keys = [name for name in ("parameters", "model", "stored_bits", "way", "engine") if name in table]
     return table.sort_values(keys, kind="stable").reset_index(drop=True)
