@@ -99,7 +99,7 @@ class Config:
             split_cell(cell)
         try:
             for name in self.tasks:
-                tasks.load(name)
+                tasks.require_known(name)
             texts.load(self.stream, self.texts)
             for name in (self.calibration, *self.ablated_calibrations):
                 for samples in (self.samples, *self.ablated_samples):
@@ -195,7 +195,7 @@ def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) ->
     depths = {name: list(config.depths) if name.startswith(CHAIN) else None for name in config.tasks}
     work = dict(base=spec.name, stream=config.stream, texts=config.texts, blocks=config.blocks, tasks=depths,
                 items_per_depth=config.items_per_depth)
-    hashes = {name: tasks.load(name).hash for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
+    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
     where = dict(threads=config.threads, device=config.device)
     condition = dict(task="loss", model=spec.name, **way.condition(), engine=engine, dtype=dtype, **where)
     refusal = way.refusal(spec) or engines.absence(engine)
