@@ -39,6 +39,12 @@ def test_every_method_meets_every_bit_group_and_seed_once():
         assert chain.model == "pocket-200k" and (chain.steps == () or chain.steps[-1].name == "dequantized")
 
 
+def test_other_groups_than_the_first_are_calibrated_once():
+    seeds = {(unit.condition["group"], unit.condition["calibration_seed"])
+             for unit in planned(groups=[32, 16], methods=["gptq"]) if unit.condition["method"] == "gptq"}
+    assert seeds == {(32, 0), (32, 1), (16, 0)}
+
+
 def test_all_methods_share_base_calibration_and_stream():
     units = [unit for unit in planned() if not unit.refusal]
     assert len({unit.task for unit in units}) == 1

@@ -64,13 +64,17 @@ class Way:
 
 
 def main_grid(config) -> Iterator[Way]:
-    """Every method at every number of bits and every group; calibrated ones for every seed (`config`: the study's)."""
+    """Every method at every number of bits and every group (`config`: the study's).
+
+    Calibrated ones are repeated for every seed at the first group: the luck of a draw is measured once for each method and
+    number of bits.
+    """
     for method in config.methods:
-        for seed in config.calibration_seeds if method in CALIBRATED else (None,):
+        for i, seed in enumerate(config.calibration_seeds if method in CALIBRATED else (None,)):
             drawn = {} if seed is None else _drawn(config, seed)
             if method in BITS:
                 yield from (Way(method, bits, group, **drawn, **_search(method)) for bits in config.bits
-                            for group in config.groups)
+                            for group in (config.groups[:1] if i else config.groups))
             else:
                 yield from (Way(method, type=type, **drawn) for type in config.gguf_types
                             if method == "gguf" or type not in WITHOUT_IMATRIX)
