@@ -159,10 +159,12 @@ def plan(config: Config) -> Iterator[Unit]:
             yield Unit(dict(task=task, model=name, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
     for spec in (specs[name] for name in config.models if name in specs):
         yield _loss(config, spec, Way(WHOLE), ENGINE, DTYPE)
-        for way in dict.fromkeys([*main_grid(config), *(ablations(config) if spec.name in config.ablated_models else ())]):
+        main = list(main_grid(config))
+        for way in dict.fromkeys([*main, *(ablations(config) if spec.name in config.ablated_models else ())]):
             yield _loss(config, spec, way, ENGINE, DTYPE)
-            first = way.calibration_seed in (None, *config.calibration_seeds[:1])
-            if spec.name in config.cost_models and first and not way.refusal(spec):
+        for way in main if spec.name in config.cost_models else ():
+            first = way.calibration_seed in (None, *config.calibration_seeds[:1]) and way.group in (None, config.groups[0])
+            if first and not way.refusal(spec):
                 yield _build(config, spec, way)
         for cell in config.runtime_cells if spec.name in config.runtime_models else ():
             yield _loss(config, spec, _way_of(config, split_cell(cell)[1]), *_engine_and_dtype(config, cell))
