@@ -157,6 +157,8 @@ def quantization_speed(speed_ups: pd.DataFrame, utilisation: pd.DataFrame) -> st
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.set_title(style.model_label(model))
+    # The interval of two noisy repeats may span decades; it must not flatten what was measured.
+    axes[-1].set_xlim(0, 1.3 * table[["speed_up", "ceiling"]].max().max())
     axes[-1].set_xlabel("decode speed over transformers in bfloat16 (times)")
     fig.legend(handles=[Line2D([], [], label="ceiling: its bytes at the measured bandwidth", **CEILING)],
                loc="outside upper center")
