@@ -98,7 +98,8 @@ def test_acceptance_is_the_overlap_of_the_distributions():
     target, drafter = (Table(np.tile(row, (5, 1)), context=8001) for row in (p, q))
     made = speculative.generate(target, ModelDrafter(drafter, FixedLength(1)), [0], Decoding(8000, temperature=1.0),
                                 np.random.default_rng(3))
-    (drafted, accepted), = made.by_position()
+    (drafted, judged, accepted), = made.by_position()
+    assert drafted == judged
     alpha = np.minimum(p, q).sum()
     assert 0.2 < alpha < 0.8
     assert accepted / drafted == pytest.approx(alpha, abs=4 * np.sqrt(alpha * (1 - alpha) / drafted))
@@ -120,9 +121,9 @@ def written(made, stop):
     assert all(0 <= block.accepted <= block.drafted for block in made.blocks)
     cut = made.stopped and len(made.blocks[-1].tokens) == made.blocks[-1].accepted
     assert len(tokens) == sum(block.accepted for block in made.blocks) + len(made.blocks) - cut
-    for i, (drafted, accepted) in enumerate(made.by_position()):
-        assert drafted == sum(b.drafted >= i + 1 for b in made.blocks)
-        assert accepted == sum(b.accepted >= i + 1 for b in made.blocks)
+    for i, (drafted, judged, accepted) in enumerate(made.by_position(), 1):
+        assert drafted == sum(b.drafted >= i for b in made.blocks) and accepted == sum(b.accepted >= i for b in made.blocks)
+        assert judged == sum(b.drafted >= i and b.accepted >= i - 1 for b in made.blocks) and accepted <= judged <= drafted
     return tokens
 
 

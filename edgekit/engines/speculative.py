@@ -39,11 +39,15 @@ class Generation:
     stopped: bool
     blocks: list[Block]
 
-    def by_position(self) -> list[tuple[int, int]]:
-        """(blocks that drafted an i-th token, blocks that accepted it), i from 1 to the longest draft."""
+    def by_position(self) -> list[tuple[int, int, int]]:
+        """(blocks that drafted an i-th token, those that accepted all before it, those that accepted it too), i from 1.
+
+        The last over the second is the acceptance at that place: what stands behind a refusal was never judged.
+        """
         longest = max((block.drafted for block in self.blocks), default=0)
-        return [(sum(block.drafted > i for block in self.blocks), sum(block.accepted > i for block in self.blocks))
-                for i in range(longest)]
+        return [(sum(block.drafted > i for block in self.blocks),
+                 sum(block.drafted > i <= block.accepted for block in self.blocks),
+                 sum(block.accepted > i for block in self.blocks)) for i in range(longest)]
 
 
 def generate(target: Session, drafter: Drafter | None, prompt: Sequence[int], decoding: Decoding,
