@@ -98,8 +98,9 @@ def swapped(vocabulary):
     return vocabulary | {a: vocabulary[b], b: vocabulary[a]}
 
 
-@pytest.mark.parametrize("file, change", [("tokenizer.json", lambda read: read["model"].update(vocab=swapped(read["model"]["vocab"]))),
-                                          ("config.json", lambda read: read.update(eos_token_id=1))])
+@pytest.mark.parametrize("file, change", [
+    ("tokenizer.json", lambda read: read["model"].update(vocab=swapped(read["model"]["vocab"]))),
+    ("config.json", lambda read: read.update(eos_token_id=1))])
 def test_other_tokenizers_are_refused(file, change, tmp_path):
     folder = models.resolve("pocket-200k").folder
     for name in ("tokenizer.json", "config.json"):
