@@ -1,4 +1,4 @@
-"""The audit of published numbers against oracles: models that are cut and counted, dice that are thrown, tables by hand."""
+"""The audit of published numbers against oracles: models that are cut and counted, tables by hand."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import transformers
 from edgekit import params, store
 from edgekit.analyze import audit, audit_quantities, claims, printed, printed_tables
 from edgekit.analyze.audit import Span
+from edgekit.analyze.speculation import Costs, expected_speedup
 from edgekit.catalog import models, platforms
 from edgekit.compress import shape
 from edgekit.studies import published_claims
@@ -102,28 +103,6 @@ def test_quantized_bytes_are_those_of_the_tensors_one_by_one(name):
     assert audit.quantized_bits(4, 128) == 4.15625
 
 
-@pytest.mark.parametrize("acceptance, drafted, cost", [(0.78, 2, 0.5 / 7), (0.78, 6, 0.5 / 7), (0.5, 4, 0.2), (0.95, 8, 0.02)])
-def test_the_expected_gain_of_drafting_is_that_of_thrown_dice(acceptance, drafted, cost):
-    generator = random.Random(1)
-    tokens = time = 0.0
-    rounds = 40_000
-    for _ in range(rounds):
-        accepted = 0
-        while accepted < drafted and generator.random() < acceptance:
-            accepted += 1
-        tokens += accepted + 1
-        time += drafted * cost + 1
-    assert audit.accepted_tokens(acceptance, drafted) == pytest.approx(tokens / rounds, rel=0.01)
-    assert audit.speculative_speedup(acceptance, drafted, cost) == pytest.approx(tokens / time, rel=0.01)
-
-
-def test_drafting_at_its_limits():
-    assert audit.accepted_tokens(0.0, 5) == 1 and audit.accepted_tokens(1.0, 5) == 6
-    assert audit.accepted_tokens(0.999999999, 5) == pytest.approx(6)
-    assert audit.speculative_speedup(0.78, 0, 0.1) == pytest.approx(1)
-    assert audit.speculative_speedup(0.0, 4, 0.25) == 0.5                # four wasted steps a token
-
-
 def test_the_cost_of_kept_queries_is_that_of_a_list_of_bills():
     bills = [1.45] * 22 + [1.0] * 78                                     # sent, then kept
     saved = sum(bills[22:]) / sum(bills)
@@ -190,7 +169,7 @@ def test_the_ends_are_the_readings_that_favour_and_burden_a_claim():
     assert "nominal peak itself" in VERDICTS["S1.13"].reason and "13.6 bits" in VERDICTS["S1.13"].reason
     removed = reading("compute_removed")
     assert removed.low == pytest.approx(16.0, abs=0.05) and removed.high == 20.5
-    drafted = [audit.speculative_speedup(alpha, drafted, draft / target) for alpha in (0.775, 0.785) for draft in (0.45, 0.55)
+    drafted = [expected_speedup(alpha, drafted, Costs(draft / target)) for alpha in (0.775, 0.785) for draft in (0.45, 0.55)
                for target in (6.5, 7.5) for drafted in range(1, 13)]
     assert reading("best_speculative_speedup").high == pytest.approx(max(drafted))
 

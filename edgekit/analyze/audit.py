@@ -1,4 +1,4 @@
-"""Closed forms behind the audit of published numbers: pruned work, quantized bytes, speculation, mixtures of cost.
+"""Closed forms behind the audit of published numbers: pruned work, quantized bytes, mixtures of cost.
 
 Everything here is arithmetic on numbers that somebody printed; nothing is measured and nothing is read from a file. A
 printed number stands for a whole interval, half a unit of its last digit to either side, and `Span` carries that interval
@@ -91,26 +91,6 @@ def quantized_bytes(a: Architecture, bits: int, group_size: int, other_bits: int
 def memory_saved(a: Architecture, bits: int, group_size: int, other_bits: int = 16) -> float:
     """Share of the bytes at `other_bits` a weight that quantization saves (0 to 1)."""
     return 1 - quantized_bytes(a, bits, group_size, other_bits) / (a.parameters * other_bits / 8)
-
-
-def accepted_tokens(acceptance: float, draft_tokens: int) -> float:
-    """Expected tokens that one verification yields: (1 - a^(g+1)) / (1 - a), with g drafted tokens (0 <= a <= 1).
-
-    Leviathan, Kalman and Matias 2023 (arXiv 2211.17192), equation 1: each drafted token is accepted with probability a,
-    independently, until the first refusal; the verification always adds one token of its own.
-    """
-    if acceptance == 1:
-        return draft_tokens + 1.0
-    return (1 - acceptance ** (draft_tokens + 1)) / (1 - acceptance)
-
-
-def speculative_speedup(acceptance: float, draft_tokens: int, cost_ratio: float) -> float:
-    """Expected gain in wall time over decoding without a draft: accepted_tokens / (g * c + 1).
-
-    Theorem 3.8 there; c = `cost_ratio` is the time of one draft step over one of the target, and verifying g + 1 tokens is
-    taken to cost one step of the target, as it does while memory is the limit.
-    """
-    return accepted_tokens(acceptance, draft_tokens) / (draft_tokens * cost_ratio + 1)
 
 
 def cost_of_kept_over_sent(kept_queries: Span, saved_cost: Span) -> Span:

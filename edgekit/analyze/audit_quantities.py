@@ -22,6 +22,7 @@ from edgekit.analyze.printed import (
     ends,
     optimized_bytes,
 )
+from edgekit.analyze.speculation import Costs, expected_speedup
 from edgekit.analyze.stats import Estimate, number
 from edgekit.catalog import models, platforms
 
@@ -86,11 +87,11 @@ def best_speculative_speedup(numbers: Numbers, assumed: Assumptions, platform: s
     cost = numbers.one("draft_billions") / numbers.one("target_billions")
 
     def best(alpha: float, ratio: float) -> tuple[float, int]:
-        return max((audit.speculative_speedup(alpha, drafted, ratio), drafted)
+        return max((expected_speedup(alpha, drafted, Costs(ratio)), drafted)
                    for drafted in range(1, assumed.longest_draft + 1))
 
     value, drafted = best(acceptance.value, cost.value)
-    two = audit.speculative_speedup(acceptance.value, 2, cost.value)
+    two = expected_speedup(acceptance.value, 2, Costs(cost.value))
     heavy = draft_cost_in_16_bits(numbers, assumed)
     span = Span(value, best(acceptance.low, cost.high)[0], best(acceptance.high, cost.low)[0])
     return _seen(span, "best expected speed-up", "times", 3, "the expectation of Leviathan et al. 2023",

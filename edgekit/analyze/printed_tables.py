@@ -18,6 +18,7 @@ from edgekit.analyze.printed import (
     draft_cost_in_16_bits,
     efficiencies,
 )
+from edgekit.analyze.speculation import Costs, expected_speedup
 from edgekit.catalog import models, platforms
 
 STAGES = ("baseline", "quantized", "optimized")
@@ -66,9 +67,9 @@ def speculation_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     return pd.DataFrame([{
         "task": "speculation", "label": label, "source": "modelled", "draft_tokens": drafted, "acceptance": alpha.value,
         "cost_ratio": cost.value, "stated": stated,
-        "speedup": audit.speculative_speedup(alpha.value, drafted, cost.value),
-        "speedup_low": audit.speculative_speedup(alpha.low, drafted, cost.high),
-        "speedup_high": audit.speculative_speedup(alpha.high, drafted, cost.low)}
+        "speedup": expected_speedup(alpha.value, drafted, Costs(cost.value)),
+        "speedup_low": expected_speedup(alpha.low, drafted, Costs(cost.high)),
+        "speedup_high": expected_speedup(alpha.high, drafted, Costs(cost.low))}
         for label, cost in costs.items() for drafted in range(1, assumed.longest_draft + 1)])
 
 

@@ -52,6 +52,59 @@ def uniforms(seed: int, prompts: int, tokens: int) -> np.ndarray:
     return np.stack([np.random.default_rng([seed, i]).random(tokens) for i in range(prompts)])
 
 
+def require_room(info: EngineInfo, prompt: Sequence[int], max_new_tokens: int) -> None:
+    """Raise EngineError if prompt and output do not fit the context, or if an id is not of the vocabulary."""
+    if not prompt:
+        raise EngineError(f"{info.name}: expected at least one prompt token, got none")
+    if len(prompt) + max_new_tokens > info.context:
+        raise EngineError(f"{info.name}: {len(prompt)} prompt and {max_new_tokens} new tokens exceed the context of "
+                          f"{info.context} that it was opened with")
+    if not all(0 <= token < info.vocabulary for token in prompt):
+        raise EngineError(f"{info.name}: prompt ids must be in 0..{info.vocabulary - 1}")
+
+
+class Session(ABC):
+    """A text that an engine holds with the cache behind it, and that grows at its end and shrinks from it.
+
+    length: tokens held. What `extend` returns may lie in the engine's own memory: it is valid until the next call.
+    """
+
+    length = 0
+
+    def __init__(self, info: EngineInfo):
+        self.info = info
+
+    def extend(self, tokens: Sequence[int], last: int | None = None) -> np.ndarray:
+        """Append k >= 1 tokens in one pass. Logits after each of the `last` of them (all by default, at least 1): float32,
+        (last, vocabulary).
+
+        Raises EngineError for no token, or for more than the context has room for.
+        """
+        k = len(tokens)
+        if not k or self.length + k > self.info.context:
+            raise EngineError(f"{self.info.name}: expected 1 to {self.info.context - self.length} more tokens (of a context of "
+                              f"{self.info.context}, {self.length} are held), got {k}")
+        logits = self._append(tokens, k if last is None else last)
+        self.length += k
+        return logits
+
+    def rollback(self, length: int) -> None:
+        """Forget all but the first `length` tokens. Raises EngineError if fewer are held."""
+        if not 0 <= length <= self.length:
+            raise EngineError(f"{self.info.name}: cannot go back to {length} tokens, {self.length} are held")
+        if length < self.length:
+            self._cut(length)
+            self.length = length
+
+    @abstractmethod
+    def _append(self, tokens: Sequence[int], last: int) -> np.ndarray:
+        """The pass of `extend`."""
+
+    @abstractmethod
+    def _cut(self, length: int) -> None:
+        """The cut of `rollback`, of at least one token."""
+
+
 class Engine(ABC):
     """An artifact in memory. Close it to free the memory; also a context manager."""
 
@@ -64,6 +117,11 @@ class Engine(ABC):
     @abstractmethod
     def stream(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
         """Greedy tokens after `prompt`, one `Step` each, exactly `max_new_tokens` of them: nothing stops it early."""
+
+    def session(self) -> Session:
+        """An empty text that can grow by blocks and be rolled back. Raises EngineError where the engine or model cannot."""
+        raise EngineError(f"{self.info.name}: it cannot score a block of tokens and take some of them back, as speculative "
+                          "decoding needs; engines that can: transformers, llama_cpp")
 
     def sync(self) -> None:  # noqa: B027 (most engines return finished)
         """Wait until the device has finished what was asked of it. A no-op where calls return finished."""
@@ -111,13 +169,7 @@ class Engine(ABC):
 
     def require_room(self, prompt: Sequence[int], max_new_tokens: int) -> None:
         """Raise EngineError if prompt and output do not fit the context that the engine was opened with."""
-        if not prompt:
-            raise EngineError(f"{self.info.name}: expected at least one prompt token, got none")
-        if len(prompt) + max_new_tokens > self.info.context:
-            raise EngineError(f"{self.info.name}: {len(prompt)} prompt and {max_new_tokens} new tokens exceed the context of "
-                              f"{self.info.context} that it was opened with")
-        if not all(0 <= token < self.info.vocabulary for token in prompt):
-            raise EngineError(f"{self.info.name}: prompt ids must be in 0..{self.info.vocabulary - 1}")
+        require_room(self.info, prompt, max_new_tokens)
 
     def __enter__(self):
         return self

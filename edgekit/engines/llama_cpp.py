@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import weakref
 from collections.abc import Iterator, Sequence
 
 import llama_cpp
@@ -14,7 +15,7 @@ import numpy as np
 from llama_cpp import llama_cpp as c
 
 from edgekit.compress.artifact import Artifact
-from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step
 
 MICRO_BATCH = 512
 
@@ -52,6 +53,7 @@ class LlamaCpp(Engine):
             c.llama_model_free(self.model)
             raise EngineError(f"llama_cpp: no memory for a context of {context} tokens; ask for a shorter one")
         self.memory = c.llama_get_memory(self.context)
+        self.texts = 0  # texts begun in the one cache: tells a session whose text is still there
         self.vocabulary = c.llama_vocab_n_tokens(c.llama_model_get_vocab(self.model))
         kernel = " ".join(part.split(" = ")[0].strip() for part in c.llama_print_system_info().decode().split("|")
                           if part.strip().endswith("= 1"))
@@ -62,14 +64,14 @@ class LlamaCpp(Engine):
 
     def score(self, tokens: Sequence[int]) -> np.ndarray:
         self.require_room(tokens, 0)
-        c.llama_memory_clear(self.memory, True)
+        self.begin_text()
         batch = c.llama_batch_init(len(tokens), 0, 1)
         try:
             for i, token in enumerate(tokens):
                 batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, i, 1, 1
                 batch.seq_id[i][0] = 0
             batch.n_tokens = len(tokens)
-            self._decode(batch)
+            self.decode(batch)
             logits = c.llama_get_logits(self.context)
             return np.ctypeslib.as_array(logits, shape=(len(tokens), self.vocabulary)).copy()
         finally:
@@ -77,19 +79,31 @@ class LlamaCpp(Engine):
 
     def stream(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
         self.require_room(prompt, max_new_tokens)
-        c.llama_memory_clear(self.memory, True)
+        self.begin_text()
         tokens = (c.llama_token * len(prompt))(*prompt)
         batch = c.llama_batch_get_one(tokens, len(prompt))
         one = (c.llama_token * 1)()
         following = c.llama_batch_get_one(one, 1)
         for _ in range(max_new_tokens):
-            self._decode(batch)
+            self.decode(batch)
             logits = np.ctypeslib.as_array(c.llama_get_logits_ith(self.context, -1), shape=(self.vocabulary,))
             one[0] = int(logits.argmax())
             batch = following
             yield Step(one[0])
 
-    def _decode(self, batch) -> None:
+    def session(self) -> Session:
+        if c.llama_model_is_recurrent(self.model) or c.llama_model_is_hybrid(self.model):
+            raise EngineError("llama_cpp: speculative decoding takes tokens back, which a recurrent model's state cannot")
+        return LlamaCppSession(self)
+
+    def begin_text(self) -> int:
+        """Empty the cache, which holds one text at a time; the number of the text that begins."""
+        c.llama_memory_clear(self.memory, True)
+        self.texts += 1
+        return self.texts
+
+    def decode(self, batch) -> None:
+        """One pass over a batch. Raises EngineError."""
         code = c.llama_decode(self.context, batch)
         if code:
             raise EngineError(f"llama_cpp: llama_decode returned {code} "
@@ -100,3 +114,51 @@ class LlamaCpp(Engine):
             c.llama_free(self.context)
             c.llama_model_free(self.model)
             del self.context, self.model
+
+
+class LlamaCppSession(Session):
+    """The one text in an engine's cache: a stream, a score or another session of the same engine ends it.
+
+    Batch and logits are views of llama.cpp's memory, made once: a step of a small model takes no longer than making them.
+    """
+
+    def __init__(self, engine: LlamaCpp):
+        super().__init__(engine.info)
+        self.engine, self.text = engine, engine.begin_text()
+        size = engine.info.context
+        self.batch = c.llama_batch_init(size, 0, 1)
+        weakref.finalize(self, c.llama_batch_free, self.batch)
+        self.token, self.position, self.wanted, sequences = (
+            np.ctypeslib.as_array(of, shape=(size,))
+            for of in (self.batch.token, self.batch.pos, self.batch.logits, self.batch.n_seq_id))
+        sequences[:] = 1
+        for i in range(size):
+            self.batch.seq_id[i][0] = 0
+        self.positions = np.arange(size, dtype=np.int32)
+        self.address, self.logits = None, None
+
+    def _append(self, tokens: Sequence[int], last: int) -> np.ndarray:
+        self._require_text()
+        k = len(tokens)
+        self.token[:k] = tokens
+        self.position[:k] = self.positions[self.length:self.length + k]
+        self.wanted[:k - last] = 0
+        self.wanted[k - last:k] = 1
+        self.batch.n_tokens = k
+        self.engine.decode(self.batch)
+        pointer = c.llama_get_logits(self.engine.context)
+        address = ctypes.addressof(pointer.contents)
+        if address != self.address:  # llama.cpp moves its output when more rows are asked than ever before
+            self.address = address
+            self.logits = np.ctypeslib.as_array(pointer, shape=(self.info.context, self.info.vocabulary))
+        return self.logits[:last]
+
+    def _cut(self, length: int) -> None:
+        self._require_text()
+        if not c.llama_memory_seq_rm(self.engine.memory, 0, length, -1):
+            raise EngineError(f"llama_cpp: this model's cache cannot go back to {length} tokens")
+
+    def _require_text(self) -> None:
+        if self.engine.texts != self.text:
+            raise EngineError("llama_cpp: this session's text is gone, for an engine holds one text at a time: open the model "
+                              "twice to draft for itself, and begin a new session after other calls")

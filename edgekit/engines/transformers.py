@@ -10,12 +10,14 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+import numpy as np
 import torch
 import transformers
+from transformers.cache_utils import Cache
 
 from edgekit.compress.artifact import Artifact
-from edgekit.engines.base import Engine, EngineError, EngineInfo, Step, uniforms
-from edgekit.engines.batch import continue_all, greedy
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, uniforms
+from edgekit.engines.batch import GrowingLayer, continue_all, greedy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PACKED = ("awq", "gptq")
@@ -93,6 +95,13 @@ class Transformers(Engine):
             self.require_room(prompt, max_new_tokens)
         return continue_all(self.model, prompts, max_new_tokens, stop, pick)
 
+    def session(self) -> Session:
+        kinds = set(getattr(self.config, "layer_types", None) or ["full_attention"])
+        if kinds != {"full_attention"}:
+            raise EngineError(f"{self.name}: speculative decoding takes tokens back, which needs full attention in all layers; "
+                              f"this model has {', '.join(sorted(kinds))}")
+        return TransformersSession(self)
+
     def sync(self) -> None:
         if self.device.type != "cpu":
             (torch.cuda if self.device.type == "cuda" else torch.mps).synchronize()
@@ -154,6 +163,25 @@ def _require_kernel(model: torch.nn.Module, artifact: Artifact, dtype: str) -> s
     return ", ".join(name for name, _ in names.most_common())
 
 
+class TransformersSession(Session):
+    """Sessions of one engine do not disturb each other: each has a cache of its own."""
+
+    def __init__(self, engine: Transformers):
+        super().__init__(engine.info)
+        self.model, self.device = engine.model, engine.device
+        self.cache = Cache(layer_class_to_replicate=GrowingLayer)
+
+    @torch.inference_mode()
+    def _append(self, tokens: Sequence[int], last: int) -> np.ndarray:
+        row = torch.tensor([tokens], device=self.device)
+        logits = self.model(row, past_key_values=self.cache, use_cache=True, logits_to_keep=last).logits
+        return logits[0].float().cpu().numpy()
+
+    @torch.inference_mode()
+    def _cut(self, length: int) -> None:
+        self.cache.crop(length - self.length)
+
+
 class TransformersCompiled(Transformers):
     """The decode step through torch.compile, with a cache of fixed size: what the framework gives when asked for speed."""
 
@@ -165,6 +193,10 @@ class TransformersCompiled(Transformers):
         mode = "reduce-overhead" if self.device.type == "cuda" else "default"
         self.compiled = torch.compile(self.model, mode=mode, fullgraph=False)
         self.static = transformers.StaticCache(config=self.config, max_cache_len=self.info.context)
+
+    def session(self) -> Session:
+        """Refused: every length of block would be compiled anew, and an eager one would not be this engine."""
+        return Engine.session(self)
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
         """One at a time, through the path that is timed: what is fast must also be what is right."""

@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from edgekit.catalog import tasks as catalog
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import Engine, EngineError
-from edgekit.measure.quality import MOST_CONTEXT, log_softmax, tokenizer_of
+from edgekit.measure.quality import MOST_CONTEXT, log_softmax, shared_tokenizer
 
 MAX_NEW_TOKENS = 144
 PROSE_TOKENS = 48  # greedy prose hardly ever ends: the likeliest thing after a sentence is another one
@@ -93,19 +92,16 @@ def measure_acceptance(*, models: list[str], engine: str, dtype: str, threads: i
     from edgekit.compress import variant as variants
 
     artifacts = {name: variants.build(name) for name in models}
-    tokenizers: dict[str, tuple[Tokenizer, int]] = {name: tokenizer_of(a.spec.folder) for name, a in artifacts.items()}
-    first, end = tokenizers[models[0]]
-    for name, (tokenizer, other_end) in tokenizers.items():
-        artifacts[name].spec.require_weights("acceptance")
-        if tokenizer.get_vocab() != first.get_vocab() or other_end != end:
-            raise EngineError(f"{name} and {models[0]} have different tokenizers: a draft must speak its target's tokens")
+    for artifact in artifacts.values():
+        artifact.spec.require_weights("acceptance")
+    tokenizer, end = shared_tokenizer([artifact.spec for artifact in artifacts.values()])
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts.values()))
     seen = []
     with ExitStack() as stack:
         opened = {name: stack.enter_context(engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device,
                                                                 context=context)) for name, artifact in artifacts.items()}
         for domain in domains:
-            asked = [(item, first.encode(text, add_special_tokens=False).ids) for item, text in prompts_of(domain, prompts)]
+            asked = [(item, tokenizer.encode(text, add_special_tokens=False).ids) for item, text in prompts_of(domain, prompts)]
             most = MAX_NEW_TOKENS if DOMAINS[domain] else PROSE_TOKENS
             for temperature in (0, 1):
                 found = compare(opened, asked, end, temperature=temperature, seed=seed, most=most)

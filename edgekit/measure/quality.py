@@ -18,6 +18,7 @@ from lm_eval.api.task import Task
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tokenizers import Tokenizer
 
+from edgekit.catalog.models import ModelSpec
 from edgekit.engines.base import Engine, EngineError
 
 NO_ANSWER = "[no answer]"
@@ -94,6 +95,17 @@ def tokenizer_of(folder: Path) -> tuple[Tokenizer, int]:
     if not isinstance(end, int):
         raise EngineError(f"{folder}/config.json: expected eos_token_id to be a token id, got {end!r}")
     return Tokenizer.from_file(str(file)), end
+
+
+def shared_tokenizer(specs: Sequence[ModelSpec]) -> tuple[Tokenizer, int]:
+    """The tokenizer of all of them, and the id that ends a text. Raises EngineError if two differ."""
+    first, end = tokenizer_of(specs[0].folder)
+    for spec in specs[1:]:
+        tokenizer, other_end = tokenizer_of(spec.folder)
+        if tokenizer.get_vocab() != first.get_vocab() or other_end != end:
+            raise EngineError(f"{spec.name} and {specs[0].name} have different tokenizers: a draft must speak its target's "
+                              "tokens")
+    return first, end
 
 
 def run_task(model: LM, config: dict, *, limit: int | None) -> list[dict]:

@@ -1,0 +1,206 @@
+"""One pair of target and draft at work: counts by position, texts against plain decoding, times, and what a block costs.
+
+Counting, timing and taking apart are passes of their own, so that no count and no inner clock stands in a timed region. A
+text's first block holds its prompt, so times are also taken without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.engines import speculative
+from edgekit.engines.base import Engine, EngineError, Session
+from edgekit.engines.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
+from edgekit.engines.sampling import Decoding
+from edgekit.measure.acceptance import prompts_of
+from edgekit.measure.quality import MOST_CONTEXT, shared_tokenizer
+
+LOOKUP = "lookup"  # in place of a draft's name
+ADAPTIVE = "adaptive"  # in place of a draft length
+ADAPTIVE_FIRST, ADAPTIVE_MOST = 4, 8
+PLAIN = 0  # the draft length of rows without a draft
+
+
+class Clocked:
+    """A session with a clock around its passes; `seconds` is their sum."""
+
+    def __init__(self, session: Session):
+        self.session, self.info, self.seconds = session, session.info, 0.0
+
+    @property
+    def length(self) -> int:
+        return self.session.length
+
+    def extend(self, tokens: Sequence[int], last: int | None = None) -> np.ndarray:
+        start = time.perf_counter()
+        logits = self.session.extend(tokens, last)
+        self.seconds += time.perf_counter() - start
+        return logits
+
+    def rollback(self, length: int) -> None:
+        self.session.rollback(length)
+
+
+@dataclass
+class Pair:
+    """An open target session, and a draft's or none for the lookup."""
+
+    target: Session
+    draft: Session | None
+    decoding: Decoding
+    seed: int
+
+    def drafter(self, length: int | str) -> speculative.Drafter | None:
+        """The drafter of a length: tokens, "adaptive", or 0 for plain decoding."""
+        if length == PLAIN:
+            return None
+        rule = AdaptiveLength(ADAPTIVE_FIRST, ADAPTIVE_MOST) if length == ADAPTIVE else FixedLength(length)
+        return LookupDrafter(rule) if self.draft is None else ModelDrafter(self.draft, rule)
+
+    def blocks(self, i: int, prompt: Sequence[int], length: int | str):
+        """The blocks of the i-th prompt; its random numbers do not depend on the other prompts."""
+        rng = np.random.default_rng([self.seed, i])
+        return speculative.speculate(self.target, self.drafter(length), prompt, self.decoding, rng)
+
+    def generate(self, i: int, prompt: Sequence[int], length: int | str) -> speculative.Generation:
+        """The whole text of the i-th prompt."""
+        rng = np.random.default_rng([self.seed, i])
+        return speculative.generate(self.target, self.drafter(length), prompt, self.decoding, rng)
+
+
+def count(pair: Pair, prompts: Sequence[tuple[str, Sequence[int]]], lengths: Sequence[int | str],
+          expected: Sequence[Sequence[int]] | None) -> list[dict]:
+    """Counts of each prompt (id, tokens) and length: `blocks` with the tokens `written`, and for each position `accepted` with
+    the `drafted` and the `judged` ones. With the `expected` texts of greedy decoding also `differs`, 0 or 1, and for a
+    difference `tie_gap`: how far apart the target's logits of the two tokens are, relative to the spread (standard deviation)
+    of all."""
+    seen = []
+    for i, (item, prompt) in enumerate(prompts):
+        for length in lengths:
+            made, at = pair.generate(i, prompt, length), dict(length=length, item=item)
+            seen.append(dict(metric="blocks", value=len(made.blocks), written=len(made.tokens) + made.stopped, **at))
+            seen += [dict(metric="accepted", value=accepted, position=position, drafted=drafted, judged=judged, **at)
+                     for position, (drafted, judged, accepted) in enumerate(made.by_position(), 1)]
+            if expected is not None:
+                seen.append(dict(metric="differs", value=int(made.tokens != expected[i]), **at))
+                if made.tokens != expected[i]:
+                    seen.append(dict(metric="tie_gap", value=tie_gap(pair, prompt, made.tokens, expected[i]), **at))
+    return seen
+
+
+def tie_gap(pair: Pair, prompt: Sequence[int], ours: Sequence[int], theirs: Sequence[int]) -> float:
+    """At the first difference of two texts, the distance of the two tokens' logits over the standard deviation of all.
+
+    Where one text is the beginning of the other, the stop token stands at its end.
+    """
+    end = min(pair.decoding.stop)
+    a, b = [*ours, end], [*theirs, end]
+    first = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    pair.target.rollback(0)
+    logits = pair.target.extend([*prompt, *theirs[:first]], last=1)[0]
+    return float(abs(logits[a[first]] - logits[b[first]]) / logits.std())
+
+
+def clock(pair: Pair, prompts: Sequence[tuple[str, Sequence[int]]], length: int | str) -> dict:
+    """One pass over all prompts: seconds and tokens, whole (`pass_s`) and after each text's first block (`rest_s`)."""
+    whole = rest = 0.0
+    tokens = first_tokens = blocks = drafted = 0
+    for i, (_, prompt) in enumerate(prompts):
+        written = pair.blocks(i, prompt, length)
+        start = time.perf_counter()
+        block = next(written)
+        first = time.perf_counter()
+        first_tokens += len(block.tokens)
+        tokens += len(block.tokens)
+        for block in written:
+            tokens += len(block.tokens)
+            drafted += block.drafted
+            blocks += 1
+        end = time.perf_counter()
+        whole += end - start
+        rest += end - first
+    return dict(pass_s=whole, rest_s=rest, tokens=tokens, rest_tokens=tokens - first_tokens, rest_blocks=blocks,
+                rest_drafted=drafted)
+
+
+def take_apart(pair: Pair, prompts: Sequence[tuple[str, Sequence[int]]], length: int | str) -> dict[str, float]:
+    """Mean seconds after the first blocks: `verify_s` a pass of the target, `draft_s` a drafted token, `overhead_s` a block.
+
+    draft_s is None for a drafter without a model, whose time is overhead. Raises EngineError if no text has a second block.
+    """
+    target = Clocked(pair.target)
+    draft = None if pair.draft is None or length == PLAIN else Clocked(pair.draft)
+    clocked = dataclasses.replace(pair, target=target, draft=draft)
+    passes = drafts = rest = 0.0
+    blocks = drafted = 0
+    for i, (_, prompt) in enumerate(prompts):
+        written = clocked.blocks(i, prompt, length)
+        next(written)
+        target.seconds, start = 0.0, time.perf_counter()
+        if draft:
+            draft.seconds = 0.0
+        for block in written:
+            blocks += 1
+            drafted += block.drafted
+        rest += time.perf_counter() - start
+        passes += target.seconds
+        drafts += draft.seconds if draft else 0.0
+    if not blocks:
+        raise EngineError("speculation: no text is longer than its first block; ask for longer ones or shorter drafts")
+    return dict(verify_s=passes / blocks, overhead_s=(rest - passes - drafts) / blocks,
+                **({"draft_s": drafts / drafted} if draft else {}))
+
+
+def measure_speculation(*, target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str,
+                        prompts: int, timed_prompts: int, repeats: int, lengths: list, max_new_tokens: int,
+                        temperature: float, top_p: float, seed: int) -> dict:
+    """A worker's job: a target and a draft (variants in the engine's format, or "lookup") on the prompts of one domain.
+
+    Observations are those of `count`, and for each repeat, in shuffled order, those of `clock` and `take_apart` on the first
+    `timed_prompts`, plain decoding among them with length 0. A draft that is larger than the target is allowed, and named in
+    the answer's `warnings`. Raises EngineError: different tokenizers, an engine that cannot roll back, a draft length below 1.
+    """
+    from edgekit import engines
+    from edgekit.compress import variant as variants
+
+    if PLAIN in lengths:
+        raise EngineError("draft length: expected at least 1 drafted token, got 0; plain decoding is measured in any case")
+    artifacts = [variants.build(name) for name in (target, draft) if name != LOOKUP]
+    for artifact in artifacts:
+        artifact.spec.require_weights("acceptance")
+    tokenizer, end = shared_tokenizer([artifact.spec for artifact in artifacts])
+    context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
+    asked = [(item, tokenizer.encode(text, add_special_tokens=False).ids) for item, text in prompts_of(domain, prompts)]
+    decoding = Decoding(max_new_tokens, frozenset({end}), temperature, top_p)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device,
+                                                          context=context)) for artifact in artifacts]
+        expected = None if temperature else Engine.generate(opened[0], [ids for _, ids in asked], max_new_tokens, {end})
+        sessions = [one.session() for one in opened]
+        pair = Pair(sessions[0], sessions[1] if draft != LOOKUP else None, decoding, seed)
+        seen = count(pair, asked, lengths, expected)
+        rng = np.random.default_rng(seed)
+        for repeat in range(repeats):
+            for i in rng.permutation(len(lengths) + 1):
+                length, at = [PLAIN, *lengths][i], asked[:timed_prompts]
+                found = clock(pair, at, length)
+                seconds = {name: found.pop(name) for name in ("pass_s", "rest_s")}
+                seconds |= take_apart(pair, at, length)
+                seen += [dict(metric=name, value=value, length=length, repeat=repeat, **found)
+                         for name, value in seconds.items()]
+        sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
+        seen += [dict(metric=f"{name}_parameters", value=size) for name, size in zip(("target", "draft"), sizes, strict=False)]
+        return dict(observations=seen, engine=dataclasses.asdict(opened[0].info), warnings=warnings_of(target, draft, sizes))
+
+
+def warnings_of(target: str, draft: str, sizes: Sequence[int]) -> list[str]:
+    """What is allowed and cannot gain: a draft that is larger than its target."""
+    if len(sizes) == 2 and sizes[1] > sizes[0]:
+        return [f"the draft {draft} ({sizes[1]:,} parameters) is larger than its target {target} ({sizes[0]:,})"]
+    return []

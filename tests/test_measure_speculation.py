@@ -1,0 +1,114 @@
+"""The job that measures a pair: its counts against texts written by hand, its parts against its whole."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from toy_session import Table
+
+from edgekit import engines, store
+from edgekit.catalog import models
+from edgekit.engines.base import EngineError
+from edgekit.engines.sampling import Decoding
+from edgekit.measure import speculation
+from edgekit.measure.quality import shared_tokenizer
+
+CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
+
+
+@pytest.fixture(autouse=True)
+def own_artifacts(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
+
+
+class Slow(Table):
+    """A table whose passes take a known time."""
+
+    def __init__(self, after, seconds):
+        super().__init__(after)
+        self.pause = seconds
+
+    def _append(self, tokens, last):
+        time.sleep(self.pause)
+        return super()._append(tokens, last)
+
+
+def test_counts_are_those_of_a_text_by_hand():
+    """The draft knows 1, 2, 3 and then goes wrong at every other token; texts of 8 after 0 are 1 to 8."""
+    wrong = CHAIN.copy()
+    wrong[3] = CHAIN[7]
+    pair = speculation.Pair(Table(CHAIN), Table(wrong), Decoding(8, frozenset({8})), seed=0)
+    seen = speculation.count(pair, [("a", [0])], [3], [[1, 2, 3, 4, 5, 6, 7]])
+    # 1 2 3 + 4; 5 6 7 + 8, the stop.
+    assert seen == [dict(metric="blocks", value=2, written=8, length=3, item="a"),
+                    *(dict(metric="accepted", value=2, position=i, drafted=2, judged=2, length=3, item="a") for i in (1, 2, 3)),
+                    dict(metric="differs", value=0, length=3, item="a")]
+    seen = speculation.count(pair, [("a", [2])], [2], [[3, 4, 5, 6, 8]])
+    # 3 + refused, own 4; 5 6 + 7; 8.
+    assert [(one["value"], one["drafted"], one["judged"]) for one in seen if one["metric"] == "accepted"] == [
+        (3, 3, 3), (1, 2, 2)]
+    assert [one["value"] for one in seen if one["metric"] == "differs"] == [1]
+    gap, = (one["value"] for one in seen if one["metric"] == "tie_gap")
+    logits = np.log(CHAIN[6])
+    assert gap == pytest.approx((logits[7] - logits[8]) / logits.std(), rel=1e-5)
+
+
+def test_parts_are_the_times_of_the_passes():
+    pair = speculation.Pair(Slow(CHAIN, 4e-3), Slow(CHAIN, 1e-3), Decoding(24), seed=0)
+    parts = speculation.take_apart(pair, [("a", [0, 1])], 3)
+    assert parts["verify_s"] == pytest.approx(4e-3, rel=0.25) and parts["draft_s"] == pytest.approx(1e-3, rel=0.4)
+    assert 0 < parts["overhead_s"] < 1e-3
+    plain = speculation.take_apart(pair, [("a", [0, 1])], speculation.PLAIN)
+    assert plain["verify_s"] == pytest.approx(4e-3, rel=0.25) and "draft_s" not in plain
+    found = speculation.clock(pair, [("a", [0, 1])], 3)
+    assert found["tokens"] == 24 and found["rest_tokens"] == 20 and found["rest_blocks"] == 5
+    assert found["rest_s"] == pytest.approx(5 * 4e-3 + 15 * 1e-3, rel=0.3) and found["pass_s"] > found["rest_s"]
+
+
+def test_the_job_counts_times_and_warns():
+    arguments = dict(engine="llama_cpp", dtype="float32", threads=1, device="cpu", domain="prices", prompts=4, timed_prompts=2,
+                     repeats=2, lengths=[2, "adaptive"], max_new_tokens=24, temperature=0.0, top_p=1.0, seed=0)
+    names = [engines.variant_for("llama_cpp", model, "float32") for model in ("pocket-200k", "pocket-900k")]
+    answer = speculation.measure_speculation(target=names[0], draft=names[1], **arguments)
+    seen = answer["observations"]
+    assert answer["warnings"] and "is larger than its target pocket-200k" in answer["warnings"][0]
+    by = {}
+    for one in seen:
+        by.setdefault(one["metric"], []).append(one)
+    assert len(by["blocks"]) == len(by["differs"]) == 4 * 2 and sum(one["value"] for one in by["differs"]) == 0
+    assert len(by["pass_s"]) == len(by["verify_s"]) == 2 * 3 and len(by["draft_s"]) == 2 * 2
+    assert {one["length"] for one in by["pass_s"]} == {0, 2, "adaptive"} and all(one["value"] > 0 for one in by["rest_s"])
+    judged = sum(one["judged"] for one in by["accepted"])
+    assert 0.2 * judged < sum(one["value"] for one in by["accepted"]) <= judged
+    lookup = speculation.measure_speculation(target=names[0], draft="lookup", **(arguments | dict(temperature=1.0, repeats=0)))
+    assert lookup["warnings"] == [] and {one["metric"] for one in lookup["observations"]} == {
+        "blocks", "accepted", "target_parameters"}
+    for length in (0, -1):
+        with pytest.raises(EngineError, match="at least 1 drafted token"):
+            speculation.measure_speculation(target=names[0], draft="lookup", **(arguments | dict(lengths=[length])))
+
+
+def swapped(vocabulary):
+    """The same tokens, two of them with each other's id: of equal size, and still another language."""
+    a, b = list(vocabulary)[-2:]
+    return vocabulary | {a: vocabulary[b], b: vocabulary[a]}
+
+
+@pytest.mark.parametrize("file, change", [
+    ("tokenizer.json", lambda read: read["model"].update(vocab=swapped(read["model"]["vocab"]))),
+    ("config.json", lambda read: read.update(eos_token_id=1))])
+def test_other_tokenizers_are_refused(file, change, tmp_path):
+    folder = models.resolve("pocket-200k").folder
+    for name in ("tokenizer.json", "config.json"):
+        read = json.loads((folder / name).read_text(encoding="utf-8"))
+        if name == file:
+            change(read)
+        (tmp_path / name).write_text(json.dumps(read), encoding="utf-8")
+    ours = SimpleNamespace(name="ours", folder=folder)
+    assert shared_tokenizer([ours, ours])[1] == 0
+    with pytest.raises(EngineError, match="other and ours have different tokenizers"):
+        shared_tokenizer([ours, SimpleNamespace(name="other", folder=tmp_path)])
