@@ -62,8 +62,9 @@ def _require(source: Artifact, bits: int, group: int) -> None:
     if bad := {name: width for name, width in widths.items() if width % group}:
         told = ", ".join(f"{width} ({name})" for name, width in bad.items())
         fits = ", ".join(map(str, groups_that_fit(source.spec.architecture))) or "none above 4"
+        prune = f"; or prune with pruned(…, multiple={group})" if "pruned(" in source.variant else ""
         raise BuildError(f"rtn: group={group} does not divide the input width {told} of {source.spec.name}; groups that divide "
-                         f"all widths: {fits}")
+                         f"all widths: {fits}{prune}")
 
 
 def quantize(weight: torch.Tensor, *, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

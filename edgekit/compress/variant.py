@@ -7,17 +7,21 @@ link is an artifact of its own, so chains that begin alike share their beginning
 from __future__ import annotations
 
 import ast
+import dataclasses
+import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgekit.catalog import models
-from edgekit.compress import convert, gguf_quantize, rtn, shape
+from edgekit.compress import convert, gguf_quantize, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
 STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
+    "pruned": (prune.prune, prune.pruned_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
 }
 # A change of what a step writes must change what it is addressed by.
@@ -95,8 +99,18 @@ def build(variant: Variant | str) -> Artifact:
             function(source, folder, **arguments)
 
         path = build_once(made_of, source.variant, size(source, **arguments), fill)
-        artifact = Artifact(f"{source.variant} > {step}", source.spec, path, made_format, address(made_of))
+        artifact = Artifact(f"{source.variant} > {step}", _spec_of(source, path, made_format), path, made_format,
+                            address(made_of))
     return artifact
+
+
+def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec:
+    """The source's spec, with the architecture that the step left: pruning changes it, most steps do not."""
+    if made_format != "safetensors":
+        return source.spec
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    architecture = models.Architecture.from_hf(config, source=source.spec.architecture.source)
+    return dataclasses.replace(source.spec, architecture=architecture)
 
 
 def build_path(text: str) -> str:
