@@ -63,12 +63,13 @@ def test_a_unit_that_writes_nothing_scores_zero_and_goes_first(tmp_path, method)
 
 
 def test_taylor_and_gate_are_the_derivatives_that_they_name(tmp_path):
-    """Against one sequence at a time: autograd on all weights, and finite differences of a scaled output column."""
+    """Against one sequence at a time: autograd on all weights, and central differences of scaled output columns (norms round to
+    float32, so a step is not small)."""
     source = tiny.write(tmp_path / "model")
     sequences = Calibration("random", 5, 12, 1).sequences(source.path, 160)
     model = loaded(source.path).double()
 
-    def losses():  # not the model's own loss, which rounds to float32
+    def losses():
         return torch.stack([torch.nn.functional.cross_entropy(model(input_ids=torch.tensor([s])).logits[0, :-1],
                                                               torch.tensor(s[1:])) for s in sequences])
 
@@ -77,7 +78,7 @@ def test_taylor_and_gate_are_the_derivatives_that_they_name(tmp_path):
     taylor = (down * down.grad).abs().sum(0).detach().numpy()
     assert saliency.of_model(loaded(source.path), sequences, "taylor").neurons[0] == pytest.approx(taylor, rel=1e-3)
     came = saliency.of_model(loaded(source.path), sequences, "gate").heads[1]
-    weight, kept, step = (out := model.model.layers[1].self_attn.o_proj.weight), out.detach().clone(), 1e-5
+    weight, kept, step = (out := model.model.layers[1].self_attn.o_proj.weight), out.detach().clone(), 2e-3
     for head in range(4):
         ends = []
         for sign in (1, -1):
@@ -85,7 +86,7 @@ def test_taylor_and_gate_are_the_derivatives_that_they_name(tmp_path):
                 weight[:, head * 32:(head + 1) * 32] = kept[:, head * 32:(head + 1) * 32] * (1 + sign * step)
                 ends.append(losses())
                 weight.copy_(kept)
-        assert came[head] == pytest.approx(float(((ends[0] - ends[1]) / (2 * step)).abs().mean()), rel=1e-3)
+        assert came[head] == pytest.approx(float(((ends[0] - ends[1]) / (2 * step)).abs().mean()), rel=5e-3)
 
 
 def test_wanda_and_magnitude_are_sums_over_the_units_weights(tmp_path):
