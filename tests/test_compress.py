@@ -10,7 +10,7 @@ import tiny
 
 from edgekit import store
 from edgekit.catalog import models
-from edgekit.compress import artifact, convert, shape, variant
+from edgekit.compress import artifact, calibration, checkpoint, convert, shape, variant
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.variant import VariantError
 
@@ -26,14 +26,25 @@ def test_a_chain_reads_back_as_it_is_written(text):
 
 
 def test_arguments_are_typed_and_their_order_does_not_matter(monkeypatch):
-    monkeypatch.setitem(variant.STEPS, "awq", None)
-    one, other = (variant.parse(f"m > awq({inside})") for inside in ("bits=4, share=0.5", "share=0.5, bits=4"))
+    def thin(source, folder, *, bits: int, share: float):
+        """Never called: a chain is only read here."""
+
+    monkeypatch.setitem(variant.STEPS, "thin", (thin, None, "safetensors"))
+    one, other = (variant.parse(f"m > thin({inside})") for inside in ("bits=4, share=0.5", "share=0.5, bits=4"))
     assert one == other and dict(one.steps[0].arguments) == {"bits": 4, "share": 0.5}
 
 
 @pytest.mark.parametrize("text, says", [
     ("", "got no model"), ("m > gguf", "name\\(key=value"), ("m > gguff(dtype=float16)", "unknown step 'gguff'; known: gguf"),
     ("m > gguf(dtype)", "expected key=value"), ("m > gguf(dtype=float16) >", "name\\(key=value"),
+    ("m > rtn(bits=4, grupsize=64)", "rtn has no argument 'grupsize'; its arguments: bits: int, group: int"),
+    ("m > rtn(bits=4)", "rtn needs group; its arguments: .*bits: int, group: int"),
+    ("m > rtn(bits=4.5, group=32)", "rtn: expected bits to be int, got 4.5; its arguments"),
+    ("m > rtn(bits=True, group=32)", "rtn: expected bits to be int, got True"),
+    ("m > rtn(bits=4, group=32, bits=3)", "rtn got bits twice"),
+    ("m > packed_gptq(bits=4, group=32, symmetric=1)", "expected symmetric to be bool, got 1; .*symmetric: bool = False"),
+    ("m > gguf_quantized(type=4)", "expected type to be str, got 4"),
+    ("m > dequantized(bits=4)", "dequantized has no argument 'bits'; its arguments: none"),
 ])
 def test_a_chain_that_cannot_be_read_says_why(text, says):
     with pytest.raises(VariantError, match=says):
@@ -49,6 +60,57 @@ def test_a_variant_is_built_once_and_addressed_by_what_made_it(tmp_path):
     assert (again.path, again.file.stat().st_mtime_ns) == (built.path, before)
     assert built.hash == built.path.name == variant.content_hash(chain)
     assert variant.content_hash(f"{folder} > gguf(dtype=float32)") != built.hash
+
+
+def test_a_forgotten_artifact_is_built_anew_from_the_same_source(tmp_path):
+    source = tiny.write(tmp_path / "model")
+    chain = f"{source.path} > rtn(bits=4, group=32) > gguf(dtype=float16)"
+    built = variant.build(chain)
+    rounded = variant.build(f"{source.path} > rtn(bits=4, group=32)")
+    variant.forget(chain)
+    assert not built.path.exists() and rounded.path.exists()
+    variant.forget(chain)
+    again = variant.build(chain)
+    assert again.path == built.path and again.file.is_file()
+    with pytest.raises(VariantError, match="expected a chain with a step"):
+        variant.forget(str(source.path))
+    assert source.path.exists()
+
+
+def test_a_changed_calibration_file_is_another_variant(tmp_path, monkeypatch):
+    folder = tiny.write(tmp_path / "model").path
+    file = tmp_path / "texts.jsonl"
+    monkeypatch.setattr(calibration, "names", lambda: ["texts", "random"])
+    monkeypatch.setattr(calibration, "_file", lambda name: file)
+
+    def addressed(text, **more):
+        file.write_text(json.dumps({"text": text}))
+        inside = "".join(f", {name}={value}" for name, value in ({"calibration": "texts"} | more).items())
+        return variant.content_hash(f"{folder} > gguf_quantized(type=Q4_0{inside})")
+
+    assert addressed("one") == addressed("one") != addressed("two")
+    assert addressed("one", calibration="none") == addressed("two", calibration="none")
+    assert addressed("one", seed=1) != addressed("one", seed=2)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("step, bits", [("packed_awq(bits=4, group=32)", 4), ("packed_gptq(bits=3, group=32)", 3)])
+def test_bytes_of_packed_weights_are_codes_scales_and_zero_points(tmp_path, step, bits, tied):
+    """Counted from the architecture, in groups of 32: codes, a 16-bit scale and a zero point of `bits` bits for each."""
+    source = tiny.write(tmp_path / "model", tied=tied)
+    made = variant.build(f"{source.path} > {step}")
+    a = source.spec.architecture
+    weights = dict(shape.tensors(a))
+    sizes = {name: np.prod(size) for name, size in weights.items()}
+    packed = sum(size for name, size in sizes.items() if "_proj" in name)
+    plain = sum(sizes.values()) - packed
+    packed_bytes = packed * (bits + (16 + bits) / 32) / 8
+    read = plain - (0 if tied else a.embeddings)
+    assert made.bytes_read_per_step("float32") == packed_bytes + 4 * read
+    assert made.bytes_read_per_step("float16") == packed_bytes + 2 * read
+    indices = 4 * sum(size[1] for name, size in weights.items() if "_proj" in name) if made.format == "gptq" else 0
+    headers = made.bits_per_weight() * a.parameters / 8 - (packed_bytes + 2 * plain + indices)
+    assert 0 < headers < 20_000
 
 
 def test_a_half_written_artifact_is_built_again(tmp_path):
@@ -81,7 +143,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(monkeypa
 
 
 @pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", True)])
-def test_a_shape_has_exactly_the_tensors_that_transformers_expects(tmp_path, family, tied):
+def test_a_sizehas_exactly_the_tensors_that_transformers_expects(tmp_path, family, tied):
     import torch
     import transformers
 
@@ -98,7 +160,7 @@ def test_a_shape_has_exactly_the_tensors_that_transformers_expects(tmp_path, fam
 
 
 def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(shape, "SHARD_BYTES", 40_000)
+    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 40_000)
     architecture = models.Architecture.from_hf(tiny.SIZES | dict(model_type="llama", rms_norm_eps=1e-5), source="test")
     shape.write(models.ModelSpec("shape:test", "shape", architecture, None, "id"), tmp_path, seed=0)
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())

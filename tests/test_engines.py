@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import quantized
 import tiny
 import torch
 
@@ -11,6 +14,7 @@ from edgekit import engines, store
 from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.engines.replay import Recording, Replay
+from edgekit.measure.worker import Worker
 
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 
@@ -136,9 +140,40 @@ def test_a_broken_gguf_file_is_one_sentence(tmp_path):
 
 def test_a_missing_runtime_names_the_line_that_installs_it(monkeypatch, tmp_path):
     monkeypatch.setitem(engines.ENGINES, "absent",
-                        ("edgekit.engines.absent", "Absent", "safetensors", "absent-runtime", "install it so"))
+                        ("edgekit.engines.absent", "Absent", ("safetensors",), ("absent-runtime",), "install it so"))
     with pytest.raises(EngineError, match="absent-runtime cannot be imported .*install it: install it so"):
         opened("absent", tiny.write(tmp_path / "model"))
+
+
+def test_the_runtime_is_named_after_the_package_that_is_installed(monkeypatch):
+    monkeypatch.setitem(engines.ENGINES, "twin", ("", "", ("safetensors",), ("absent-runtime", "numpy"), ""))
+    monkeypatch.setitem(engines.ENGINES, "gone", ("", "", ("safetensors",), ("absent-runtime", "absent-twin"), ""))
+    assert engines.runtime("twin") == f"numpy {np.__version__}"
+    assert engines.runtime("gone") == "absent-runtime absent"
+    assert engines.runtime("llama_cpp").startswith("llama-cpp-python 0.")
+
+
+@pytest.mark.parametrize("step, kernel", [(quantized.AWQ, "AwqLinear, torch"), (quantized.GPTQ, "Linear, torch"),
+                                          (quantized.ASYMMETRIC, "Linear, torch")])
+def test_packed_checkpoints_run_in_their_own_kernels_and_agree_with_their_weights(step, kernel, tmp_path, monkeypatch):
+    """In a process of its own: gptqmodel changes torch's settings and logging."""
+    pytest.importorskip("optimum", reason="python3 edgekit/environment/install.py --extra quantize")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    source = quantized.source(tmp_path / "model")
+    text = np.random.default_rng(0).integers(0, 160, 48).tolist()
+    with Worker({"EDGEKIT_OUTPUT": str(tmp_path / "output")}) as worker:
+        exact, whole, ours = (
+            worker.run("quantized:scored", dict(engine="transformers", variant=chain, dtype=dtype, texts=[text]), timeout_s=120)
+            for chain, dtype in ((f"{source} > {step} > dequantized()", "float32"), (source, "float32"),
+                                 (f"{source} > {step}", "bfloat16")))
+        error, same = quantized.difference(ours["logits"], exact["logits"])
+        assert 1e-5 < error < 0.08
+        assert same > 0.9
+        assert quantized.difference(whole["logits"], exact["logits"])[0] > error, "the quantized weights ran, and no others"
+        assert kernel in ours["info"]["kernel"]
+        said, = worker.run("quantized:refusals", dict(engine="transformers", asked=[dict(of=f"{source} > {step}",
+                                                                                        dtype="float32")]), timeout_s=120)
+        assert "multiplies in bfloat16 whatever it is given: open it with dtype bfloat16, not float32" in said
 
 
 def test_replay_gives_back_what_was_recorded():

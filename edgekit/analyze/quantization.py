@@ -20,6 +20,13 @@ WHOLE = "none"  # the method of the unquantized model
 REFERENCE = ("transformers", "float32")  # engine and dtype of dequantized weights
 BASELINE = ("transformers", "bfloat16")  # what speeds are compared with
 NO_SEED = -1
+FULL = ("", "all")  # searches with nothing left out, on the method's own grid (a symmetric one is a runtime's wish)
+
+
+# What an ablated search lacks or has.
+SEARCHED = {"no clip": "no search for clips", "no scale": "no search for scales", "none": "no search",
+            "duo": "scales from weights too", "symmetric": "symmetric grid"}
+UNCALIBRATED = "no calibration"
 
 
 def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "unquantized") -> pd.DataFrame:
@@ -39,6 +46,11 @@ def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "u
         lines.append(line)
     columns = [*CELL, *stats.with_ends("kl", "agreement", "perplexity", "added"), "over", "n"]
     return _described(pd.DataFrame(lines, columns=columns), frame)
+
+
+def domains(frame: pd.DataFrame) -> list[str]:
+    """What the texts are about on which losses were measured, in alphabetical order."""
+    return sorted(_rows(frame, "divergence").domain.unique())
 
 
 def _blocks(frame: pd.DataFrame, against: str, domain: str | None = None) -> pd.DataFrame:
@@ -74,9 +86,8 @@ def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd
     """
     blocks = _described(_blocks(frame, "unquantized"), frame)
     pairs = ["model", "bits", "group", "calibration", "samples"]
-    a, b = (blocks[(blocks.method == method) & (blocks.engine == REFERENCE[0]) & (blocks.dtype == REFERENCE[1])]
-            for method in (one, other))
-    a = a[a.search.isin(["", "all"])]
+    blocks = blocks[(blocks.engine == REFERENCE[0]) & (blocks.dtype == REFERENCE[1]) & blocks.search.isin(FULL)]
+    a, b = (blocks[blocks.method == method] for method in (one, other))
     both = a.merge(b, on=[*pairs, "calibration_seed", "domain", "block", "tokens"], suffixes=("", "_other"))
     lines = []
     for key, cell in both.groupby(pairs):
@@ -87,6 +98,40 @@ def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd
             "n": nats.n, "over": "seeds" if len(seeds) > 1 else "texts"})
     table = pd.DataFrame(lines, columns=[*pairs, *stats.with_ends("lead"), "over", "n"])
     return _sized(table.astype({"bits": int, "group": int, "samples": int}), frame)
+
+
+def main_calibration(table: pd.DataFrame) -> tuple[str, str]:
+    """(name, texts) of the calibration that most ways of a table have (ablations have others); empty where none has one."""
+    drawn = table[table.calibration != ""]
+    return drawn.groupby(["calibration", "samples"]).way.nunique().idxmax() if len(drawn) else ("", "")
+
+
+def main_part(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of a table (with `way` and its parts) that belong to the comparison of methods, without the ablations."""
+    calibration, samples = main_calibration(table)
+    same = (table.calibration == calibration) & (table.samples == samples)
+    return table[table.search.isin(FULL) & ((table.calibration == "") | same)]
+
+
+def ablation_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`loss_table` of AWQ, GPTQ and round-to-nearest at 4 bits in the reference engine, at the group of the ablations, for the
+    models whose calibration or search was varied; `what` says how: "" for the main calibration and search."""
+    table = loss_table(frame)
+    main = main_calibration(table)
+    table = table[(table.engine == REFERENCE[0]) & (table.dtype == REFERENCE[1]) & (table.bits == "4")
+                  & table.method.isin(["rtn", "awq", "gptq"])]
+    table = table.assign(what=[_varied(line, main) for line in table.itertuples()])
+    varied = table[~table.what.isin(["", UNCALIBRATED, SEARCHED["symmetric"]])]
+    if varied.empty:
+        return varied
+    return table[table.model.isin(varied.model) & (table.group == varied.group.mode().iloc[0])].reset_index(drop=True)
+
+
+def _varied(line, main: tuple[str, str]) -> str:
+    if line.method == "rtn":
+        return UNCALIBRATED
+    other = [line.calibration] * (line.calibration != main[0]) + [f"{line.samples} texts"] * (line.samples != main[1])
+    return ", ".join([*other, *([SEARCHED[line.search]] if line.search not in FULL else [])])
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -191,5 +236,7 @@ def _sized(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     rows = _rows(frame, "size")
     sizes = rows[rows.metric == "parameters"].groupby("model")["value"].first()
     table = table.assign(parameters=table.model.map(sizes), source="measured")
+    # Where no line has an interval its ends are no numbers yet.
+    table = table.astype({name: float for name in table if name.endswith(("_low", "_high"))})
     keys = [name for name in ("parameters", "model", "stored_bits", "way", "engine") if name in table]
     return table.sort_values(keys, kind="stable").reset_index(drop=True)

@@ -35,12 +35,14 @@ def awq_lead_smaller_over_larger(frame: pd.DataFrame, setting: Setting, accepted
 
 
 def _leads(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-    """Leads at the calibration, bits and group that most models have, a line a model."""
+    """Leads with the main calibration, at the bits and group that most models have, a line a model."""
     table = quantization.lead_table(frame)
+    calibration, samples = quantization.main_calibration(quantization.loss_table(frame))
+    table = table[(table.calibration == calibration) & (table.samples.astype(str) == samples)]
     table = table[table.model.map(kind).isin(setting.models)]
     if table.empty:
         raise NotMeasured("AWQ and GPTQ on the same model with the same calibration")
-    same = ["bits", "group", "calibration", "samples"]
+    same = ["bits", "group"]
     counts = table.groupby(same).model.nunique()
     return table.set_index(same).loc[[counts.idxmax()]].reset_index()
 
@@ -55,7 +57,7 @@ def _apart(a: pd.Series, b: pd.Series) -> tuple[float | None, float | None]:
 
 def awq_accuracy_retained(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
     """Accuracy that AWQ at 4 bits keeps of the unquantized model's, for the largest model, at the group that favours it."""
-    table = quantization.accuracy_table(frame)
+    table = quantization.main_part(quantization.accuracy_table(frame))
     table = _largest(_awq(table[table.model.map(kind).isin(setting.models)].dropna(subset=["retained"]), "accuracy of AWQ"))
     found = table.loc[table.retained.idxmax()]
     return Observation(estimate_of(found, "retained", "%", "accuracy kept by AWQ"), _where(found), kind(found.model),
@@ -65,7 +67,7 @@ def awq_accuracy_retained(frame: pd.DataFrame, setting: Setting, accepted: tuple
 def awq_memory_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
     """Share of the bytes of 16-bit weights that AWQ's checkpoint saves, scales, zero points and embeddings counted, for the
     largest model. Counted from files, so its interval is the value itself."""
-    table = quantization.loss_table(frame)
+    table = quantization.main_part(quantization.loss_table(frame))
     table = _awq(table[table.model.map(kind).isin(setting.models)].dropna(subset=["stored_bits"]), "files of AWQ")
     found = _largest(table).sort_values("stored_bits").iloc[0]
     saved = 100 * (1 - found.stored_bits / 16)
@@ -99,6 +101,7 @@ def w4a16_speed_up_larger_over_smaller(frame: pd.DataFrame, setting: Setting, ac
 def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """A line a model, engine and 4-bit format: decode speed over the same engine's 16-bit weights, paired by repeat."""
     lines = []
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *quantization.COORDINATES])))
     speeds = frame[(frame.task == "speed") & frame.metric.isin(["tpot_s", "parameters"])]
     speeds = speeds[speeds.model.map(kind).isin(setting.models)]
     for (model, engine), here in speeds.groupby(["model", "engine"]):
@@ -119,7 +122,7 @@ def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
 
 def w4a16_accuracy_change(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
     """Change of accuracy, in % points, of AWQ at 4 bits, for the largest trained model, at the group that favours it."""
-    table = quantization.accuracy_table(frame)
+    table = quantization.main_part(quantization.accuracy_table(frame))
     table = _largest(_awq(table[table.model.map(kind) != "shape"].dropna(subset=["change"]), "accuracy of AWQ"))
     found = table.loc[table.change.idxmax()]
     change = estimate_of(found, "change", "", "")
@@ -128,14 +131,13 @@ def w4a16_accuracy_change(frame: pd.DataFrame, setting: Setting, accepted: tuple
 
 
 def _awq(table: pd.DataFrame, needed: str) -> pd.DataFrame:
-    """AWQ at 4 bits, with its whole search, in the reference engine. Raises NotMeasured."""
+    """AWQ at 4 bits in the reference engine. Raises NotMeasured."""
     engine, dtype = quantization.REFERENCE
-    table = table[(table.method == "awq") & (table.bits == "4") & (table.search == "all") & (table.engine == engine)
+    table = table[(table.method == "awq") & (table.bits == "4") & (table.engine == engine)
                   & (table["dtype"] == dtype)]
     if table.empty:
         raise NotMeasured(f"{needed} at 4 bits")
-    most = table.groupby(["calibration", "samples"]).size().idxmax()
-    return table.set_index(["calibration", "samples"]).loc[[most]].reset_index()
+    return table
 
 
 def _largest(table: pd.DataFrame) -> pd.DataFrame:

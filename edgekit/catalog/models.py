@@ -143,6 +143,11 @@ def card(name: str) -> dict:
     return _read_json(file)
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether `name` may need the network: it is then looked up when its turn comes, and not when the params are read."""
+    return name.count("/") == 1 and not name.startswith(("/", ".", "~"))
+
+
 def resolve(name: str) -> ModelSpec:
     """The model that `name` names. Raises ModelError: unknown (with the known ones), no weights, not to be had."""
     if name.startswith("shape:"):
@@ -159,7 +164,7 @@ def resolve(name: str) -> ModelSpec:
         return _from_folder(name, "pocket", folder)
     if name.startswith(("/", "./", "../", "~")):
         return _from_folder(name, "folder", Path(name).expanduser())
-    if name.count("/") == 1:
+    if is_hub_id(name):
         return _from_folder(name, "hub", _hub_folder(name))
     raise ModelError(f"unknown model {name!r}; expected one of {', '.join(pocket_names())}, shape:<architecture> "
                      f"({', '.join(architectures())}), a hub id owner/name, or a folder (/…, ./…, ~…)")

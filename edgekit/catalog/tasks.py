@@ -1,12 +1,15 @@
-"""Evaluation tasks by name: the shipped ones, as lm-eval task files beside their items."""
+"""Evaluation tasks by name: the shipped ones, as lm-eval task files beside their items, and those of lm-eval (`lm-eval:…`)."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store
+
+PREFIX = "lm-eval:"  # of tasks that the kit does not ship
 
 
 class TaskError(ValueError):
@@ -61,7 +64,8 @@ def load(name: str) -> Task:
     import yaml
 
     if name not in names():
-        raise TaskError(f"unknown task {name!r}; known: {', '.join(names())}")
+        raise TaskError(f"unknown task {name!r}; known: {', '.join(names())}; one of lm-eval is {PREFIX}NAME or "
+                        f"{PREFIX}FILE.yaml")
     file = store.ROOT / "data/tasks" / f"{name}.yaml"
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
     files = config["dataset_kwargs"]["data_files"]
@@ -72,13 +76,41 @@ def load(name: str) -> Task:
     return Task(name, config, data, store.hash_files([file, data]))
 
 
+def is_shipped(name: str) -> bool:
+    """Whether a name is that of a shipped task, known or not, and not one of lm-eval's."""
+    return not name.startswith(PREFIX)
+
+
+def content_hash(name: str) -> str:
+    """Content address of any task that can be asked, shipped or of lm-eval. Raises TaskError for one that is not known."""
+    from edgekit.catalog import lm_eval_tasks
+
+    return load(name).hash if is_shipped(name) else lm_eval_tasks.content_hash(name)
+
+
+def require_known(name: str) -> None:
+    """Raise TaskError unless `name` is a task that can be asked: a shipped one, lm-eval:NAME or lm-eval:FILE.yaml."""
+    content_hash(name)
+
+
 def stories(count: int) -> list[Story]:
     """The first `count` shipped stories. Raises TaskError where there are fewer, or no file of them."""
-    file = prose_file()
+    return first_lines(prose_file(), count, Story, "stories")
+
+
+def first_lines(file: Path, count: int, kind: type, what: str) -> list:
+    """The first `count` lines of a JSON-lines file, each a `kind`. Raises TaskError where there are fewer, or one is none."""
     lines = file.read_text(encoding="utf-8").splitlines()
     if not 1 <= count <= len(lines):
-        raise TaskError(f"stories: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
-    return [Story(**json.loads(line)) for line in lines[:count]]
+        raise TaskError(f"{what}: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
+    found = []
+    for number, line in enumerate(lines[:count], 1):
+        try:
+            found.append(kind(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            wanted = ", ".join(field.name for field in dataclasses.fields(kind))
+            raise TaskError(f"{file}, line {number}: expected {wanted}, got {line[:60]!r}") from error
+    return found
 
 
 def prose_file() -> Path:

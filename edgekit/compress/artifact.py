@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import struct
@@ -27,7 +28,10 @@ class BuildError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A built variant: `path` is a folder in Hugging Face format, or a folder that holds `model.gguf`."""
+    """A built variant: `path` is a folder in Hugging Face format, or (format gguf) one that holds `model.gguf`.
+
+    Formats: safetensors (plain weights), awq and gptq (packed ones, with a quantization_config), gguf.
+    """
 
     variant: str
     spec: ModelSpec
@@ -45,11 +49,16 @@ class Artifact:
         pattern = "*.gguf" if self.format == "gguf" else "*.safetensors"
         return sum(file.stat().st_size for file in self.path.glob(pattern))
 
+    def bits_per_weight(self) -> float:
+        """Bits of the weight files over the number of weights: scales, zero points and what is not quantized are counted."""
+        return 8 * self.size_bytes() / self.spec.architecture.parameters
+
     def bytes_read_per_step(self, dtype: str) -> int:
         """Bytes of the weights that one decode step reads, from the tensor lists of the files.
 
         An untied input embedding is left out (a step reads one line of it); a tied one counts, as the output head.
-        `dtype` is what a safetensors folder is loaded as; a GGUF file is read as it is stored.
+        `dtype` is what plain weights are loaded as; packed ones, their scales and zero points, and GGUF files are read as they
+        are stored. GPTQ's g_idx is left out: without activation order kernels compute an input's group from its place.
         """
         if self.format == "gguf":
             from gguf import GGUFReader
@@ -57,19 +66,20 @@ class Artifact:
             sizes = {tensor.name: int(tensor.n_bytes) for tensor in GGUFReader(self.file).tensors}
             untied = "output.weight" in sizes
             return sum(size for name, size in sizes.items() if not (untied and name == "token_embd.weight"))
-        elements: dict[str, int] = {}
+        left_out = "lm_head.weight" if self.spec.architecture.tied else "model.embed_tokens.weight"
+        total = 0
         for file in self.path.glob("*.safetensors"):
             with open(file, "rb") as stream:
                 header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
             for name, tensor in header.items():
-                if name != "__metadata__":
-                    size = 1
-                    for length in tensor["shape"]:
-                        size *= length
-                    elements[name] = size
-        tied = self.spec.architecture.tied
-        left_out = "lm_head.weight" if tied else "model.embed_tokens.weight"
-        return ELEMENT_BYTES[dtype] * sum(size for name, size in elements.items() if name != left_out)
+                if name in ("__metadata__", left_out) or name.endswith(".g_idx"):
+                    continue
+                if name.endswith((".qweight", ".qzeros", ".scales")):
+                    first, end = tensor["data_offsets"]
+                    total += end - first
+                else:
+                    total += ELEMENT_BYTES[dtype] * math.prod(tensor["shape"])
+        return total
 
 
 def address(made_of: dict) -> str:
@@ -115,6 +125,17 @@ def build_once(made_of: dict, title: str, needs_bytes: int, build: Callable[[Pat
                                json.dumps({"made_of": made_of, "files": files}, indent=1) + "\n")
         os.replace(building, folder)
     return folder
+
+
+def remove(made_of: dict) -> None:
+    """Delete the artifact that `made_of` addresses, if it stands, so that the next build makes it anew."""
+    from filelock import FileLock
+
+    root, name = store.OUTPUT / "artifacts", address(made_of)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(root / f".{name}.lock")):
+        if (root / name).exists():
+            shutil.rmtree(root / name)
 
 
 def _is_whole(folder: Path) -> bool:

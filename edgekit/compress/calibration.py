@@ -14,11 +14,13 @@ from edgekit import store
 from edgekit.compress.artifact import BuildError
 
 RANDOM = "random"
+NONE = "none"  # a step that can do without a set got none
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Which sequences: `name` of a file in data/calibration (or `random`), how many, how long, drawn by which seed."""
+    """Which sequences: `name` of a file in data/calibration (or `random`, or the path of a .jsonl file of one's own), how many,
+    how long, drawn by which seed."""
 
     name: str
     samples: int
@@ -26,8 +28,9 @@ class Calibration:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.name not in names():
-            raise BuildError(f"unknown calibration set {self.name!r}; known: {', '.join(names())}")
+        if self.name != RANDOM and not _file(self.name).is_file():
+            raise BuildError(f"unknown calibration set {self.name!r}; known: {', '.join(names())}, or the path of a .jsonl "
+                             "file whose lines hold text")
         for field in ("samples", "length"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -66,7 +69,7 @@ def names() -> list[str]:
 
 
 def _file(name: str) -> Path:
-    return store.ROOT / "data/calibration" / f"{name}.jsonl"
+    return Path(name).expanduser() if name.endswith(".jsonl") else store.ROOT / "data/calibration" / f"{name}.jsonl"
 
 
 def _tokens(model: Path, file: Path) -> list[int]:

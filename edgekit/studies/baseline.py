@@ -85,18 +85,13 @@ class Config:
                 f"task_models: expected some of models, got {self.task_models}")
         try:
             for name in self.tasks:
-                tasks.load(name)
-            for name in (n for n in (*self.models, *self.shapes) if not is_hub_id(n)):
+                tasks.require_known(name)
+            for name in (n for n in (*self.models, *self.shapes) if not models.is_hub_id(n)):
                 spec = models.resolve(name)
                 if name in self.task_models:
                     spec.require_weights("accuracy")
         except (ModelError, TaskError) as error:
             raise ParamsError(str(error)) from error
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether `name` may need the network: it is then looked up when its turn comes, and not when the params are read."""
-    return name.count("/") == 1 and not name.startswith(("/", ".", "~"))
 
 
 def split_cell(cell: str) -> tuple[str, str]:
@@ -189,6 +184,6 @@ def _energy(config: Config, spec: ModelSpec, cell: str, repeat: int, free_bytes:
 def _accuracy(config: Config, spec: ModelSpec, cell: str, free_bytes: int) -> Unit:
     condition, arguments, artifact, refusal = _cell(config, spec, cell, "accuracy", free_bytes)
     work = dict(tasks=list(config.tasks), items_per_depth=config.items_per_depth)
-    hashes = {name: tasks.load(name).hash for name in config.tasks}
+    hashes = {name: tasks.content_hash(name) for name in config.tasks}
     return Unit(condition, 0, "edgekit.measure.quality:measure_accuracy", {**arguments, **work}, artifact,
                 task_hash({**work, "hashes": hashes}), refusal, shared=True)

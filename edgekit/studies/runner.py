@@ -35,7 +35,8 @@ class Unit:
     `refusal`: a reason, known beforehand, not to start it; `planned` says whether that is as it should be (a sensor or
     memory that is not there) or a failure (a model that could not be had). artifact and task are the hashes of what is
     measured and of what is asked of it; both belong to the key. `shared`: its numbers do not depend on what its process did
-    before (answers and losses: yes; times and memory: no), so it may share a process with other such units.
+    before (answers and losses: yes; times and memory: no), so it may share a process with other such units. `first`: what it
+    makes is used by others, so it comes before those of its repeat that are not.
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -47,6 +48,7 @@ class Unit:
     refusal: str | None = None
     planned: bool = True
     shared: bool = False
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _stands(file: Store, key: str, unit: Unit) -> bool:
 def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
     shuffled = list(waiting.items())
     random.Random(seed).shuffle(shuffled)
-    return sorted(shuffled, key=lambda item: item[1].repeat)  # stable: shuffled within each repeat
+    return sorted(shuffled, key=lambda item: (item[1].repeat, not item[1].first))  # stable: shuffled within each repeat
 
 
 class _Processes:

@@ -1,0 +1,131 @@
+"""Hugging Face folders: read tensor by tensor, written shard by shard, with the config that says how weights are packed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.compress.artifact import BuildError
+
+if TYPE_CHECKING:
+    import torch
+
+SHARD_BYTES = 2 * 10**9
+COPIED = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+class Weights(Mapping):
+    """The tensors of a folder's safetensors files by name, read when asked for, in the order of the files.
+
+    A context manager: leaving it closes the files. Raises BuildError for a folder without weights or with a damaged file.
+    """
+
+    def __init__(self, folder: Path):
+        from safetensors import SafetensorError, safe_open
+
+        self._stack = ExitStack()
+        self._files: dict[str, object] = {}
+        for file in sorted(folder.glob("*.safetensors")):
+            try:
+                opened = self._stack.enter_context(safe_open(file, framework="pt"))
+            except SafetensorError as error:
+                self._stack.close()
+                raise BuildError(f"{file} is damaged ({error}); restore it, or delete the artifact's folder to build it "
+                                 "again") from error
+            self._files |= dict.fromkeys(opened.offset_keys(), opened)
+        if not self._files:
+            raise BuildError(f"no *.safetensors in {folder}: nothing to read; name a folder with weights")
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self._files[name].get_tensor(name)
+
+    def __contains__(self, name: object) -> bool:  # Mapping's own reads the tensor to find out
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __enter__(self) -> Weights:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stack.close()
+
+
+class ShardWriter:
+    """Writes tensors into safetensors files of at most SHARD_BYTES (or one tensor) each, with an index if there are several.
+
+    A context manager: leaving it without an error writes what is left and the index.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._shard: dict[str, torch.Tensor] = {}
+        self._index: dict[str, str] = {}
+        self._size = self._total = 0
+
+    def add(self, name: str, tensor: torch.Tensor) -> None:
+        if self._size and self._size + tensor.nbytes > SHARD_BYTES:
+            self._flush(f"model-{len(set(self._index.values())) + 1:05d}.safetensors")
+        self._shard[name] = tensor.contiguous()
+        self._size += tensor.nbytes
+        self._total += tensor.nbytes
+
+    def _flush(self, file: str) -> None:
+        from safetensors.torch import save_file
+
+        save_file(self._shard, self._folder / file, metadata={"format": "pt"})
+        self._index |= dict.fromkeys(self._shard, file)
+        self._shard.clear()
+        self._size = 0
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is not None:
+            return
+        shards = len(set(self._index.values())) + 1
+        self._flush("model.safetensors" if shards == 1 else f"model-{shards:05d}.safetensors")
+        if shards > 1:
+            (self._folder / "model.safetensors.index.json").write_text(
+                json.dumps({"metadata": {"total_size": self._total}, "weight_map": self._index}), encoding="utf-8")
+
+
+def read_config(folder: Path) -> dict:
+    """The folder's config.json. Raises BuildError where there is none."""
+    file = folder / "config.json"
+    if not file.is_file():
+        raise BuildError(f"no config.json in {folder}: expected a Hugging Face folder")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def write_beside(folder: Path, config: dict, source: Path | None, *, dtype: str, quantization: dict | None = None) -> None:
+    """Write what stands beside the weights: `config` for `dtype` with its quantization_config (None: none), and the tokenizer
+    and generation files of `source`, where it has them."""
+    left_out = ("torch_dtype", "dtype", "quantization_config")
+    config = {name: value for name, value in config.items() if name not in left_out} | {"dtype": dtype}
+    if quantization is not None:
+        config["quantization_config"] = quantization
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    for name in COPIED if source is not None else ():
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def awq_config(*, bits: int, group: int) -> dict:
+    """What AutoAWQ writes about its checkpoints."""
+    return dict(quant_method="awq", zero_point=True, group_size=group, bits=bits, version="gemm", modules_to_not_convert=None)
+
+
+def gptq_config(*, bits: int, group: int, symmetric: bool, checkpoint_format: str) -> dict:
+    """What gptqmodel writes about its checkpoints, as far as readers look at it."""
+    return dict(quant_method="gptq", bits=bits, group_size=group, desc_act=False, sym=symmetric, true_sequential=True,
+                lm_head=False, checkpoint_format=checkpoint_format, format=checkpoint_format, pack_dtype="int32")

@@ -1,0 +1,106 @@
+"""Packed weights back to float32: an artifact of AWQ, GPTQ or GGUF as a plain Hugging Face folder.
+
+So that one reference engine runs the result of every method, and only the method's error differs, not its kernel's. Codes
+times scales is computed in float32 from the stored float16 scales; kernels that do it in float16 add their own rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.compress import checkpoint, convert, layouts, removal, shape
+from edgekit.compress.artifact import Artifact, BuildError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def dequantized_bytes(source: Artifact) -> int:
+    """About what the folder will take on disk (float32). Raises BuildError for an artifact that is not packed."""
+    if source.format not in READERS:
+        raise BuildError(f"dequantized: expected an artifact of format {', '.join(READERS)}, got {source.format} "
+                         f"({source.variant})")
+    return 4 * source.spec.architecture.parameters + (1 << 20)
+
+
+def to_float(source: Artifact, folder: Path) -> None:
+    """Write the weights that a packed artifact stands for into `folder`, as float32 safetensors, tensor by tensor.
+
+    Raises BuildError for a format, layout or base that it cannot read: a missing tensor, or one of another shape than the
+    model that the artifact was made of.
+    """
+    dequantized_bytes(source)
+    expected = dict(shape.tensors(source.spec.architecture))
+    with checkpoint.ShardWriter(folder) as out:
+        for name, weight in READERS[source.format](source):
+            wanted = expected.pop(name, tuple(weight.shape))  # what the shape does not list (a bias, say) is kept
+            if tuple(weight.shape) != wanted:
+                raise BuildError(f"dequantized: {name} of {source.variant} has shape {tuple(weight.shape)}, its base "
+                                 f"{source.spec.name} {wanted}; delete {source.path} to build it again")
+            out.add(name, weight.float())
+    if expected:
+        raise BuildError(f"dequantized: {source.variant} lacks {len(expected)} tensors of its base {source.spec.name}, among "
+                         f"them {next(iter(expected))}; delete {source.path} to build it again")
+    if source.format != "gguf":
+        config, beside = checkpoint.read_config(source.path), source.path
+    else:  # a GGUF folder has no config.json: that of the base
+        beside = source.spec.folder
+        a = source.spec.architecture
+        config = removal.pruned_config(a.to_hf() if beside is None else checkpoint.read_config(beside), a)
+    checkpoint.write_beside(folder, config, beside, dtype="float32")
+
+
+def _from_packed(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
+    read = _reader(source)
+    parts = layouts.PARTS[source.format]
+    with checkpoint.Weights(source.path) as weights:
+        for name in weights:
+            module, _, part = name.rpartition(".")
+            if part == "qweight":
+                if missing := [other for other in parts if f"{module}.{other}" not in weights]:
+                    raise BuildError(f"dequantized: {source.path} has {name} but no {module}.{missing[0]}; delete the folder "
+                                     "to build it again")
+                yield f"{module}.weight", read({part: weights[f"{module}.{part}"] for part in parts}).weight()
+            elif part not in parts and convert.kept(name, source.spec.architecture):
+                yield name, weights[name]
+
+
+def _reader(source: Artifact):
+    """The function that reads one matrix of the checkpoint. Raises BuildError for a layout that is none of the known."""
+    told = checkpoint.read_config(source.path).get("quantization_config") or {}
+    method, bits = told.get("quant_method"), told.get("bits")
+    if method != source.format:
+        raise BuildError(f"dequantized: {source.path}/config.json: expected quant_method {source.format}, got {method!r}")
+    if method == "awq":
+        if bits != layouts.AWQ_BITS or str(told.get("version")).lower() != "gemm":
+            raise BuildError(f"dequantized: {source.path}: expected AWQ's gemm layout of 4 bits, got {bits!r} bits, version "
+                             f"{told.get('version')!r}")
+        return layouts.unpack_awq
+    version = told.get("checkpoint_format")
+    if bits not in layouts.GPTQ_BITS or version not in (layouts.GPTQ_V1, layouts.GPTQ_V2):
+        raise BuildError(f"dequantized: {source.path}: expected GPTQ of {', '.join(map(str, layouts.GPTQ_BITS))} bits as gptq "
+                         f"or gptq_v2, got {bits!r} bits as {version!r}")
+    return lambda tensors: layouts.unpack_gptq(tensors, bits, version)
+
+
+def _from_gguf(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
+    import torch
+    from gguf import GGUFReader
+    from gguf import dequantize as gguf_dequantize
+
+    a = source.spec.architecture
+    names = {convert.gguf_name(name, convert.graph_of(a)): name for name, _ in shape.tensors(a)}
+    for tensor in GGUFReader(source.file).tensors:
+        if tensor.name not in names:
+            if tensor.name == "rope_freqs.weight":  # made from the config, not a weight
+                continue
+            raise BuildError(f"dequantized: {source.file} has a tensor {tensor.name!r}, which {source.spec.name} has not")
+        name = names[tensor.name]
+        weight = torch.from_numpy(gguf_dequantize(tensor.data, tensor.tensor_type).copy())
+        heads = convert.rotated_heads(name, a)
+        yield name, weight if heads is None else convert.unpermute_rotary(weight, heads)
+
+
+READERS = {"awq": _from_packed, "gptq": _from_packed, "gguf": _from_gguf}

@@ -1,0 +1,65 @@
+"""Tasks of lm-eval that the kit does not ship, on any engine: one outcome an item, by the task's main metric."""
+
+from __future__ import annotations
+
+from lm_eval.api.model import LM
+from lm_eval.api.task import ConfigurableTask, Task
+
+from edgekit.catalog import lm_eval_tasks
+from edgekit.catalog.tasks import TaskError
+from edgekit.measure.quality import samples_of
+
+# Metrics that are 0 or 1 for an item, the most telling first.
+MAIN = ("exact_match", "acc")
+
+
+def load(name: str) -> Task:
+    """The task behind `lm-eval:NAME` or `lm-eval:FILE.yaml`, with its items.
+
+    Items of a registered task come from the Hugging Face hub the first time. Raises TaskError for an unknown task, for one
+    whose items cannot be had, and for one that is not judged item by item.
+    """
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    file = lm_eval_tasks.yaml_of(name)
+    try:
+        if not lm_eval_tasks.is_file(name):
+            [task] = TaskManager(include_defaults=False).load([str(file)])["tasks"].values()
+        else:
+            config = load_yaml(file)
+            where = config.get("dataset_kwargs") or {}
+            if "data_files" in where:
+                config["dataset_kwargs"] = where | {"data_files": lm_eval_tasks.resolved(where["data_files"], file.parent)}
+            task = ConfigurableTask(config=config)
+    except (OSError, ValueError) as error:
+        words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise TaskError(f"{name}: its items cannot be had ({words}); those of a registered task are fetched from the Hugging "
+                        "Face hub once, so connect and run again") from error
+    main_metric(name, task)
+    return task
+
+
+def main_metric(name: str, task: Task) -> str:
+    """The metric that says whether an item's answer is right. Raises TaskError for a task without one."""
+    has = list(task.aggregation())
+    if not (found := [metric for metric in MAIN if metric in has]):
+        raise TaskError(f"{name}: expected a task that is judged by {' or '.join(MAIN)}, this one has {', '.join(has)}")
+    return found[0]
+
+
+def answer(model: LM, name: str, items: int) -> list[dict]:
+    """`correct` (0 or 1) of each of the first `items` items, by the task's main metric and its first filter.
+
+    Observations have task_name, domain (the task's own name), mode (how lm-eval asks: generate_until or multiple_choice) and
+    item; there is no depth. Raises TaskError as `load` does, and where a task holds fewer items.
+    """
+    task = load(name)
+    metric = main_metric(name, task)
+    if (there := len(task.eval_docs)) < items:
+        raise TaskError(f"{name}: {items} items asked, it has {there}")
+    at = dict(metric="correct", task_name=name, domain=task.config.task, mode=task.OUTPUT_TYPE)
+    outcomes: dict[int, dict] = {}
+    for sample in samples_of(model, task, limit=items):
+        outcomes.setdefault(sample["doc_id"], sample)
+    return [at | dict(item=str(number), value=int(sample[metric])) for number, sample in outcomes.items()]

@@ -1,0 +1,66 @@
+"""The jobs of the quantization study: what a quantized model lost, and what quantizing took."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable
+
+from edgekit import engines
+from edgekit.compress import variant as variants
+from edgekit.compress.artifact import Artifact
+from edgekit.measure import divergence, memory
+from edgekit.measure.quality import EngineLM, answer_tasks
+
+UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"
+
+
+def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int, device: str, stream: str, texts: int,
+                 blocks: int, tasks: dict[str, list[int] | None], items_per_depth: int) -> dict:
+    """A worker's job: one variant in the reference engine or in a runtime, against the unquantized `base`.
+
+    Observations have a `task`: divergence (sums by domain and block, `against` the unquantized model), accuracy (by item) and
+    size. A quantized format in its own runtime is also compared `against` its weights dequantized in the reference engine:
+    what the runtime's kernel alone adds.
+    """
+    artifact = variants.build(chain)
+    whole = divergence.reference(base, stream, texts, threads, device)
+    references = {UNQUANTIZED: whole}
+    if artifact.format != "safetensors":
+        plain = f"{artifact.variant}{variants.DEQUANTIZED}"
+        references[DEQUANTIZED] = divergence.Reference(plain, stream, texts, threads, device)
+    with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=whole.context) as opened:
+        seen = _marked("divergence", divergence.divergence(references, opened, blocks))
+        if tasks:
+            seen += _marked("accuracy", answer_tasks(EngineLM(opened, whole.tokenizer, whole.end), tasks, items_per_depth))
+        stored = variants.build(chain.removesuffix(variants.DEQUANTIZED))
+        return dict(observations=[*seen, *size_of(stored)], engine=dataclasses.asdict(opened.info))
+
+
+def size_of(artifact: Artifact) -> list[dict]:
+    """Observations of how large a stored variant is, scales, zero points and unquantized tensors counted."""
+    return _marked("size", [dict(metric="artifact_bytes", value=artifact.size_bytes()),
+                            dict(metric="stored_bits_per_weight", value=artifact.bits_per_weight()),
+                            dict(metric="parameters", value=artifact.spec.architecture.parameters)])
+
+
+def measure_build(*, chain: str, threads: int, device: str) -> dict:
+    """A worker's job: time and peak memory of the last step of a chain, built anew where it stood already.
+
+    Raises BuildError as building does.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    variants.build(chain.rpartition(" > ")[0])
+    variants.forget(chain)
+    base = memory.resident_bytes()
+    start = time.perf_counter()
+    artifact = variants.build(chain)
+    seen = [dict(metric="quantize_s", value=time.perf_counter() - start), dict(metric="base_memory_bytes", value=base),
+            dict(metric="peak_memory_bytes", value=memory.peak_bytes())]
+    return dict(observations=[*_marked("build", seen), *size_of(artifact)])
+
+
+def _marked(task: str, observations: Iterable[dict]) -> list[dict]:
+    return [one | {"task": task} for one in observations]

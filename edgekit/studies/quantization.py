@@ -1,0 +1,231 @@
+"""Quantization on equal footing: what each method keeps of a model at equal bits, and what it buys on each runtime.
+
+One base, one calibration set and one evaluation stream for all methods. Quality is measured twice: on the dequantized weights
+in the reference engine, where only the method differs, and through the runtimes' own kernels. Speed is measured on shapes
+of real size, whose weights are rounded to the same formats (a kernel's time does not depend on which method chose them).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from edgekit import engines
+from edgekit.catalog import models, tasks, texts
+from edgekit.catalog.models import ModelError, ModelSpec
+from edgekit.catalog.tasks import TaskError
+from edgekit.compress import calibration, gguf_quantize, rtn
+from edgekit.compress import variant as variants
+from edgekit.compress.artifact import ELEMENT_BYTES, BuildError
+from edgekit.engines.base import EngineError
+from edgekit.measure import device as devices
+from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.studies.runner import Result, Unit, run_units, task_hash
+from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
+
+STUDY = "03_quantization"
+# A change of what is measured must change it: old rows are then never reused.
+VERSION = 1
+ENGINE, DTYPE = "transformers", "float32"  # of the reference
+CHAIN = "pocket_chain_"  # tasks that have depths
+# 4-bit formats of runtimes, and the step that rounds to them without calibration
+PACKED = {"awq": "packed_awq(bits=4, group={})", "gptq": "packed_gptq(bits=4, group={}, symmetric=True)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Parameters of the study; the notebook's parameters cell says what each is, with its unit."""
+
+    profile: str
+    seed: int
+    device: Literal["cpu", "cuda", "mps"]
+    threads: int
+    models: tuple[str, ...]
+    methods: tuple[str, ...]
+    bits: tuple[int, ...]
+    groups: tuple[int, ...]
+    gguf_types: tuple[str, ...]
+    calibration: str
+    samples: int
+    length: int
+    calibration_seeds: tuple[int, ...]
+    ablated_models: tuple[str, ...]
+    ablated_calibrations: tuple[str, ...]
+    ablated_samples: tuple[int, ...]
+    ablated_searches: tuple[str, ...]
+    stream: str
+    texts: int
+    blocks: int
+    tasks: tuple[str, ...]
+    depths: tuple[int, ...]
+    items_per_depth: int
+    runtime_models: tuple[str, ...]
+    runtime_cells: tuple[str, ...]
+    cost_models: tuple[str, ...]
+    shapes: tuple[str, ...]
+    speed_cells: tuple[str, ...]
+    activations: Literal["bfloat16", "float16", "float32"]
+    prompt_tokens: int
+    output_tokens: int
+    repeats: int
+    warmups: int
+    timeout_s: float
+    memory_share: float
+
+    def __post_init__(self):
+        require_profile_name(self.profile)
+        require_each_once(self, ("models", "methods", "bits", "groups", "gguf_types", "calibration_seeds", "ablated_models",
+                                 "ablated_calibrations", "ablated_samples", "ablated_searches", "tasks", "depths",
+                                 "runtime_models", "runtime_cells", "cost_models", "shapes", "speed_cells"))
+        require_limits(self.threads, self.timeout_s, self.memory_share)
+        _known("methods", self.methods, METHODS)
+        _known("gguf_types", self.gguf_types, gguf_quantize.TYPES)
+        _known("ablated_searches", self.ablated_searches, CHANGES["awq"])
+        for name in ("ablated_models", "runtime_models", "cost_models"):
+            _known(name, getattr(self, name), self.models)
+        require(all(bits in rtn.BITS for bits in self.bits), f"bits: expected {rtn.BITS[0]} to {rtn.BITS[-1]}, got {self.bits}")
+        require(bool(self.groups) and all(group >= 1 for group in self.groups),
+                f"groups: expected at least one, each of at least 1 weight, got {self.groups}")
+        require(bool(self.models) and bool(self.methods), "models, methods: expected at least one each")
+        require(not set(self.methods) & set(CALIBRATED) or bool(self.calibration_seeds),
+                "calibration_seeds: expected at least one for methods that are calibrated")
+        require(2 <= self.blocks <= self.texts, f"blocks: expected 2 to texts ({self.texts}), got {self.blocks}")
+        require(self.prompt_tokens >= 1 and self.output_tokens >= 2 and self.repeats >= 1 and self.warmups >= 1,
+                "prompt_tokens, repeats and warmups: expected at least 1; output_tokens at least 2 (TPOT needs a second token)")
+        require(self.items_per_depth >= 1, f"items_per_depth: expected at least 1, got {self.items_per_depth}")
+        for cell in (*self.runtime_cells, *self.speed_cells):
+            split_cell(cell)
+        try:
+            for name in self.tasks:
+                tasks.require_known(name)
+            texts.load(self.stream, self.texts)
+            for name in (self.calibration, *self.ablated_calibrations):
+                for samples in (self.samples, *self.ablated_samples):
+                    calibration.Calibration(name, samples, self.length, 0)
+            for name in (name for name in (*self.models, *self.shapes) if not models.is_hub_id(name)):
+                spec = models.resolve(name)
+                if name in self.models:
+                    spec.require_weights("divergence")
+        except (ModelError, TaskError, BuildError) as error:
+            raise ParamsError(str(error)) from error
+
+
+def _known(name: str, values, known) -> None:
+    if unknown := [value for value in values if value not in known]:
+        raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
+
+
+def split_cell(cell: str) -> tuple[str, str]:
+    """`engine/weights`: weights are a dtype, a GGUF type, or awq or gptq at 4 bits. Raises ParamsError for another form, or
+    for weights in a format that the engine does not load."""
+    engine, slash, weights = cell.partition("/")
+    known = (*ELEMENT_BYTES, *gguf_quantize.TYPES, *PACKED)
+    require(bool(slash) and weights in known, f"cell {cell!r}: expected engine/weights with weights one of {', '.join(known)}")
+    try:
+        engines.require_known(engine)
+    except EngineError as error:
+        raise ParamsError(f"cell {cell!r}: {error}") from error
+    if weights not in ELEMENT_BYTES:
+        format = weights if weights in PACKED else "gguf"
+        require(format in engines.formats(engine), f"cell {cell!r}: {engine} loads {', '.join(engines.formats(engine))}")
+    return engine, weights
+
+
+def run(config: Config) -> Result:
+    """Measure what is missing and return the rows and skips of this configuration.
+
+    Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
+    """
+    free = devices.free_memory_bytes(config.device)
+    return run_units(STUDY, VERSION, config, list(plan(config)), timeout_s=config.timeout_s,
+                     memory_limit_bytes=int(config.memory_share * free))
+
+
+def plan(config: Config) -> Iterator[Unit]:
+    """All units: losses in the reference engine and in the runtimes, what quantizing took, and speed.
+
+    Builds that are timed come first, so that the others find their artifacts built.
+    """
+    config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
+    where = dict(threads=config.threads, device=config.device)
+    specs = {}
+    for name in (*config.models, *config.shapes):
+        try:
+            specs[name] = models.resolve(name)
+        except ModelError as error:
+            task = "loss" if name in config.models else "speed"
+            yield Unit(dict(task=task, model=name, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
+    for spec in (specs[name] for name in config.models if name in specs):
+        yield _loss(config, spec, Way(WHOLE), ENGINE, DTYPE)
+        for way in dict.fromkeys([*main_grid(config), *(ablations(config) if spec.name in config.ablated_models else ())]):
+            yield _loss(config, spec, way, ENGINE, DTYPE)
+            first = way.calibration_seed in (None, *config.calibration_seeds[:1])
+            if spec.name in config.cost_models and first and not way.refusal(spec):
+                yield _build(config, spec, way)
+        for cell in config.runtime_cells if spec.name in config.runtime_models else ():
+            yield _loss(config, spec, _way_of(config, split_cell(cell)[1]), *_engine_and_dtype(config, cell))
+    for repeat in range(config.repeats if config.shapes else 0):
+        yield Unit(dict(task="device", **where), repeat, "edgekit.measure.roofs:measure_roofs", dict(where), "", "")
+        for name in (name for name in config.shapes if name in specs):
+            for cell in config.speed_cells:
+                yield _speed(config, name, cell, repeat)
+
+
+def _way_of(config: Config, weights: str) -> Way:
+    """How the weights of a cell are quantized."""
+    if weights in PACKED:
+        return four_bit(config, weights)
+    return Way(WHOLE) if weights in ELEMENT_BYTES else Way("gguf", type=weights)
+
+
+def _engine_and_dtype(config: Config, cell: str) -> tuple[str, str]:
+    engine, weights = split_cell(cell)
+    return engine, config.activations if weights in PACKED else weights
+
+
+def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) -> Unit:
+    """A variant against the unquantized model: dequantized in the reference engine, as it is stored in any other."""
+    chain = way.chain(spec.name, config.length)
+    if way.method == WHOLE:
+        chain = engines.variant_for(engine, spec.name, dtype)
+    elif (engine, dtype) == (ENGINE, DTYPE):
+        chain += variants.DEQUANTIZED
+    depths = {name: list(config.depths) if name.startswith(CHAIN) else None for name in config.tasks}
+    work = dict(base=spec.name, stream=config.stream, texts=config.texts, blocks=config.blocks, tasks=depths,
+                items_per_depth=config.items_per_depth)
+    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
+    where = dict(threads=config.threads, device=config.device)
+    condition = dict(task="loss", model=spec.name, **way.condition(), engine=engine, dtype=dtype, **where)
+    refusal = way.refusal(spec) or engines.absence(engine)
+    artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
+    return Unit(condition, 0, "edgekit.measure.quantized:measure_loss",
+                dict(chain=chain, engine=engine, dtype=dtype, **where, **work), artifact, task_hash({**work, "hashes": hashes}),
+                refusal, shared=engine != "vllm")
+
+
+def _build(config: Config, spec: ModelSpec, way: Way) -> Unit:
+    chain = way.chain(spec.name, config.length)
+    where = dict(threads=config.threads, device=config.device)
+    condition = dict(task="build", model=spec.name, **way.condition(), engine=ENGINE, dtype=DTYPE, **where)
+    return Unit(condition, 0, "edgekit.measure.quantized:measure_build", dict(chain=chain, **where),
+                variants.content_hash(chain), "", first=True)
+
+
+def _speed(config: Config, name: str, cell: str, repeat: int) -> Unit:
+    """Weights of a shape are random, so what AWQ or GPTQ would choose does not matter: they are rounded to the same format."""
+    engine, dtype = _engine_and_dtype(config, cell)
+    weights = split_cell(cell)[1]
+    if weights in PACKED:
+        chain = f"{name} > {PACKED[weights].format(config.groups[0])}"
+    elif weights in gguf_quantize.TYPES:
+        chain = f"{name} > gguf_quantized(type={weights})"
+    else:
+        chain = engines.variant_for(engine, name, dtype)
+    where = dict(threads=config.threads, device=config.device)
+    work = dict(grid=[[config.prompt_tokens, [config.output_tokens]]], seed=config.seed, warmups=config.warmups)
+    condition = dict(task="speed", model=name, engine=engine, weights=weights, dtype=dtype, batch=1, **where)
+    return Unit(condition, repeat, "edgekit.measure.latency:measure_speed",
+                dict(variant=chain, engine=engine, dtype=dtype, **where, **work),
+                f"{variants.content_hash(chain)} {engines.runtime(engine)}", task_hash(work), engines.absence(engine))

@@ -1,0 +1,104 @@
+"""Ways to quantize: a method with its bits, groups and calibration, as a step of a variant and as coordinates of rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgekit.catalog.models import ModelSpec
+from edgekit.compress import rtn
+
+# method -> the bits that it has; those of GGUF are in its types
+BITS = {"rtn": (8, 4, 3, 2), "awq": (4,), "gptq": (8, 4, 3, 2)}
+CALIBRATED = ("awq", "gptq", "gguf_imatrix")
+METHODS = (*BITS, "gguf", "gguf_imatrix")
+WHOLE = "none"  # unquantized
+WITHOUT_IMATRIX = ("Q8_0",)  # llama.cpp's importance matrix has no use for it
+# What of a method's own choices is changed, and the arguments that change it: the parts of AWQ's search, GPTQ's grid.
+CHANGES = {
+    "awq": {"all": "", "no clip": ", clip=False", "no scale": ", scale=False", "none": ", scale=False, clip=False",
+            "duo": ", duo=True"},
+    "gptq": {"all": "", "symmetric": ", symmetric=True"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to quantize; None where a method has no such thing. `condition` is what of it stands in rows."""
+
+    method: str
+    bits: int | None = None
+    group: int | None = None
+    type: str | None = None
+    calibration: str | None = None
+    samples: int | None = None
+    calibration_seed: int | None = None
+    search: str | None = None
+
+    def condition(self) -> dict:
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    def chain(self, model: str, length: int) -> str:
+        """The variant that stores `model` so; calibration sequences are `length` tokens long."""
+        return model if self.method == WHOLE else f"{model} > {self._step(length)}"
+
+    def _step(self, length: int) -> str:
+        drawn = f"calibration={self.calibration}, samples={self.samples}, length={length}, seed={self.calibration_seed}"
+        if self.method == "rtn":
+            return f"packed_gptq(bits={self.bits}, group={self.group})"
+        if self.method == "gguf":
+            return f"gguf_quantized(type={self.type})"
+        if self.method == "gguf_imatrix":
+            return f"gguf_quantized(type={self.type}, {drawn})"
+        return f"{self.method}(bits={self.bits}, group={self.group}, {drawn}{CHANGES[self.method][self.search]})"
+
+    def refusal(self, spec: ModelSpec) -> str | None:
+        """Why this cannot be for a model, known beforehand; None where it can."""
+        if self.method in BITS and self.bits not in BITS[self.method]:
+            return f"{self.method} has no {self.bits} bits; it has {', '.join(map(str, BITS[self.method]))}"
+        if self.method in BITS and self.group not in (fits := rtn.groups_that_fit(spec.architecture)):
+            return (f"groups of {self.group} do not divide every input width of {spec.name}; these do: "
+                    f"{', '.join(map(str, fits))}")
+        return None
+
+
+def main_grid(config) -> Iterator[Way]:
+    """Every method at every number of bits and every group; calibrated ones for every seed (`config`: the study's)."""
+    for method in config.methods:
+        for seed in config.calibration_seeds if method in CALIBRATED else (None,):
+            drawn = {} if seed is None else _drawn(config, seed)
+            if method in BITS:
+                yield from (Way(method, bits, group, **drawn, **_search(method)) for bits in config.bits
+                            for group in config.groups)
+            else:
+                yield from (Way(method, type=type, **drawn) for type in config.gguf_types
+                            if method == "gguf" or type not in WITHOUT_IMATRIX)
+
+
+def ablations(config) -> Iterator[Way]:
+    """AWQ and GPTQ at 4 bits and the first group with other calibration texts, fewer or more of them, and AWQ with parts of its
+    search left out; for every calibration seed."""
+    for method in (name for name in CHANGES if name in config.methods):
+        for seed in config.calibration_seeds:
+            at = dict(method=method, bits=4, group=config.groups[0])
+            for name in config.ablated_calibrations:
+                yield Way(**at, **_drawn(config, seed, calibration=name), **_search(method))
+            for samples in config.ablated_samples:
+                yield Way(**at, **_drawn(config, seed, samples=samples), **_search(method))
+            for search in config.ablated_searches if method == "awq" else ():
+                yield Way(**at, **_drawn(config, seed), **_search(method, search))
+
+
+def four_bit(config, format: str) -> Way:
+    """The 4-bit checkpoint of `awq` or `gptq` that runtimes load: GPTQ on the symmetric grid, which all of them read."""
+    return Way(format, 4, config.groups[0], **_drawn(config, config.calibration_seeds[0]),
+               search="symmetric" if format == "gptq" else "all")
+
+
+def _drawn(config, seed: int, **other) -> dict:
+    return dict(calibration=config.calibration, samples=config.samples, calibration_seed=seed) | other
+
+
+def _search(method: str, search: str = "all") -> dict:
+    return dict(search=search) if method in CHANGES else {}

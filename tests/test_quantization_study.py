@@ -1,0 +1,133 @@
+"""What the quantization study plans, and which parameters it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit import engines, params, studies
+from edgekit.analyze import quantization as tables
+from edgekit.catalog import models
+from edgekit.compress import variant
+from edgekit.params import ParamsError
+from edgekit.studies import quantization as study
+from edgekit.studies import ways
+
+GRID = dict(models=["pocket-200k"], methods=["rtn", "awq", "gptq", "gguf", "gguf_imatrix"], bits=[8, 4], groups=[32],
+            gguf_types=["Q8_0", "Q4_0"], calibration="mixture", samples=8, length=64, calibration_seeds=[0, 1],
+            ablated_models=[], ablated_calibrations=["prose"], ablated_samples=[4, 8], ablated_searches=["all", "none"],
+            cost_models=[], runtime_models=[], runtime_cells=[], shapes=[], speed_cells=[])
+VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
+
+
+def config(**changed):
+    return params.validate(study.Config, VALUES | changed, where="test")
+
+
+def planned(**changed):
+    return list(study.plan(config(**changed)))
+
+
+def test_every_method_meets_every_bit_group_and_seed_once():
+    """rtn 2 bits; awq and gptq 2 bits and 2 seeds; gguf 2 types; with importance one (8 bits have no use for it), 2 seeds."""
+    units = planned()
+    assert len(units) == 1 + 2 + 2 * 2 * 2 + 2 + 2
+    assert len({(unit.artifact, unit.task, unit.refusal, str(unit.condition)) for unit in units}) == len(units)
+    refused = [unit for unit in units if unit.refusal]
+    assert [unit.refusal for unit in refused] == ["awq has no 8 bits; it has 4"] * 2 and all(unit.planned for unit in refused)
+    for unit in units:
+        chain = variant.parse(unit.arguments["chain"])
+        assert chain.model == "pocket-200k" and (chain.steps == () or chain.steps[-1].name == "dequantized")
+
+
+def test_all_methods_share_base_calibration_and_stream():
+    units = [unit for unit in planned() if not unit.refusal]
+    assert len({unit.task for unit in units}) == 1
+    assert {unit.arguments["base"] for unit in units} == {"pocket-200k"}
+    drawn = {tuple(value for name, value in sorted(step.arguments) if name in ("calibration", "samples", "length"))
+             for unit in units for step in variant.parse(unit.arguments["chain"]).steps if step.name in ("awq", "gptq")}
+    assert drawn == {("mixture", 64, 8)}
+
+
+def test_a_group_that_does_not_divide_a_width_is_a_skip_with_a_reason():
+    refused = {unit.condition["group"]: unit.refusal for unit in planned(groups=[32, 128], methods=["rtn"]) if unit.refusal}
+    assert refused == {128: "groups of 128 do not divide every input width of pocket-200k; these do: 64, 32, 16, 8"}
+
+
+def test_ablations_change_one_thing_and_repeat_nothing():
+    """Prose and 4 samples for both methods, and AWQ without its searches; 8 samples stand in the main grid."""
+    plain = {str(unit.condition) for unit in planned()}
+    more = [unit for unit in planned(ablated_models=["pocket-200k"]) if str(unit.condition) not in plain]
+    assert len(more) == (2 + 2 + 1) * 2
+    main = ways.Way("awq", 4, 32, calibration="mixture", samples=8, calibration_seed=0, search="all").condition()
+    for unit in more:
+        if unit.condition["method"] == "awq" and unit.condition["calibration_seed"] == 0:
+            assert len([name for name, value in main.items() if unit.condition[name] != value]) == 1
+
+
+def test_runtimes_get_what_they_load_and_shapes_are_rounded_to_the_same_formats():
+    units = planned(runtime_models=["pocket-200k"], shapes=["shape:smollm2-135m"],
+                    runtime_cells=["llama_cpp/Q4_0", "transformers/gptq", "transformers/bfloat16"],
+                    speed_cells=["transformers/awq", "llama_cpp/float16"], repeats=2)
+    cells = {(unit.condition["task"], unit.condition["engine"], unit.condition["dtype"]): unit for unit in units
+             if unit.condition["task"] != "device"}
+    assert cells["loss", "llama_cpp", "Q4_0"].arguments["chain"] == "pocket-200k > gguf_quantized(type=Q4_0)"
+    losses = [unit for unit in units if unit.condition["task"] == "loss"]
+    bfloat16 = [unit.arguments["chain"] for unit in losses if unit.condition["dtype"] == "bfloat16"]
+    assert len(bfloat16) == 2 and bfloat16[1] == "pocket-200k" and "symmetric=True" in bfloat16[0]
+    assert "packed_awq(bits=4, group=32)" in cells["speed", "transformers", "bfloat16"].arguments["variant"]
+    speeds = [unit for unit in units if unit.condition["task"] == "speed"]
+    assert len(speeds) == 4 and not any(unit.shared for unit in speeds)
+
+
+def test_timed_builds_come_before_what_loads_them():
+    units = planned(cost_models=["pocket-200k"])
+    built = [unit for unit in units if unit.condition["task"] == "build"]
+    assert all(unit.first and not unit.shared for unit in built)
+    assert {unit.condition["method"] for unit in built} == {"rtn", "awq", "gptq", "gguf", "gguf_imatrix"}
+    assert all(unit.condition.get("calibration_seed") in (None, 0) for unit in built)
+
+
+def test_a_runtime_that_is_not_installed_is_a_skip_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(engines.ENGINES, "llama_cpp", (*engines.ENGINES["llama_cpp"][:3], ("no-such-package",), "install me"))
+    units = planned(runtime_models=["pocket-200k"], runtime_cells=["llama_cpp/Q4_0"], methods=["rtn"], bits=[4])
+    told = "llama_cpp: no-such-package is not installed; install it: install me"
+    assert [unit.refusal for unit in units if unit.refusal] == [told]
+
+
+def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
+    def absent(name, resolve=models.resolve):
+        if models.is_hub_id(name):
+            raise models.ModelError(f"{name}: not here")
+        return resolve(name)
+
+    monkeypatch.setattr(models, "resolve", absent)
+    units = planned(models=["pocket-200k", "owner/name"], methods=["rtn"], bits=[4])
+    assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
+
+
+def test_the_tables_know_the_reference_of_the_study():
+    assert (study.ENGINE, study.DTYPE) == tables.REFERENCE and ways.WHOLE == tables.WHOLE
+    assert study.STUDY in studies.STUDIES
+
+
+@pytest.mark.parametrize("changed, complaint", [
+    ({"methods": ["smoothquant"]}, "methods: unknown 'smoothquant'; known: rtn, awq, gptq, gguf, gguf_imatrix"),
+    ({"gguf_types": ["Q9_K"]}, "gguf_types: unknown 'Q9_K'; known: Q8_0"),
+    ({"bits": [1]}, "bits: expected 2 to 8"),
+    ({"bits": [4, 4]}, "bits: expected each item once"),
+    ({"groups": []}, "groups: expected at least one"),
+    ({"calibration": "poems"}, "unknown calibration set 'poems'; known: "),
+    ({"calibration_seeds": []}, "calibration_seeds: expected at least one"),
+    ({"ablated_models": ["pocket-10m"]}, "ablated_models: unknown 'pocket-10m'; known: pocket-200k"),
+    ({"blocks": 1}, "blocks: expected 2 to texts"),
+    ({"texts": 10_000}, "texts: expected 1 to"),
+    ({"runtime_cells": ["llama_cpp"]}, "cell 'llama_cpp': expected engine/weights"),
+    ({"runtime_cells": ["llama_cpp/awq"]}, "cell 'llama_cpp/awq': llama_cpp loads gguf"),
+    ({"speed_cells": ["transformers/Q4_0"]}, "cell 'transformers/Q4_0': transformers loads safetensors, awq, gptq"),
+    ({"speed_cells": ["mlx/float16"]}, "cell 'mlx/float16': unknown engine 'mlx'"),
+    ({"models": ["shape:smollm2-135m"]}, "no trained weights|random weights"),
+    ({"tasks": ["arithmetic"]}, "unknown task 'arithmetic'"),
+])
+def test_parameters_that_cannot_be_are_refused_in_words(changed, complaint):
+    with pytest.raises(ParamsError, match=complaint):
+        config(**changed)

