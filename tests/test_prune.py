@@ -110,7 +110,7 @@ def test_wanda_and_magnitude_are_sums_over_the_units_weights(tmp_path):
 
 @pytest.mark.parametrize("method, bound", [("taylor", 0.6), ("gate", 0.6)])
 def test_scores_rank_heads_as_leaving_each_out_does(method, bound):
-    """On trained weights; random order passes 0.6 with 12 heads in 2 of 100 draws."""
+    """On trained weights, where 0.83 and 0.88 were seen; a random order of 12 heads passes 0.6 in 2 of 100 draws."""
     folder = models.resolve("pocket-200k").folder
     sequences = Calibration("mixture", 64, 128, 0).sequences(folder, 1024)
     model, ids = loaded(folder), torch.tensor(sequences)
@@ -271,6 +271,7 @@ def test_shapes_are_pruned_shard_by_shard(tmp_path, monkeypatch):
     ("heads=0, mlp=0.5, score=fisher", "unknown score 'fisher'; known: taylor"),
     ("heads=0, mlp=0.5, allocation=global", "no plain checkpoint carries; use form=masked"),
     ("heads=0, mlp=0.5, score=random, rounds=2", "does not change as units go"),
+    ("heads=0, mlp=0.5, length=1", "a sequence of 1 tokens predicts none"),
     ("heads=0, mlp=0.5, rounds=0", "expected rounds of at least 1, got 0"),
 ])
 def test_what_cannot_be_is_refused_in_words(tmp_path, step, complaint):

@@ -60,6 +60,8 @@ class Pruning:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise BuildError(f"pruned: expected {name} of at least 1, got {value!r}")
+        if self.score in saliency.RUNNING and self.length < 2:
+            raise BuildError(f"pruned: a sequence of {self.length} tokens predicts none; expected length of at least 2")
         if self.allocation == "global" and self.form == "sliced":
             raise BuildError("pruned: allocation=global leaves layers of unlike sizes, which no plain checkpoint carries; use "
                              "form=masked (weights set to zero, shapes kept), or allocation=uniform")
