@@ -78,8 +78,13 @@ class Architecture:
 
     @classmethod
     def from_hf(cls, config: dict, source: str) -> Architecture:
-        """Read a `config.json`. Raises ModelError for an architecture that is neither Llama's nor Qwen2's."""
+        """Read a `config.json`. Raises ModelError for an architecture that is neither Llama's nor Qwen2's.
+
+        Mistral's without a sliding window (stated: a config without the entry means a window) is Llama's.
+        """
         family = config.get("model_type")
+        if family == "mistral" and config.get("sliding_window", 0) is None:
+            family = "llama"
         if family not in ("llama", "qwen2"):
             raise ModelError(f"{source}: expected model_type llama or qwen2, got {family!r}; the GGUF conversion and the "
                              "byte counts know only these")

@@ -17,10 +17,11 @@ from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError
 
 # Pre-tokenizers that llama.cpp knows by name, by a part of the regular expression that only they have.
 PRE_TOKENIZERS = {r"|\p{N}{1,3}|": "llama-bpe", r"?\p{L}+|\p{N}| ?[^": "qwen2"}
+SEED_OSS_NORM = "post_attention_norm"  # the one weight that this graph names otherwise
 LAYER_NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", SEED_OSS_NORM: "post_attention_norm"}
 OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
                "lm_head.weight": "output.weight"}
 
@@ -44,7 +45,8 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
         raise BuildError(f"gguf: expected a safetensors artifact, got {source.format} ({source.variant})")
     a = source.spec.architecture
     config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
-    writer = gguf.GGUFWriter(folder / "model.gguf", a.family)
+    graph = graph_of(a)
+    writer = gguf.GGUFWriter(folder / "model.gguf", graph)
     writer.add_name(source.variant)
     writer.add_context_length(a.context)
     writer.add_embedding_length(a.width)
@@ -69,7 +71,7 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
         kind = types["float32" if len(shape) == 1 else dtype]
         width = ELEMENT_BYTES["float32" if len(shape) == 1 else dtype]
         numpy_type = np.dtype({4: np.float32, 2: np.float16 if dtype == "float16" else np.uint16}[width])
-        writer.add_tensor_info(gguf_name(name), shape, numpy_type, math.prod(shape) * width, raw_dtype=kind)
+        writer.add_tensor_info(gguf_name(name, graph), shape, numpy_type, math.prod(shape) * width, raw_dtype=kind)
     for name, values in vectors.items():
         writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
     writer.write_header_to_file()
@@ -82,8 +84,19 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
     writer.close()
 
 
-def gguf_name(name: str) -> str:
-    """llama.cpp's name of a weight that transformers calls `name`."""
+def graph_of(a: Architecture) -> str:
+    """llama.cpp's name of the computation.
+
+    Its `qwen2` takes the heads to fill the width exactly; `seed_oss` is the same computation without that rule, which a model
+    with fewer heads needs.
+    """
+    return "seed_oss" if a.family == "qwen2" and a.heads * a.head_dim != a.width else a.family
+
+
+def gguf_name(name: str, graph: str = "llama") -> str:
+    """llama.cpp's name of a weight that transformers calls `name`, in a file of `graph`."""
+    if graph == "seed_oss":
+        name = name.replace("post_attention_layernorm", SEED_OSS_NORM)
     if name in OUTER_NAMES:
         return OUTER_NAMES[name]
     _, _, layer, rest = name.split(".", 3)

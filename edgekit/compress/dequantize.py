@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.compress import checkpoint, convert, layouts, shape
+from edgekit.compress import checkpoint, convert, layouts, removal, shape
 from edgekit.compress.artifact import Artifact, BuildError
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def to_float(source: Artifact, folder: Path) -> None:
         config, beside = checkpoint.read_config(source.path), source.path
     else:  # a GGUF folder has no config.json: that of the base
         beside = source.spec.folder
-        config = source.spec.architecture.to_hf() if beside is None else checkpoint.read_config(beside)
+        a = source.spec.architecture
+        config = removal.pruned_config(a.to_hf() if beside is None else checkpoint.read_config(beside), a)
     checkpoint.write_beside(folder, config, beside, dtype="float32")
 
 
@@ -90,7 +91,7 @@ def _from_gguf(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
     from gguf import dequantize as gguf_dequantize
 
     a = source.spec.architecture
-    names = {convert.gguf_name(name): name for name, _ in shape.tensors(a)}
+    names = {convert.gguf_name(name, convert.graph_of(a)): name for name, _ in shape.tensors(a)}
     for tensor in GGUFReader(source.file).tensors:
         if tensor.name not in names:
             if tensor.name == "rope_freqs.weight":  # made from the config, not a weight

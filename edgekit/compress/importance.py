@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 def mean_squares(model: Path, sequences: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
@@ -21,6 +25,14 @@ def mean_squares(model: Path, sequences: Sequence[Sequence[int]]) -> dict[str, n
     import transformers
 
     loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, local_files_only=True).eval()
+    return mean_squares_of(loaded, sequences)
+
+
+def mean_squares_of(loaded: torch.nn.Module, sequences: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
+    """`mean_squares` of a loaded model, which is left as it was."""
+    import torch
+
+    hooks = []
     sums: dict[str, torch.Tensor] = {}
     seen: dict[str, int] = {}
 
@@ -34,8 +46,10 @@ def mean_squares(model: Path, sequences: Sequence[Sequence[int]]) -> dict[str, n
 
     for name, module in loaded.named_modules():
         if isinstance(module, torch.nn.Linear):
-            module.register_forward_hook(listen(f"{name}.weight"))
+            hooks.append(module.register_forward_hook(listen(f"{name}.weight")))
     with torch.inference_mode():
         for sequence in sequences:
             loaded(input_ids=torch.tensor([list(sequence)]), use_cache=False)
+    for hook in hooks:
+        hook.remove()
     return {name: (total / seen[name]).float().numpy() for name, total in sums.items()}

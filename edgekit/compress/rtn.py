@@ -65,8 +65,9 @@ def require(step: str, source: Artifact, group: int) -> None:
     if bad := {name: width for name, width in widths.items() if width % group}:
         told = ", ".join(f"{width} ({name})" for name, width in bad.items())
         fits = ", ".join(map(str, groups_that_fit(source.spec.architecture))) or "none above 4"
+        prune = f"; or prune with pruned(…, multiple={group})" if "pruned(" in source.variant else ""
         raise BuildError(f"{step}: group={group} does not divide the input width {told} of {source.spec.name}; groups that "
-                         f"divide all widths: {fits}")
+                         f"divide all widths: {fits}{prune}")
 
 
 def quantize(weight: torch.Tensor, *, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

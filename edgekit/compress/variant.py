@@ -7,12 +7,14 @@ link is an artifact of its own, so chains that begin alike share their beginning
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgekit.catalog import models
-from edgekit.compress import awq, convert, dequantize, gguf_quantize, gptq, packed, rtn, shape
+from edgekit.compress import awq, checkpoint, convert, dequantize, gguf_quantize, gptq, packed, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration
 
@@ -21,6 +23,7 @@ from edgekit.compress.calibration import NONE, Calibration
 STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
+    "pruned": (prune.prune, prune.pruned_bytes, "safetensors"),
     "awq": (awq.quantize, awq.size_bytes, "awq"),
     "gptq": (gptq.quantize, gptq.size_bytes, "gptq"),
     "packed_awq": (packed.to_awq, packed.awq_bytes, "awq"),
@@ -136,8 +139,17 @@ def build(variant: Variant | str) -> Artifact:
             function(source, folder, **arguments)
 
         path = build_once(made_of, source.variant, size(source, **arguments), fill)
-        artifact = Artifact(f"{source.variant} > {step}", source.spec, path, made_format, address(made_of))
+        artifact = Artifact(f"{source.variant} > {step}", _spec_of(source, path, made_format), path, made_format,
+                            address(made_of))
     return artifact
+
+
+def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec:
+    """The source's spec, with the architecture that the step left: pruning changes it, most steps do not."""
+    if made_format == "gguf":
+        return source.spec
+    architecture = models.Architecture.from_hf(checkpoint.read_config(path), source=source.spec.architecture.source)
+    return dataclasses.replace(source.spec, architecture=architecture)
 
 
 def build_path(text: str) -> str:

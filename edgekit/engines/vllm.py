@@ -57,6 +57,9 @@ class Vllm(Engine):
         if context > architecture.context:
             raise EngineError(f"vllm: a context of {context} tokens asked, {artifact.variant} was made for "
                               f"{architecture.context}")
+        if architecture.family == "qwen2" and architecture.heads * architecture.head_dim != architecture.width:
+            raise EngineError(f"vllm: {artifact.variant} has {architecture.heads} heads of {architecture.head_dim} at width "
+                              f"{architecture.width}, and vLLM's Qwen2 takes the heads to fill the width: take another engine")
         if device == "cpu":
             _require_heads(artifact)
         kv_bytes = ELEMENT_BYTES[dtype] * architecture.kv_elements_per_token()
