@@ -85,6 +85,8 @@ def rows(models=tuple(MODELS), seeds=SEEDS, repeats=3, items=30, ablated=False, 
                 add("ttft_s", 10 * tpot * slower, repeat, **at, prompt_tokens=64, output_tokens=1)
                 add("tpot_s", tpot * slower / gain, repeat, **at, **lengths)
                 add("weight_bytes", parameters * bits / 8, repeat, **at)
+                add("base_memory_bytes", 3e8, repeat, **at)
+                add("peak_memory_bytes", 3e8 + 1.1 * parameters * bits / 8, repeat, **at)
                 add("kv_bytes_per_token", 1e4, repeat, **at)
                 add("parameters", parameters, repeat, **at)
                 add("memory_bandwidth_byte_per_s", 4e10, repeat, **at)

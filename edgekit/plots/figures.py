@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import behaviours, claims, printed_tables, quantization, roofline, scale
+from edgekit.analyze import behaviours, claims, printed_tables, quantization, quantization_speed, roofline, scale
 from edgekit.catalog import platforms
 from edgekit.plots import baseline, published
 from edgekit.plots import quantization as quantization_figures
@@ -112,7 +112,7 @@ FIGURES = {
             "KL divergence of AWQ and GPTQ at 4 bits with other calibration texts, other numbers of them, or parts of the "
             "search left out, each against the main calibration (dotted), with 95 % intervals over calibration seeds."),
         "quantization_speed": (
-            lambda frame: quantization_figures.quantization_speed(*quantization.speed_tables(frame)[::-1]),
+            lambda frame: quantization_figures.quantization_speed(quantization_speed.runtime_table(frame)),
             "Decode speed over transformers in bfloat16, paired by repeat, with 95 % t-intervals; black marks: what reading "
             "the same bytes at the measured bandwidth would give."),
     },
