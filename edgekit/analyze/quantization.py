@@ -15,7 +15,7 @@ from edgekit.analyze import stats
 WAY = ["method", "bits", "group", "type", "calibration", "samples", "search"]
 CELL = ["model", "way", "engine", "dtype"]
 COORDINATES = ["task", "model", *WAY, "engine", "dtype", "calibration_seed", "domain", "block", "tokens", "against", "metric",
-               "value", "mode", "depth", "item", "weights", "source", "repeat"]
+               "value", "mode", "depth", "item", "weights", "threads", "source", "repeat"]
 WHOLE = "none"  # the method of the unquantized model
 REFERENCE = ("transformers", "float32")  # engine and dtype of dequantized weights
 NO_SEED = -1
