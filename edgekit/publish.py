@@ -86,18 +86,19 @@ def claims_table() -> str:
     for platform, study, path in store.committed():
         if study in studies.STUDIES:
             frames.setdefault(platform, []).append((study, store.to_frame(store.read(path)[0])))
-    parts = []
+    parts, measured = [], set()
     for platform, studied in frames.items():
         verdicts = [verdict for study, frame in studied for verdict in claims.judge(claims.load(study), frame, platform)]
+        measured |= {verdict.claim.id for verdict in verdicts}
         parts.append(f"Measured on `{platform}`:\n\n{claims.markdown_table(verdicts)}")
-    others = [verdict for verdict in claims.judge(claims.load(), store.to_frame([]), "") if not verdict.claim.tests]
+    others = [verdict for verdict in claims.judge(claims.load(), store.to_frame([]), "") if verdict.claim.id not in measured]
     computed = [verdict for verdict in others if verdict.claim.audit]
     waiting = [verdict for verdict in others if not verdict.claim.audit]
     parts.append("Computed from the documents' own numbers (`00_published_claims`); nothing was measured for these:\n\n"
                  + claims.markdown_table(computed))
     if waiting:
         lines = "\n".join(f"- **{verdict.claim.id}** {verdict.claim.statement} ({verdict.claim.study})" for verdict in waiting)
-        parts.append(f"<details><summary>{len(waiting)} more claims are not yet run: their studies are not in the kit yet"
+        parts.append(f"<details><summary>{len(waiting)} more claims are not yet run: no rows of their studies are committed"
                      f"</summary>\n\n{lines}\n\n</details>\n")
     return "\n".join(parts)
 
