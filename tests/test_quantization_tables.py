@@ -113,9 +113,15 @@ def test_runtimes_are_weighed_and_compared_with_as_many_threads():
     one, two = (only(table, model="shape:b-0.5b", engine="llama_cpp", weights="Q4_0", threads=threads) for threads in (1, 2))
     assert one.tpot_s == pytest.approx(2 * two.tpot_s) and one.ttft_s == pytest.approx(2 * two.ttft_s)
     assert one.speed_up == pytest.approx(two.speed_up) and two.memory_bytes == pytest.approx(1.1 * two.weight_bytes)
-    assert set(speed.with_most_threads(table).threads) == {2}
+    assert set(speed.with_most_threads(table).threads) == {2} and two.kernel == "llama_cpp Q4_0"
     before, after = (QUANTITIES["w4a16_speed_up"](rows, SHAPE, (0, 99)).estimate for rows in (FRAME, both))
     assert before == after
+
+
+def test_the_kernel_of_each_variant_is_named_once():
+    table = q.kernels(FRAME)
+    assert set(table.kernel) == {"torch"} and len(table) == len(q.loss_table(FRAME))
+    assert q.kernels(FRAME.drop(columns="kernel")).empty
 
 
 def test_costs_stand_once_a_variant():

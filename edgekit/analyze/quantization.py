@@ -168,6 +168,12 @@ def _percent(found: stats.Estimate) -> stats.Estimate:
     return stats.Estimate(*ends, found.n, "%")
 
 
+def kernels(frame: pd.DataFrame) -> pd.DataFrame:
+    """The `kernel` that ran, in the runtime's own words, a line a variant and engine."""
+    rows = _rows(frame.assign(kernel=frame.get("kernel")), "size").dropna(subset=["kernel"])
+    return rows.drop_duplicates(CELL)[[*CELL, "kernel"]].reset_index(drop=True)
+
+
 def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Seconds and peak memory that quantizing took (one run), a line a variant."""
     rows = _rows(frame, "build")

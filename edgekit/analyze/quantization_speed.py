@@ -18,12 +18,15 @@ def speed_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def runtime_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a shape, number of threads, engine and kind of weights: ttft_s, tpot_s, decode_tok_per_s, memory_bytes (the peak
-    over the process before it loaded anything), weight_bytes, bandwidth_utilisation, and the speed-ups of `speed_tables`."""
+    over the process before it loaded anything), weight_bytes, bandwidth_utilisation, the speed-ups of `speed_tables`, and the
+    kernel that ran, in the runtime's own words."""
     speeds = _by_weights(frame, "speed", "device")
     key = ["model", "threads", "engine", "dtype"]
     means = speeds[speeds.task == "speed"].pivot_table(index=key, columns="metric", values="value", aggfunc="mean")
     means = means.reindex(columns=["ttft_s", "tpot_s", "peak_memory_bytes", "base_memory_bytes", "weight_bytes"]).reset_index()
     means["memory_bytes"] = means.peak_memory_bytes - means.base_memory_bytes
+    named = speeds.assign(kernel=speeds.get("kernel")).dropna(subset=["kernel"]).drop_duplicates(key)
+    means = means.merge(named[[*key, "kernel"]], on=key, how="left")
     used, speed_ups = speed_tables(frame)
     table = means.merge(used[[*key, "parameters", *stats.with_ends("decode_tok_per_s", "bandwidth_utilisation")]], on=key,
                         how="left").rename(columns={"dtype": "weights"})
