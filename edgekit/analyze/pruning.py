@@ -21,7 +21,10 @@ CELL = ["model", "engine", "dtype", "batch", "prompt_tokens"]
 
 def loss_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`quantization.loss_table` of the ways to prune, with `removed_heads` and `removed_neurons`: the shares that really went."""
-    return quantization.loss_table(frame, way=WAY).merge(_removed(frame), on=["model", "way"], how="left")
+    table, removed = quantization.loss_table(frame, way=WAY), _removed(frame)
+    if table.empty:  # empty columns have no type to merge by
+        return table.reindex(columns=list(dict.fromkeys([*table.columns, *removed.columns])))
+    return table.merge(removed, on=["model", "way"], how="left")
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:

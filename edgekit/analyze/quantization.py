@@ -152,7 +152,7 @@ def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFram
             line |= stats.ends_of("change", stats.paired_difference(right, whole))
         else:
             line |= stats.ends_of("accuracy", stats.clustered_share(right, asked))
-            line |= stats.ends_of("change", stats.mean_interval((right - whole) / asked))
+            line |= stats.ends_of("change", stats.clustered_difference(right, whole, asked))
         if whole.sum():
             line |= stats.ends_of("retained", _percent(stats.ratio_of_sums(right, whole)))
         lines.append(line)
