@@ -46,7 +46,7 @@ METRICS = {
     "quantize_s": "time that the last step of a variant took to build",
     "stored_bits_per_weight": "bits of all stored tensors over the number of weights: scales, zero points and embeddings too",
     "kept_share": "share of the `unit` (heads or neurons) of one layer that pruning kept",
-    "rank_correlation": "Spearman's correlation of the scores of a layer's `unit` from few sequences with those from many others",
+    "rank_correlation": "Spearman's correlation of the scores of a layer's `unit` from few sequences with those from many",
     "size": "one number of an architecture; `part` says which (layers, heads, MLP width, …)",
     "excess_nats": "negative log-likelihood of one story less that of the grammar which wrote it, in nats",
     "accepted": "tokens of one text, written greedily by the target, that the draft would have proposed (of `drafted`)",

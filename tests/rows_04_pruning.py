@@ -1,7 +1,8 @@
 """Made-up rows of the study 04_pruning with known truth, for tests of tables, claims and figures.
 
-A way to prune adds the nats of `ADDED` times what its seed says (1 and a tenth for each seed away from the middle); the sweep adds
-`swept` nats, four times as many for a share of heads as for the same share of neurons. Pruned models take `CLOCK` of the time.
+A way to prune adds the nats of `ADDED` times what its seed says (1 and a tenth for each seed away from the middle); the sweep
+adds `swept` nats, five times as many for a share of heads as for the same share of neurons. Pruned models take `CLOCK` of the
+time.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ WHERE = {"threads": 2, "device": "cpu"}
 
 
 def swept(heads: float, mlp: float) -> float:
-    return ADDED["taylor"] if (heads, mlp) == (0.2, 0.15) else heads + mlp / 4
+    return ADDED["taylor"] if (heads, mlp) == (0.2, 0.15) else heads + mlp / 5
 
 
 def correlation(samples: int, seed: int) -> float:
@@ -43,10 +44,12 @@ def parameters(model: str, pruned: bool) -> int:
     if pruned:
         heads, kv_heads, mlp = fewer, fewer if kv_heads == heads else kv_heads, narrower
     bias = head_dim * (heads + 2 * kv_heads) if model.startswith("shape") else 0
-    return layers * (2 * width * head_dim * (heads + kv_heads) + bias + 3 * width * mlp + 2 * width) + width + vocabulary * width
+    layer = 2 * width * head_dim * (heads + kv_heads) + bias + 3 * width * mlp + 2 * width
+    return layers * layer + width + vocabulary * width
 
 
-def rows(models=MODELS, seeds=SEEDS, repeats=3, items=40, lost=0.3, clock=None, ablated=True, swept_models=MODELS) -> list[store.Row]:
+def rows(models=MODELS, seeds=SEEDS, repeats=3, items=40, lost=0.3, clock=None, ablated=True,
+         swept_models=MODELS) -> list[store.Row]:
     """`lost`: chance that an answer which was right is wrong for each nat that is added; `clock` is CLOCK unless given."""
     rng = np.random.default_rng(5)
     made: list[store.Row] = []

@@ -11,6 +11,7 @@ import rows_04_pruning as made
 
 from edgekit.analyze import accounting, claims
 from edgekit.analyze import pruning as p
+from edgekit.analyze import pruning_savings as savings
 from edgekit.analyze.observed import NotMeasured, Setting
 from edgekit.analyze.pruning_quantities import QUANTITIES
 
@@ -65,6 +66,9 @@ def test_the_sweep_holds_every_pair_and_the_whole_model_at_nothing():
         assert (line.removed_heads, line.removed_neurons) == pytest.approx((line.heads, line.mlp)) or middle
     assert len(table) == 2 * 9 and set(zip(table.heads, table.mlp, strict=True)) == {(h, m) for h in made.SWEEP[0]
                                                                                    for m in made.SWEEP[1]}
+    halves = only(p.halves_table(FRAME), model="pocket-3m")
+    assert (halves.heads, halves.mlp, halves.both) == pytest.approx((0.2, 0.15 / 5, made.ADDED["taylor"] * 0.9), rel=0.2)
+    assert halves.share == pytest.approx(0.2 / (0.2 + 0.15 / 5))
     assert p.sweep_table(made.frame(swept_models=())).empty
     assert set(p.sweep_table(made.frame(swept_models=("pocket-3m",))).model) == {"pocket-3m"}
 
@@ -86,10 +90,10 @@ def test_kept_shares_are_those_of_the_global_allocation():
 
 
 def test_sizes_come_back_as_architectures_and_savings_are_those_of_the_accounting():
-    whole, pruned = p.architectures(FRAME)["shape:a-0.5b"]
+    whole, pruned = savings.architectures(FRAME)["shape:a-0.5b"]
     assert (whole.heads, whole.kv_heads, pruned.heads, pruned.kv_heads, pruned.mlp_width) == (14, 2, 12, 2, 4128)
     assert (whole.family, whole.tied) == ("qwen2", True) and whole.parameters == made.parameters("shape:a-0.5b", False)
-    line = only(p.count_table(FRAME), model="shape:a-0.5b")
+    line = only(savings.count_table(FRAME), model="shape:a-0.5b")
     assert line.saved_parameters == pytest.approx(1 - pruned.parameters / whole.parameters)
     attention, mlp = 896 * 64 * 2, 3 * 896
     went = attention * 2 + mlp * 736
@@ -98,13 +102,13 @@ def test_sizes_come_back_as_architectures_and_savings_are_those_of_the_accountin
 
 
 def test_the_clock_is_paired_by_repeat_and_stands_beside_the_arithmetic():
-    table = p.saving_table(FRAME)
+    table = savings.saving_table(FRAME)
     for (engine, dtype), shares in made.CLOCK.items():
         for phase, share in zip(("prefill", "decode"), shares, strict=True):
             line = only(table, model="shape:a-0.5b", engine=engine, dtype=dtype, phase=phase, batch=1)
             assert line.clock == pytest.approx(1 - share, abs=0.02) and line.n == 3
             assert line.clock_high - line.clock_low < 0.1, "drift of a third is in both of a pair and goes"
-    whole, pruned = p.architectures(FRAME)["shape:a-0.5b"]
+    whole, pruned = savings.architectures(FRAME)["shape:a-0.5b"]
     first, decode = (only(table, model="shape:a-0.5b", engine="llama_cpp", phase=phase) for phase in ("prefill", "decode"))
     assert first.arithmetic == 1 - accounting.prefill_macs(pruned, 64) / accounting.prefill_macs(whole, 64)
     read = [2 * made.parameters("shape:a-0.5b", cut) + 1e4 * (0.8 if cut else 1) * 80 for cut in (False, True)]
@@ -114,7 +118,7 @@ def test_the_clock_is_paired_by_repeat_and_stands_beside_the_arithmetic():
 
 
 def test_memory_saved_is_that_beside_the_process():
-    line = only(p.memory_table(FRAME), model="pocket-10m", engine="llama_cpp")
+    line = only(savings.memory_table(FRAME), model="pocket-10m", engine="llama_cpp")
     sizes = [made.parameters("pocket-10m", cut) for cut in (False, True)]
     assert line.whole_bytes == pytest.approx(2.2 * sizes[0]) and line.saved == pytest.approx(1 - sizes[1] / sizes[0])
 
@@ -166,6 +170,6 @@ def test_what_is_not_measured_is_named(quantity):
 
 def test_tables_of_no_rows_have_no_lines():
     empty = FRAME[FRAME.task == "none"]
-    for table in (p.method_table, p.contrast_table, p.sweep_table, p.ranking_table, p.layer_table, p.count_table, p.saving_table,
-                  p.memory_table):
+    for table in (p.method_table, p.contrast_table, p.sweep_table, p.halves_table, p.ranking_table, p.layer_table,
+                  savings.count_table, savings.saving_table, savings.memory_table):
         assert table(empty).empty

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from edgekit.analyze import pruning
+from edgekit.analyze import pruning, pruning_savings
 from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
 from edgekit.analyze.stats import Estimate, number
 
@@ -17,7 +17,7 @@ def pruned_compute_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[
     The reading that favours the claim: attention over the context shrinks with the heads, the output head does not shrink at
     all. Counted, so its interval is the value itself.
     """
-    table = pruning.count_table(frame)
+    table = pruning_savings.count_table(frame)
     table = table[table.model.map(kind).isin(setting.models)]
     if table.empty:
         raise NotMeasured("sizes of a whole and a pruned model")
@@ -32,7 +32,7 @@ def pruned_compute_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[
 def pruned_time_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
     """Share of the time of prefill that goes, where arithmetic is the limit: largest model, longest prompt, one prompt at a
     time, in the runtime that gains most."""
-    table = pruning.saving_table(frame)
+    table = pruning_savings.saving_table(frame)
     table = table[table.model.map(kind).isin(setting.models) & (table.phase == "prefill") & (table.batch == 1)]
     if table.empty:
         raise NotMeasured("times to first token of a whole and a pruned model in the same runtime")
@@ -40,8 +40,8 @@ def pruned_time_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[flo
     ends = estimate_of(found, "clock", "", "")
     percent = [None if end is None else 100 * end for end in (ends.value, ends.low, ends.high)]
     return Observation(Estimate(*percent, ends.n, "%", "share of the prefill time that goes"),
-                       f"{found.model}, {found.engine} {found['dtype']}, {found.prompt_tokens:.0f} tokens in", kind(found.model),
-                       f"arithmetic says {number(100 * found.arithmetic)} %")
+                       f"{found.model}, {found.engine} {found['dtype']}, {found.prompt_tokens:.0f} tokens in",
+                       kind(found.model), f"arithmetic says {number(100 * found.arithmetic)} %")
 
 
 def pruned_accuracy_lost(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
@@ -63,8 +63,8 @@ def pruned_accuracy_lost(frame: pd.DataFrame, setting: Setting, accepted: tuple[
 
 
 def _where(line: pd.Series) -> str:
-    return (f"{line.model}, {number(100 * line.removed_heads)} % of the heads and {number(100 * line.removed_neurons)} % of the "
-            "MLP width removed")
+    return (f"{line.model}, {number(100 * line.removed_heads)} % of the heads and {number(100 * line.removed_neurons)} % of "
+            "the MLP width removed")
 
 
 QUANTITIES = {"pruned_compute_saved": pruned_compute_saved, "pruned_time_saved": pruned_time_saved,

@@ -46,6 +46,6 @@ def generate_s(engine: Engine, prompts: list[list[int]], tokens: int) -> float:
     engine.sync()
     took = time.perf_counter() - start
     if wrong := {len(output) for output in outputs} - {tokens}:
-        raise EngineError(f"{engine.info.name}: expected {tokens} tokens for each prompt, got {wrong.pop()}; its times would not "
-                          "be comparable")
+        raise EngineError(f"{engine.info.name}: expected {tokens} tokens for each prompt, got {wrong.pop()}; its times would "
+                          "not be comparable")
     return took

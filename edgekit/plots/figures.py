@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import behaviours, claims, printed_tables, pruning, quantization, roofline, scale
+from edgekit.analyze import behaviours, claims, printed_tables, pruning, pruning_savings, quantization, roofline, scale
 from edgekit.catalog import platforms
 from edgekit.plots import baseline, published
 from edgekit.plots import pruning as pruning_figures
@@ -130,7 +130,7 @@ FIGURES = {
             "colours are on a log scale. Black frame: the published shares. What really goes is the nearest count that a "
             "checkpoint can carry."),
         "pruning_saving": (
-            lambda frame: pruning_figures.pruning_saving(pruning.saving_table(frame), claims.published("S1.6")),
+            lambda frame: pruning_figures.pruning_saving(pruning_savings.saving_table(frame), claims.published("S1.6")),
             "Share of the time that the pruned model saves, paired by repeat, with 95 % t-intervals; black marks: what "
             "arithmetic promises (multiply-accumulates of prefill, bytes that a decode step reads); crosses: the published 30 "
             "%."),
@@ -187,7 +187,8 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     if "method" in frame and "divergence" in tasks and len(quantization.ablation_table(frame)):
         tasks.add("ablation")
     if "kept" in tasks:
-        tasks |= {name for name, table in (("sweep", pruning.sweep_table), ("layers", pruning.layer_table)) if len(table(frame))}
+        made = {"sweep": pruning.sweep_table, "layers": pruning.layer_table}
+        tasks |= {name for name, table in made.items() if len(table(frame))}
     if "accuracy" in tasks and "depth" in frame and frame.depth[frame.task == "accuracy"].notna().any():
         tasks.add("accuracy by depth")  # tasks of lm-eval have none
     needed = {"energy": "energy", "accuracy_by_depth": "accuracy by depth", "scale_accuracy": "accuracy",

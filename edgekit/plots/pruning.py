@@ -15,6 +15,7 @@ from edgekit.plots import style
 
 LABELS = {"taylor": "Taylor", "gate": "gate", "activation": "activation", "magnitude": "magnitude", "random": "random"}
 ARITHMETIC = {"color": "black", "linewidth": 1.6}
+UNIFORM = {"color": "0.4", "linewidth": 0.9, "linestyle": "--"}
 PHASES = {"prefill": "#0072B2", "decode": "#E69F00"}
 PERCENT = PercentFormatter(1, decimals=0, symbol=None)
 
@@ -31,7 +32,8 @@ def _key(fig: Figure, scores, *more: Line2D) -> None:
 
 @style.styled
 def pruning_methods(table: pd.DataFrame) -> style.Drawn:
-    """Nats a token added (left) and change of accuracy (right) by every way at the point, a row a model (`pruning.method_table`).
+    """Nats a token added (left) and change of accuracy (right) by every way at the point, a row a model (from
+    `pruning.method_table`).
 
     The dotted line continues Taylor importance, the published choice.
     """
@@ -88,8 +90,8 @@ def pruning_sweep(table: pd.DataFrame, point: tuple[float, float]) -> style.Draw
             ax.text(x + 0.5, y + 0.5, f"{grid[y, x]:.2g}", ha="center", va="center", fontsize=7.5,
                     color="white" if dark else "black")
         if point[0] in rows and point[1] in columns:
-            ax.add_patch(Rectangle((columns.index(point[1]), rows.index(point[0])), 1, 1, gid="point", fill=False, linewidth=1.8,
-                                   edgecolor="black", zorder=4))
+            corner = columns.index(point[1]), rows.index(point[0])
+            ax.add_patch(Rectangle(corner, 1, 1, gid="point", fill=False, linewidth=1.8, edgecolor="black", zorder=4))
         ax.grid(visible=False)
         ax.set_xticks(np.arange(len(columns)) + 0.5, [f"{100 * share:g}" for share in columns])
         ax.set_yticks(np.arange(len(rows)) + 0.5, [f"{100 * share:g}" for share in rows])
@@ -101,7 +103,8 @@ def pruning_sweep(table: pd.DataFrame, point: tuple[float, float]) -> style.Draw
 
 @style.styled
 def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
-    """Share of the time that pruning saves, a panel a model and a line a runtime, phase and size of work (`pruning.saving_table`).
+    """Share of the time that pruning saves, a panel a model and a line a runtime, phase and size of work (from
+    `pruning_savings.saving_table`).
 
     Black mark: what arithmetic promises (multiply-accumulates of prefill, bytes of a decode step). Cross: the published share.
     """
@@ -109,7 +112,8 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     parts = dict(list(table.groupby("model", sort=False)))
     stated = float(published[published.quantity == "compute_removed"].value.iloc[0]) / 100
     fig = Figure(figsize=(style.WIDTH, 1.0 + sum(0.45 + 0.2 * len(here) for here in parts.values())))
-    axes = fig.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=[1.6 + len(here) for here in parts.values()])[:, 0]
+    axes = fig.subplots(len(parts), 1, squeeze=False, sharex=True,
+                        height_ratios=[1.6 + len(here) for here in parts.values()])[:, 0]
     for ax, (model, here) in zip(axes, parts.items(), strict=True):
         for place, line in enumerate(here.itertuples()):
             ax.barh(place, line.clock, height=0.62, color=PHASES[line.phase], alpha=0.8)
@@ -147,7 +151,7 @@ def pruning_ranking(table: pd.DataFrame) -> style.Drawn:
     (`pruning.ranking_table`)."""
     style.require(table, "pruning_ranking")
     models, look = list(dict.fromkeys(table.model)), _look(table.score)
-    numbers = sorted(set(table.samples))
+    numbers, lowest = sorted(set(table.samples)), min(0, table.correlation.min() - 0.1)
     fig = Figure(figsize=(style.WIDTH, 0.7 + 1.7 * len(models)))
     axes = fig.subplots(len(models), 2, squeeze=False, sharex=True, sharey=True)
     for row, model in zip(axes, models, strict=True):
@@ -158,7 +162,7 @@ def pruning_ranking(table: pd.DataFrame) -> style.Drawn:
                 # Intervals of the same number would hide each other.
                 lines = lines.assign(place=lines.samples * 1.05 ** (place - (len(look) - 1) / 2))
                 style.series(ax, lines, "place", "correlation", colour=colour, marker=marker, linestyle="-")
-            ax.set(xscale="log", title=f"{style.model_label(model)}, {unit}", ylim=(min(0, table.correlation.min() - 0.1), 1.02))
+            ax.set(xscale="log", title=f"{style.model_label(model)}, {unit}", ylim=(lowest, 1.02))
             ax.set_xticks(numbers, [f"{n:g}" for n in numbers])
             ax.xaxis.set_minor_formatter(NullFormatter())
         row[0].set_ylabel("rank correlation")
@@ -183,12 +187,12 @@ def pruning_layers(table: pd.DataFrame) -> style.Drawn:
                 aside = 0.12 * (place - (len(look) - 1) / 2)
                 lines = here[here.score == score]
                 style.series(ax, lines.assign(layer=lines.layer + aside), "layer", "kept", colour=colour, marker=marker)
-            ax.axhline(here.groupby("score").kept.mean().mean(), gid="uniform", color="0.4", linewidth=0.9, linestyle="--", zorder=1)
+            ax.axhline(here.kept.mean(), gid="uniform", zorder=1, **UNIFORM)
             ax.set(title=f"{style.model_label(model)}, {unit}", ylim=(0, 1.04))
             ax.set_xticks(sorted(set(here.layer)), [f"{layer + 1:.0f}" for layer in sorted(set(here.layer))])
             ax.yaxis.set_major_formatter(PERCENT)
         row[0].set_ylabel("kept (%)")
     for ax in axes[-1]:
         ax.set_xlabel("layer")
-    _key(fig, look, Line2D([], [], color="0.4", linewidth=0.9, linestyle="--", label="the same in every layer"))
+    _key(fig, look, Line2D([], [], label="the same in every layer", **UNIFORM))
     return fig, table

@@ -1,4 +1,4 @@
-"""Ways to prune: shares of heads and neurons with a score and its calibration, as a step of a variant and coordinates of rows."""
+"""Ways to prune: shares of heads and neurons with a score and its calibration, as a step of a variant and as coordinates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHOLE = "none"  # unpruned
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One way to prune; None where a score has no such thing. `seed` draws the sequences, or the scores of `random`."""
+    """One way to prune; None where a score has no such thing. `calibration_seed` draws the sequences, or `random` scores."""
 
     score: str
     heads: float

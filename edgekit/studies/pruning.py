@@ -101,7 +101,7 @@ class Config:
                 f"ablated_rounds: expected more than 1 each (1 is the comparison itself), got {self.ablated_rounds}")
         require(bool(self.ranking_samples) or not self.ranking_models, "ranking_samples: expected at least one")
         require(bool(self.prompt_tokens) and all(n >= 1 for n in self.prompt_tokens) and self.output_tokens >= 2,
-                "prompt_tokens: expected at least one, each of at least 1; output_tokens at least 2 (TPOT needs a second token)")
+                "prompt_tokens: expected at least one, each at least 1; output_tokens at least 2 (TPOT needs a second token)")
         require(all(n > 1 for n in self.batches), f"batches: expected more than 1 each (1 is timed anyway), got {self.batches}")
         require(all(n >= 1 for n in (self.multiple, self.ranking_most, self.repeats, self.warmups,
                                      self.items_per_depth)),
@@ -218,6 +218,6 @@ def _timed(config: Config, spec: ModelSpec, cut: Cut, cell: str, repeat: int, jo
     chain = engines.variant_for(engine, cut.chain(spec.name, config.length, config.multiple), dtype)
     where = dict(engine=engine, dtype=dtype, threads=config.threads, device=config.device)
     refusal = cut.refusal(spec, config.multiple) or engines.absence(engine)
+    artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
     return Unit(dict(model=spec.name, heads=cut.heads, mlp=cut.mlp, **task, **where), repeat, job,
-                dict(variant=chain, **where, **work), "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}",
-                task_hash(work), refusal)
+                dict(variant=chain, **where, **work), artifact, task_hash(work), refusal)
