@@ -164,8 +164,9 @@ def test_a_verdict_says_what_was_seen_and_where():
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_what_is_not_measured_is_named(quantity):
-    with pytest.raises(NotMeasured):
-        QUANTITIES[quantity](FRAME[FRAME.task == "ranking"], ANY, (0.0, math.inf))
+    for rows in (FRAME[FRAME.task == "ranking"], FRAME[["task", "metric", "value"]][:0], pd.DataFrame()):
+        with pytest.raises(NotMeasured):
+            QUANTITIES[quantity](rows, ANY, (0.0, math.inf))
 
 
 def test_tables_of_no_rows_have_no_lines():

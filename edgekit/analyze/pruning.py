@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from edgekit.analyze import quantization, stats
-from edgekit.analyze.pruning_savings import by_size
+from edgekit.analyze.pruning_savings import by_size, rows_of
 from edgekit.analyze.quantization import WHOLE
 
 WAY = ["score", "heads", "mlp", "rounds", "allocation", "calibration", "samples"]
@@ -144,9 +144,8 @@ def ranking_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Rank correlation of the scores from `samples` sequences with those from many others, a line a model, score, unit and
     number of sequences: the mean over layers, with an interval over seeds (none for one seed)."""
     columns = ["model", "score", "unit", "samples", *stats.with_ends("correlation"), "n", "parameters", "source"]
-    rows = frame[frame.task == "ranking"]
     lines = []
-    for key, here in rows.groupby(["model", "score", "unit", "samples"]) if len(rows) else ():
+    for key, here in rows_of(frame, "ranking").groupby(["model", "score", "unit", "samples"]):
         found = stats.mean_interval(here.groupby("calibration_seed").value.mean())
         lines.append(dict(zip(columns[:4], key, strict=True)) | stats.ends_of("correlation", found) | {"n": found.n})
     table = pd.DataFrame(lines, columns=columns[:-2]).astype({"correlation_low": float, "correlation_high": float})

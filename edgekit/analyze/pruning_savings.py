@@ -12,13 +12,20 @@ from edgekit.analyze import accounting, roofline, stats
 from edgekit.catalog.models import Architecture
 
 CELL = ["model", "engine", "dtype", "batch", "prompt_tokens"]
+COORDINATES = ["task", "model", "engine", "dtype", "heads", "mlp", "batch", "prompt_tokens", "output_tokens", "part", "family",
+               "score", "unit", "samples", "calibration_seed", "metric", "value", "repeat"]
+
+
+def rows_of(frame: pd.DataFrame, *tasks: str) -> pd.DataFrame:
+    """The rows of these tasks, with every coordinate as a column: rows of few units lack some, and of another study most."""
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
+    return frame[frame.task.isin(tasks)]
 
 
 def architectures(frame: pd.DataFrame) -> dict[str, tuple[Architecture, Architecture]]:
     """Whole and pruned architecture of each model of which both are on record."""
-    rows = frame[frame.task == "shape"] if "part" in frame else frame[:0]
     found = {}
-    for model, here in rows.groupby("model") if len(rows) else ():
+    for model, here in rows_of(frame, "shape").groupby("model"):
         made = {(heads, mlp): _architecture(cell) for (heads, mlp), cell in here.groupby(["heads", "mlp"])}
         pruned = [a for shares, a in made.items() if any(shares)]
         if (0, 0) in made and pruned:
@@ -55,9 +62,9 @@ def saving_table(frame: pd.DataFrame) -> pd.DataFrame:
     """
     columns = [*CELL, "phase", "macs", "bytes", "arithmetic", *stats.with_ends("clock"), "n", "parameters", "source"]
     made = architectures(frame)
-    rows = frame[frame.task.isin(["speed", "batches"])]
+    rows = rows_of(frame, "speed", "batches")
     lines = []
-    for key, here in rows[rows.metric.isin(["ttft_s", "tpot_s"])].groupby(CELL) if len(rows) else ():
+    for key, here in rows[rows.metric.isin(["ttft_s", "tpot_s"])].groupby(CELL):
         if key[0] not in made:
             continue
         for phase, metric in (("prefill", "ttft_s"), ("decode", "tpot_s")):
@@ -97,7 +104,8 @@ def _counted(pair: tuple[Architecture, Architecture], line: dict, output_tokens:
 def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Peak memory beside the process (bytes, median over repeats) of the whole and of the pruned model, and the share saved."""
     columns = ["model", "engine", "dtype", "whole_bytes", "pruned_bytes", "saved"]
-    rows = frame[(frame.task == "speed") & frame.metric.isin(["peak_memory_bytes", "base_memory_bytes"])]
+    rows = rows_of(frame, "speed")
+    rows = rows[rows.metric.isin(["peak_memory_bytes", "base_memory_bytes"])]
     if rows.empty:
         return pd.DataFrame(columns=columns)
     rows = rows.assign(form=rows.heads.add(rows.mlp).gt(0).map({True: "pruned_bytes", False: "whole_bytes"}))
