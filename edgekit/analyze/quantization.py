@@ -7,6 +7,8 @@ texts, which say nothing of the luck of one calibration. Differences are paired:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -28,33 +30,36 @@ SEARCHED = {"no clip": "no search for clips", "no scale": "no search for scales"
 UNCALIBRATED = "no calibration"
 
 
-def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "unquantized") -> pd.DataFrame:
+def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "unquantized",
+               way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant and engine: kl (nats a token, from `against`), agreement (share of tokens with the same likeliest one),
     perplexity and added (nats a token over the unquantized model), over all texts or those of a domain; stored_bits a weight.
+    `way`: the coordinates that tell variants apart, the first of which is WHOLE for the whole model.
     """
-    blocks = _blocks(frame, against, domain)
+    blocks = block_table(frame, against, domain, way)
     lines = []
     for key, cell in blocks.groupby(CELL):
         seeds = [part for _, part in cell.groupby("calibration_seed")]
         line = dict(zip(CELL, key, strict=True)) | {"over": "seeds" if len(seeds) > 1 else "texts"}
-        line |= stats.ends_of("kl", _a_token(seeds, "kl_nats")) | stats.ends_of("agreement", _a_token(seeds, "agreed"))
+        line |= stats.ends_of("kl", a_token(seeds, "kl_nats")) | stats.ends_of("agreement", a_token(seeds, "agreed"))
         line["n"] = len(seeds) if len(seeds) > 1 else len(cell)
         if against == "unquantized":
-            line |= stats.ends_of("perplexity", _exp(_a_token(seeds, "nll_nats")))
-            line |= stats.ends_of("added", _a_token(seeds, "added_nats"))
+            line |= stats.ends_of("perplexity", _exp(a_token(seeds, "nll_nats")))
+            line |= stats.ends_of("added", a_token(seeds, "added_nats"))
         lines.append(line)
     columns = [*CELL, *stats.with_ends("kl", "agreement", "perplexity", "added"), "over", "n"]
-    return _described(pd.DataFrame(lines, columns=columns), frame)
+    return _described(pd.DataFrame(lines, columns=columns), frame, way)
 
 
 def domains(frame: pd.DataFrame) -> list[str]:
     """What the texts are about on which losses were measured, in alphabetical order."""
-    return sorted(_rows(frame, "divergence").domain.unique())
+    return sorted(rows_of(frame, "divergence").domain.unique())
 
 
-def _blocks(frame: pd.DataFrame, against: str, domain: str | None = None) -> pd.DataFrame:
+def block_table(frame: pd.DataFrame, against: str = "unquantized", domain: str | None = None,
+                way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant, engine, calibration seed, domain and block: kl_nats, agreed, nll_nats, added_nats and tokens."""
-    rows = _rows(frame, "divergence")
+    rows = rows_of(frame, "divergence", way)
     rows = rows[(rows.against == against) & (rows.domain == (domain or rows.domain))]
     where = [*CELL, "calibration_seed", "domain", "block", "tokens"]
     wide = rows.pivot_table(index=where, columns="metric", values="value").reset_index()
@@ -66,7 +71,7 @@ def _blocks(frame: pd.DataFrame, against: str, domain: str | None = None) -> pd.
     return wide.assign(added_nats=wide.nll_nats - wide.nll_nats_whole)
 
 
-def _a_token(seeds: list[pd.DataFrame], column: str) -> stats.Estimate:
+def a_token(seeds: list[pd.DataFrame], column: str) -> stats.Estimate:
     """Sum over tokens: over seeds with their t-interval, or of one seed with that over its blocks."""
     if len(seeds) == 1:
         return stats.ratio_of_sums(seeds[0][column], seeds[0].tokens)
@@ -83,7 +88,7 @@ def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd
 
     lead: perplexity of `other` over that of `one`, less 1, in %; above 0 where `one` is better. Pairs are calibration seeds.
     """
-    blocks = _described(_blocks(frame, "unquantized"), frame)
+    blocks = _described(block_table(frame), frame)
     pairs = ["model", "bits", "group", "calibration", "samples"]
     blocks = blocks[(blocks.engine == REFERENCE[0]) & (blocks.dtype == REFERENCE[1]) & blocks.search.isin(FULL)]
     a, b = (blocks[blocks.method == method] for method in (one, other))
@@ -91,7 +96,7 @@ def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd
     lines = []
     for key, cell in both.groupby(pairs):
         seeds = [part.assign(difference=part.nll_nats_other - part.nll_nats) for _, part in cell.groupby("calibration_seed")]
-        nats = _a_token(seeds, "difference")
+        nats = a_token(seeds, "difference")
         ends = [None if end is None else 100 * float(np.expm1(end)) for end in (nats.value, nats.low, nats.high)]
         lines.append(dict(zip(pairs, key, strict=True)) | stats.ends_of("lead", stats.Estimate(*ends, nats.n, "%")) | {
             "n": nats.n, "over": "seeds" if len(seeds) > 1 else "texts"})
@@ -133,11 +138,11 @@ def _varied(line, main: tuple[str, str]) -> str:
     return ", ".join([*other, *([SEARCHED[line.search]] if line.search not in FULL else [])])
 
 
-def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
+def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant and engine: accuracy; change, the paired difference to the unquantized model in the reference engine;
     and retained, accuracy over that model's in %. Items are the samples: answers under several seeds are one item's."""
     lines = []
-    for key, answers in _answers(frame).groupby(CELL):
+    for key, answers in _answers(frame, way).groupby(CELL):
         items = answers.groupby(["domain", "mode", "item"])[["value", "value_whole"]].agg(["sum", "size"])
         right, whole, asked = items["value", "sum"], items["value_whole", "sum"], items["value", "size"]
         line = dict(zip(CELL, key, strict=True)) | {"n": len(items)}
@@ -146,17 +151,17 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
             line |= stats.ends_of("change", stats.paired_difference(right, whole))
         else:
             line |= stats.ends_of("accuracy", stats.clustered_share(right, asked))
-            line |= stats.ends_of("change", stats.mean_interval((right - whole) / asked))
+            line |= stats.ends_of("change", stats.clustered_difference(right, whole, asked))
         if whole.sum():
             line |= stats.ends_of("retained", _percent(stats.ratio_of_sums(right, whole)))
         lines.append(line)
     columns = [*CELL, *stats.with_ends("accuracy", "change", "retained"), "n"]
-    return _described(pd.DataFrame(lines, columns=columns), frame)
+    return _described(pd.DataFrame(lines, columns=columns), frame, way)
 
 
-def _answers(frame: pd.DataFrame) -> pd.DataFrame:
+def _answers(frame: pd.DataFrame, way: Sequence[str]) -> pd.DataFrame:
     """Answers to items (`value`) beside those of the unquantized model in the reference engine (`value_whole`)."""
-    rows = _rows(frame, "accuracy")
+    rows = rows_of(frame, "accuracy", way)
     rows = rows[rows.metric == "correct"]
     same = ["model", "domain", "mode", "item"]
     whole = rows[(rows.way == WHOLE) & (rows.engine == REFERENCE[0]) & (rows.dtype == REFERENCE[1])]
@@ -170,24 +175,24 @@ def _percent(found: stats.Estimate) -> stats.Estimate:
 
 def kernels(frame: pd.DataFrame) -> pd.DataFrame:
     """The `kernel` that ran, in the runtime's own words, a line a variant and engine."""
-    rows = _rows(frame.assign(kernel=frame.get("kernel")), "size").dropna(subset=["kernel"])
+    rows = rows_of(frame.assign(kernel=frame.get("kernel")), "size").dropna(subset=["kernel"])
     return rows.drop_duplicates(CELL)[[*CELL, "kernel"]].reset_index(drop=True)
 
 
 def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Seconds and peak memory that quantizing took (one run), a line a variant."""
-    rows = _rows(frame, "build")
+    rows = rows_of(frame, "build")
     wide = rows.pivot_table(index=CELL, columns="metric", values="value").reset_index()
     wide = wide.reindex(columns=[*CELL, "quantize_s", "base_memory_bytes", "peak_memory_bytes"])
     return _described(wide, frame)
 
 
-def _rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
+def rows_of(frame: pd.DataFrame, task: str, way: Sequence[str] = WAY) -> pd.DataFrame:
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES, *way])))
     rows = frame[frame.task == task].copy()
-    for name in WAY:
+    for name in way:
         rows[name] = rows[name].map(_text)
-    rows["way"] = [" ".join(filter(None, parts)) for parts in rows[WAY].itertuples(index=False)]
+    rows["way"] = [" ".join(filter(None, parts)) for parts in rows[list(way)].itertuples(index=False)]
     return rows.assign(calibration_seed=rows.calibration_seed.fillna(NO_SEED).astype(int))
 
 
@@ -195,24 +200,24 @@ def _text(value) -> str:
     """A coordinate as text: nothing where a method has none."""
     if pd.isna(value):
         return ""
-    return str(int(value)) if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _described(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+def _described(table: pd.DataFrame, frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFrame:
     """With the parts of each way as columns and, where it is on record, its stored_bits."""
-    rows = _rows(frame, "size")
+    rows = rows_of(frame, "size", way)
     rows = rows[rows.metric == "stored_bits_per_weight"]
-    parts = rows.drop_duplicates("way").set_index("way")[WAY]
+    parts = rows.drop_duplicates("way").set_index("way")[list(way)]
     bits = rows.groupby(CELL)["value"].first().rename("stored_bits").reset_index()
     if table.empty:
-        return table.reindex(columns=[*table.columns, *WAY, "stored_bits", "parameters", "source"])
+        return table.reindex(columns=[*table.columns, *way, "stored_bits", "parameters", "source"])
     return _sized(table.join(parts, on="way").merge(bits, on=CELL, how="left"), frame)
 
 
 def _sized(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """With the models' numbers of weights, smallest first."""
-    rows = _rows(frame, "size")
-    sizes = rows[rows.metric == "parameters"].groupby("model")["value"].first()
+    rows = rows_of(frame, "size")
+    sizes = rows[rows.metric == "parameters"].groupby("model")["value"].max()  # pruned variants have fewer
     table = table.assign(parameters=table.model.map(sizes), source="measured")
     # Where no line has an interval its ends are no numbers yet.
     table = table.astype({name: float for name in table if name.endswith(("_low", "_high"))})

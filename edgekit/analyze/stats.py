@@ -181,6 +181,17 @@ def clustered_share(counts: Sequence[float], totals: Sequence[float], confidence
     return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n, "", what)
 
 
+def clustered_difference(a: Sequence[float], b: Sequence[float], totals: Sequence[float], confidence: float = 0.95, *,
+                         what: str = "") -> Estimate:
+    """Mean over clusters (items asked `totals` times) of the share that is right in `a` less that in `b`, with its t-interval.
+    Where no cluster differs their spread says nothing, and the ends are those of `paired_difference` for as many items."""
+    differences = (_samples(a) - _samples(b)) / _samples(totals, positive=True)
+    if not differences.any():
+        same = np.zeros(differences.size)
+        return paired_difference(same, same, confidence, what=what)
+    return mean_interval(differences, confidence, what=what)
+
+
 def power_law(x: Sequence[float], y: Sequence[float], confidence: float = 0.95, *, what: str = "") -> Estimate:
     """The exponent a of y proportional to x^-a, by least squares on logarithms, with its t-interval (n - 2 degrees).
 

@@ -10,9 +10,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import behaviours, claims, printed_tables, quantization, quantization_speed, roofline, scale
+from edgekit.analyze import (
+    behaviours,
+    claims,
+    printed_tables,
+    pruning,
+    pruning_savings,
+    quantization,
+    quantization_speed,
+    roofline,
+    scale,
+)
 from edgekit.catalog import platforms
 from edgekit.plots import baseline, published
+from edgekit.plots import pruning as pruning_figures
 from edgekit.plots import quantization as quantization_figures
 from edgekit.plots import scale as scale_figures
 from edgekit.plots.style import Picture, PlotError, save
@@ -116,6 +127,32 @@ FIGURES = {
             "Decode speed over transformers in bfloat16, paired by repeat, with 95 % t-intervals; black marks: what reading "
             "the same bytes at the measured bandwidth would give."),
     },
+    "04_pruning": {
+        "pruning_methods": (
+            lambda frame: pruning_figures.pruning_methods(pruning.method_table(frame)),
+            "What each way to choose heads and neurons costs at the published shares, without any training afterwards: loss "
+            "added to the whole model's and change of its accuracy on the same texts and problems, with 95 % intervals over "
+            "seeds where there are several, else over texts; accuracy over items. Dotted: Taylor importance."),
+        "pruning_sweep": (
+            lambda frame: pruning_figures.pruning_sweep(
+                pruning.sweep_table(frame), tuple(float(share) for share in pruning.main_point(frame))),
+            "Loss added to the whole model's (nats a token) by the shares of heads and of MLP neurons that were asked to go; "
+            "colours are on a log scale. Black frame: the published shares. What really goes is the nearest count that a "
+            "checkpoint can carry."),
+        "pruning_saving": (
+            lambda frame: pruning_figures.pruning_saving(pruning_savings.saving_table(frame), claims.published("S1.6")),
+            "Share of the time that the pruned model saves, paired by repeat, with 95 % t-intervals; black marks: what "
+            "arithmetic promises (multiply-accumulates of prefill, bytes that a decode step reads); crosses: the published 30 "
+            "%."),
+        "pruning_ranking": (
+            lambda frame: pruning_figures.pruning_ranking(pruning.ranking_table(frame)),
+            "Spearman's rank correlation, the mean over layers, between scores from few calibration sequences and scores from "
+            "many others, with 95 % intervals over draws."),
+        "pruning_layers": (
+            lambda frame: pruning_figures.pruning_layers(pruning.layer_table(frame)),
+            "Share of its heads and neurons that each layer keeps when the units of all layers are ranked together, with 95 % "
+            "intervals over calibration seeds."),
+    },
 }
 
 
@@ -157,13 +194,18 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     The frame of 00_published_claims holds a table for each of its figures.
     """
     tasks = set(frame.task) if len(frame) else set()
-    if "divergence" in tasks and len(quantization.ablation_table(frame)):
+    if "method" in frame and "divergence" in tasks and len(quantization.ablation_table(frame)):
         tasks.add("ablation")
+    if "kept" in tasks:
+        made = {"sweep": pruning.sweep_table, "layers": pruning.layer_table}
+        tasks |= {name for name, table in made.items() if len(table(frame))}
     if "accuracy" in tasks and "depth" in frame and frame.depth[frame.task == "accuracy"].notna().any():
         tasks.add("accuracy by depth")  # tasks of lm-eval have none
     needed = {"energy": "energy", "accuracy_by_depth": "accuracy by depth", "scale_accuracy": "accuracy",
               "scale_budget": "accuracy", "scale_queries": "accuracy", "scale_prose": "prose",
               "scale_rounding": "rounded_prose", "scale_acceptance": "acceptance", "quantization_frontier": "divergence",
               "quantization_accuracy": "accuracy", "quantization_calibration": "ablation",
+              "pruning_methods": "divergence", "pruning_sweep": "sweep", "pruning_ranking": "ranking",
+              "pruning_layers": "layers",
               **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

@@ -119,7 +119,7 @@ def quantization_calibration(table: pd.DataFrame) -> style.Drawn:
         for line in table[table.model == model].itertuples():
             colour, marker = style.METHODS[line.method]
             place = whats.index(line.what) + {"awq": -0.15, "gptq": 0.15}.get(line.method, 0)
-            _level(ax, line, "kl", place, color=colour, marker=marker)
+            style.level(ax, line, "kl", place, 0, color=colour, marker=marker)
             if line.what == "":
                 ax.axvline(line.kl, color=colour, linewidth=0.8, linestyle=":", zorder=1)
         ax.set(title=f"{style.model_label(model)}, 4 bits, groups of {group}", xlabel="KL divergence (nats a token)",
@@ -148,7 +148,7 @@ def quantization_speed(table: pd.DataFrame) -> style.Drawn:
         for place, line in enumerate(here.itertuples()):
             colour, _ = style.engine_style(line.engine, "bfloat16")
             ax.barh(place, line.speed_up, height=0.62, color=colour, alpha=0.8)
-            _level(ax, line, "speed_up", place, color="0.15")
+            style.level(ax, line, "speed_up", place, 0, color="0.15")
             if not pd.isna(line.ceiling):
                 ax.plot([line.ceiling] * 2, [place - 0.38, place + 0.38], gid="ceiling", **CEILING)
         ax.set_yticks(range(len(here)), [f"{line.engine} {line.weights}" for line in here.itertuples()])
@@ -166,10 +166,3 @@ def quantization_speed(table: pd.DataFrame) -> style.Drawn:
 def _order(what: str) -> tuple:
     """None first, then the main one, then other texts, other numbers of them (by number), other searches."""
     return what != UNCALIBRATED, what != "", what in SEARCHED.values(), what[:1].isdigit(), f"{what:>12}"
-
-
-def _level(ax: Axes, line, column: str, place: float, **look) -> None:
-    """A value and its interval lying along the horizontal axis."""
-    value, low, high = (getattr(line, name) for name in (column, f"{column}_low", f"{column}_high"))
-    ends = None if pd.isna(low) else [[value - max(low, 0)], [high - value]]
-    ax.errorbar(value, place, xerr=ends, capsize=2, elinewidth=0.8, linestyle="none", **look)

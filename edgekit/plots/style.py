@@ -41,6 +41,9 @@ ENGINES = {
 # Quantization methods: colour and marker.
 METHODS = {"rtn": ("0.45", "x"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s"), "gguf": ("#E69F00", "^"),
            "gguf_imatrix": ("#D55E00", "v")}
+# Scores that pruning goes by: colour and marker.
+SCORES = {"taylor": ("#0072B2", "o"), "gate": ("#009E73", "s"), "activation": ("#E69F00", "^"), "magnitude": ("#CC79A7", "D"),
+          "random": ("0.45", "x")}
 # Stages of a pipeline: colour, line and hatch, so that they are told apart in grey too.
 STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"), "optimized": ("#009E73", "-.", "...")}
 DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":"}
@@ -131,6 +134,13 @@ def series(ax: Axes, lines: pd.DataFrame, x: str, y: str, *, colour: str, marker
         errors = np.vstack([part[y] - part[f"{y}_low"], part[f"{y}_high"] - part[y]])
         ax.errorbar(part[x], part[y], errors, color=colour, marker=marker, linestyle=linestyle, elinewidth=0.8,
                     capsize=2, fillstyle=FILL[source], markeredgecolor=colour, clip_on=False, zorder=3)
+
+
+def level(ax: Axes, line, column: str, place: float, least: float = -math.inf, **look) -> None:
+    """A value of a table's line and its interval, not below `least`, lying along the horizontal axis."""
+    value, low, high = (getattr(line, name) for name in (column, f"{column}_low", f"{column}_high"))
+    ends = None if pd.isna(low) else [[value - max(low, least)], [high - value]]
+    ax.errorbar(value, place, xerr=ends, capsize=2, elinewidth=0.8, linestyle="none", **look)
 
 
 def key(table: pd.DataFrame, lines: bool = True) -> list[Line2D]:

@@ -20,7 +20,7 @@ from edgekit.compress import calibration, gguf_quantize, rtn
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES, BuildError
 from edgekit.measure import device as devices
-from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
 from edgekit.studies.cells import PACKED, engine_and_dtype, speed_units, split_cell
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
@@ -81,12 +81,12 @@ class Config:
                                  "runtime_models", "runtime_cells", "cost_models", "shapes", "scaled_shapes",
                                  "scaled_threads", "speed_cells"))
         require_limits(self.threads, self.timeout_s, self.memory_share)
-        _known("methods", self.methods, METHODS)
-        _known("gguf_types", self.gguf_types, gguf_quantize.TYPES)
-        _known("ablated_searches", self.ablated_searches, CHANGES["awq"])
+        require_known("methods", self.methods, METHODS)
+        require_known("gguf_types", self.gguf_types, gguf_quantize.TYPES)
+        require_known("ablated_searches", self.ablated_searches, CHANGES["awq"])
         for name in ("ablated_models", "runtime_models", "cost_models"):
-            _known(name, getattr(self, name), self.models)
-        _known("scaled_shapes", self.scaled_shapes, self.shapes)
+            require_known(name, getattr(self, name), self.models)
+        require_known("scaled_shapes", self.scaled_shapes, self.shapes)
         require(all(count >= 1 for count in self.scaled_threads),
                 f"scaled_threads: expected counts of at least 1, got {self.scaled_threads}")
         require(all(bits in rtn.BITS for bits in self.bits), f"bits: expected {rtn.BITS[0]} to {rtn.BITS[-1]}, got {self.bits}")
@@ -116,9 +116,6 @@ class Config:
             raise ParamsError(str(error)) from error
 
 
-def _known(name: str, values, known) -> None:
-    if unknown := [value for value in values if value not in known]:
-        raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
 
 
 def run(config: Config) -> Result:

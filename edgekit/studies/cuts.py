@@ -1,0 +1,87 @@
+"""Ways to prune: shares of heads and neurons with a score and its calibration, as a step of a variant and as coordinates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgekit.catalog.models import ModelSpec
+from edgekit.compress import removal
+from edgekit.compress.artifact import BuildError
+from edgekit.compress.saliency import RUNNING
+
+WHOLE = "none"  # unpruned
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One way to prune; None where a score has no such thing. `calibration_seed` draws the sequences, or `random` scores."""
+
+    score: str
+    heads: float
+    mlp: float
+    calibration: str | None = None
+    samples: int | None = None
+    calibration_seed: int | None = None
+    rounds: int | None = None
+    allocation: str | None = None
+
+    def condition(self) -> dict:
+        """What of it stands in rows; of the whole model only that it is whole."""
+        if self.score == WHOLE:
+            return dict(score=WHOLE)
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    def chain(self, model: str, length: int, multiple: int) -> str:
+        """The variant that stores `model` so; calibration sequences are `length` tokens long."""
+        if self.score == WHOLE:
+            return model
+        drawn = {"seed": self.calibration_seed} if self.calibration_seed is not None else {}
+        if self.score in RUNNING:
+            drawn |= dict(calibration=self.calibration, samples=self.samples, length=length)
+        if self.rounds is not None:
+            drawn |= dict(rounds=self.rounds)
+        if self.allocation == "global":
+            drawn |= dict(allocation="global", form="masked")
+        given = dict(heads=self.heads, mlp=self.mlp, score=self.score, multiple=multiple) | drawn
+        return f"{model} > pruned({', '.join(f'{name}={value}' for name, value in given.items())})"
+
+    def refusal(self, spec: ModelSpec, multiple: int) -> str | None:
+        """Why no checkpoint of a model can be so, known beforehand; None where it can."""
+        try:
+            removal.kept(spec.architecture, heads=self.heads, mlp=self.mlp, unit="heads", multiple=multiple)
+        except BuildError as error:
+            return f"{spec.name}: {error}"
+        return None
+
+
+def point(config, score: str, seed: int, **changed) -> Cut:
+    """The point (`config.heads`, `config.mlp`) by a score, from sequences drawn by `seed`."""
+    drawn = dict(calibration_seed=seed) if score in RUNNING or score == "random" else {}
+    if score in RUNNING:
+        drawn |= dict(calibration=config.calibration, samples=config.samples, rounds=1, allocation="uniform")
+    return Cut(**dict(score=score, heads=config.heads, mlp=config.mlp) | drawn | changed)
+
+
+def compared(config) -> Iterator[Cut]:
+    """Every score at the point, once for each of its seeds."""
+    for score in config.scores:
+        seeds = config.calibration_seeds if score in RUNNING else config.random_seeds if score == "random" else (0,)
+        yield from (point(config, score, seed) for seed in seeds)
+
+
+def ablations(config) -> Iterator[Cut]:
+    """The point, with units of all layers ranked together, and scored anew in several rounds; for every calibration seed."""
+    for score in config.ablated_scores:
+        for seed in config.calibration_seeds:
+            yield point(config, score, seed, allocation="global")
+            yield from (point(config, score, seed, rounds=rounds) for rounds in config.ablated_rounds)
+
+
+def sweep(config) -> Iterator[Cut]:
+    """Every share of heads with every share of neurons by one score and the first seed, but not nothing of both."""
+    for heads in config.sweep_heads:
+        for mlp in config.sweep_mlp:
+            if heads or mlp:
+                yield point(config, config.sweep_score, config.calibration_seeds[0], heads=heads, mlp=mlp)
