@@ -39,6 +39,12 @@ def require_each_once(config, names: Iterable[str]) -> None:
         require(len(set(items)) == len(items), f"{name}: expected each item once, got {list(items)}")
 
 
+def require_known(name: str, values: Iterable, known: Iterable) -> None:
+    """Raise ParamsError, listing the known ones, where a value of the parameter `name` is none of them."""
+    if unknown := [value for value in values if value not in known]:
+        raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
+
+
 def require_limits(threads: int, timeout_s: float, memory_share: float) -> None:
     """Raise ParamsError for limits that no process can run under: what every measuring study has."""
     require(threads >= 0, f"threads: expected a count, or 0 for every core there is, got {threads}")

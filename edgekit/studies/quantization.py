@@ -21,7 +21,7 @@ from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES, BuildError
 from edgekit.engines.base import EngineError
 from edgekit.measure import device as devices
-from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
 
@@ -80,11 +80,11 @@ class Config:
                                  "ablated_calibrations", "ablated_samples", "ablated_searches", "tasks", "depths",
                                  "runtime_models", "runtime_cells", "cost_models", "shapes", "speed_cells"))
         require_limits(self.threads, self.timeout_s, self.memory_share)
-        _known("methods", self.methods, METHODS)
-        _known("gguf_types", self.gguf_types, gguf_quantize.TYPES)
-        _known("ablated_searches", self.ablated_searches, CHANGES["awq"])
+        require_known("methods", self.methods, METHODS)
+        require_known("gguf_types", self.gguf_types, gguf_quantize.TYPES)
+        require_known("ablated_searches", self.ablated_searches, CHANGES["awq"])
         for name in ("ablated_models", "runtime_models", "cost_models"):
-            _known(name, getattr(self, name), self.models)
+            require_known(name, getattr(self, name), self.models)
         require(all(bits in rtn.BITS for bits in self.bits), f"bits: expected {rtn.BITS[0]} to {rtn.BITS[-1]}, got {self.bits}")
         require(bool(self.groups) and all(group >= 1 for group in self.groups),
                 f"groups: expected at least one, each of at least 1 weight, got {self.groups}")
@@ -110,11 +110,6 @@ class Config:
                     spec.require_weights("divergence")
         except (ModelError, TaskError, BuildError) as error:
             raise ParamsError(str(error)) from error
-
-
-def _known(name: str, values, known) -> None:
-    if unknown := [value for value in values if value not in known]:
-        raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
 
 
 def split_cell(cell: str) -> tuple[str, str]:
