@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import behaviours, claims, printed_tables, quantization, roofline, scale
+from edgekit.analyze import behaviours, claims, distillation, printed_tables, quantization, roofline, scale
 from edgekit.catalog import platforms
 from edgekit.plots import baseline, published
+from edgekit.plots import distillation as distillation_figures
 from edgekit.plots import quantization as quantization_figures
 from edgekit.plots import scale as scale_figures
 from edgekit.plots.style import Picture, PlotError, save
@@ -116,6 +117,20 @@ FIGURES = {
             "Decode speed over transformers in bfloat16, paired by repeat, with 95 % t-intervals; black marks: what reading "
             "the same bytes at the measured bandwidth would give."),
     },
+    "05_distillation": {
+        "distillation_recovery": (
+            lambda frame: distillation_figures.distillation_recovery(distillation.learning_table(frame)),
+            "KL divergence from the whole model by way of learning, a panel a student, on one budget of tokens, with 95 % "
+            "intervals over seeds, or over texts where there is one; dashed: the pruned model that learnt nothing."),
+        "distillation_curves": (
+            lambda frame: distillation_figures.distillation_curves(distillation.training_table(frame)),
+            "Cross-entropy on the texts that a student is trained on, against tokens, a line a seed. Those of the teacher's "
+            "own texts are other texts: their level is not comparable, only their course."),
+        "distillation_frontier": (
+            lambda frame: distillation_figures.distillation_frontier(distillation.chain_table(frame)),
+            "KL divergence from the whole model against how many times smaller a chain's files are, with 95 % intervals over "
+            "seeds or texts. Colour: how it learnt; shape: what it started from; filling: whether and when it was quantized."),
+    },
 }
 
 
@@ -157,7 +172,7 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     The frame of 00_published_claims holds a table for each of its figures.
     """
     tasks = set(frame.task) if len(frame) else set()
-    if "divergence" in tasks and len(quantization.ablation_table(frame)):
+    if notebook == "03_quantization" and "divergence" in tasks and len(quantization.ablation_table(frame)):
         tasks.add("ablation")
     if "accuracy" in tasks and "depth" in frame and frame.depth[frame.task == "accuracy"].notna().any():
         tasks.add("accuracy by depth")  # tasks of lm-eval have none
@@ -165,5 +180,7 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
               "scale_budget": "accuracy", "scale_queries": "accuracy", "scale_prose": "prose",
               "scale_rounding": "rounded_prose", "scale_acceptance": "acceptance", "quantization_frontier": "divergence",
               "quantization_accuracy": "accuracy", "quantization_calibration": "ablation",
+              "distillation_recovery": "divergence", "distillation_curves": "training",
+              "distillation_frontier": "divergence",
               **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

@@ -114,7 +114,8 @@ def run(config: Config) -> Result:
 
 
 def plan(config: Config) -> Iterator[Unit]:
-    """All units: every training first, so that the others find their students trained, then the losses of all chains."""
+    """All units, none of which is timed: every training first, so that the others find their students trained, then the losses
+    of all chains."""
     config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
     where = dict(threads=config.threads, device=config.device)
     try:
@@ -127,7 +128,7 @@ def plan(config: Config) -> Iterator[Unit]:
         text = chain.text(config)
         yield Unit(dict(task="training", model=config.model, **chain.condition(), **where), 0,
                    "edgekit.measure.quantized:measure_training", dict(chain=text, **where), variants.content_hash(text), "",
-                   first=True)
+                   shared=True, first=True)
     for chain in dict.fromkeys(all_chains(config)):
         yield _loss(config, chain)
 
