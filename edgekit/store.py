@@ -44,6 +44,8 @@ METRICS = {
     "kl_nats": "Kullback-Leibler divergence of a variant from a reference model, summed over the scored `tokens` of some texts",
     "agreed": "scored `tokens` of some texts whose likeliest token is the reference model's",
     "nll_nats": "negative log-likelihood of the scored `tokens` of some texts",
+    "train_loss": "mean cross-entropy of the training texts since the point before, nats a token, when `tokens` had been seen",
+    "wall_s": "time of a training until `tokens` had been seen",
     "quantize_s": "time that the last step of a variant took to build",
     "stored_bits_per_weight": "bits of all stored tensors over the number of weights: scales, zero points and embeddings too",
     "kept_share": "share of the `unit` (heads or neurons) of one layer that pruning kept",

@@ -9,6 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from edgekit import training as loop
 from edgekit.pocket import chain, language, queries, rows, sizes
 from edgekit.pocket import train as training
 from edgekit.pocket.recipe import Recipe
@@ -127,7 +128,7 @@ def test_loss_starts_at_the_uniform_distribution_and_is_the_textbook_formula(tok
     model = sizes.build_model(TINY, 0).eval()
     drawn, _ = rows.draw_rows(tokenizer, split="train", seed=0, first=0, rows=2, max_depth=8)
     ids = torch.from_numpy(drawn[:, :64])
-    losses = training.token_losses(model, ids)
+    losses = loop.token_losses(model, ids)
     assert losses.shape == (2, 63)
     assert losses.mean().item() == pytest.approx(math.log(VOCABULARY), rel=0.03)
     with torch.no_grad():
@@ -243,13 +244,13 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, monkeypatch, quick_
         save(state, file)
         raise KeyboardInterrupt
 
-    save = training._save_checkpoint
-    monkeypatch.setattr(training, "_save_checkpoint", stop)
+    save = loop.save_checkpoint
+    monkeypatch.setattr(loop, "save_checkpoint", stop)
     with pytest.raises(KeyboardInterrupt):
         training.run_recipe(RECIPE, out=tmp_path)
-    monkeypatch.setattr(training, "_save_checkpoint", save)
+    monkeypatch.setattr(loop, "save_checkpoint", save)
     changed = dataclasses.replace(RECIPE, weight_decay=0.5)
-    with pytest.raises(training.TrainingError, match="resume=False"):
+    with pytest.raises(loop.TrainingError, match="resume=False"):
         training.run_recipe(changed, out=tmp_path)
     assert training.run_recipe(changed, out=tmp_path, resume=False)[-1]["step"] == 12
 
@@ -262,6 +263,6 @@ def test_an_unknown_model_lists_the_known_ones(tmp_path):
 @pytest.mark.parametrize("learning_rate", [float("nan"), 3000.0])
 def test_a_loss_that_diverges_stops_the_run_and_keeps_the_checkpoint(tmp_path, quick_tokenizer, monkeypatch, learning_rate):
     monkeypatch.setattr(Recipe, "learning_rate", lambda self, step: 1e-3 if step < 6 else learning_rate)
-    with pytest.raises(training.TrainingError, match=r"diverged at step \d+: expected at most 10.4 nats .* got .* peak_lr"):
+    with pytest.raises(loop.TrainingError, match=r"diverged at step \d+: expected at most 10.4 nats .* got .* peak_lr"):
         training.run_recipe(RECIPE, out=tmp_path)
     assert (tmp_path / training.CHECKPOINT).exists() and not (tmp_path / "model.safetensors").exists()

@@ -10,7 +10,7 @@ import math
 
 import pandas as pd
 
-from edgekit.analyze import pruning_quantities, quantization_quantities, roofline
+from edgekit.analyze import distillation_quantities, pruning_quantities, quantization_quantities, roofline
 from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
 from edgekit.analyze.stats import number
 
@@ -79,6 +79,7 @@ QUANTITIES = {
     "bandwidth_utilisation": bandwidth_utilisation,
     "bandwidth_over_compute_utilisation": bandwidth_over_compute_utilisation,
     **quantization_quantities.QUANTITIES, **pruning_quantities.QUANTITIES,
+    **distillation_quantities.QUANTITIES,
 }
 # The least and the most that each can be at all, in its unit: a test that accepts all of it could not fail.
 POSITIVE = (0.0, math.inf)
@@ -86,6 +87,7 @@ DOMAINS = {
     "decode_tok_per_s": POSITIVE, "ttft_s": POSITIVE, "decode_over_prefill": POSITIVE, "bandwidth_utilisation": POSITIVE,
     "bandwidth_over_compute_utilisation": POSITIVE, **quantization_quantities.DOMAINS,
     **pruning_quantities.DOMAINS,
+    **distillation_quantities.DOMAINS,
 }
 
 

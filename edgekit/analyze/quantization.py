@@ -41,11 +41,12 @@ def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "u
     for key, cell in blocks.groupby(CELL):
         seeds = [part for _, part in cell.groupby("calibration_seed")]
         line = dict(zip(CELL, key, strict=True)) | {"over": "seeds" if len(seeds) > 1 else "texts"}
-        line |= stats.ends_of("kl", a_token(seeds, "kl_nats")) | stats.ends_of("agreement", a_token(seeds, "agreed"))
+        line |= stats.ends_of("kl", stats.a_token(seeds, "kl_nats"))
+        line |= stats.ends_of("agreement", stats.a_token(seeds, "agreed"))
         line["n"] = len(seeds) if len(seeds) > 1 else len(cell)
         if against == "unquantized":
-            line |= stats.ends_of("perplexity", _exp(a_token(seeds, "nll_nats")))
-            line |= stats.ends_of("added", a_token(seeds, "added_nats"))
+            line |= stats.ends_of("perplexity", _exp(stats.a_token(seeds, "nll_nats")))
+            line |= stats.ends_of("added", stats.a_token(seeds, "added_nats"))
         lines.append(line)
     columns = [*CELL, *stats.with_ends("kl", "agreement", "perplexity", "added"), "over", "n"]
     return _described(pd.DataFrame(lines, columns=columns), frame, way)
@@ -71,13 +72,6 @@ def block_table(frame: pd.DataFrame, against: str = "unquantized", domain: str |
     return wide.assign(added_nats=wide.nll_nats - wide.nll_nats_whole)
 
 
-def a_token(seeds: list[pd.DataFrame], column: str) -> stats.Estimate:
-    """Sum over tokens: over seeds with their t-interval, or of one seed with that over its blocks."""
-    if len(seeds) == 1:
-        return stats.ratio_of_sums(seeds[0][column], seeds[0].tokens)
-    return stats.mean_interval([part[column].sum() / part.tokens.sum() for part in seeds])
-
-
 def _exp(found: stats.Estimate) -> stats.Estimate:
     ends = [None if end is None else float(np.exp(end)) for end in (found.low, found.high)]
     return stats.Estimate(float(np.exp(found.value)), *ends, found.n)
@@ -96,7 +90,7 @@ def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd
     lines = []
     for key, cell in both.groupby(pairs):
         seeds = [part.assign(difference=part.nll_nats_other - part.nll_nats) for _, part in cell.groupby("calibration_seed")]
-        nats = a_token(seeds, "difference")
+        nats = stats.a_token(seeds, "difference")
         ends = [None if end is None else 100 * float(np.expm1(end)) for end in (nats.value, nats.low, nats.high)]
         lines.append(dict(zip(pairs, key, strict=True)) | stats.ends_of("lead", stats.Estimate(*ends, nats.n, "%")) | {
             "n": nats.n, "over": "seeds" if len(seeds) > 1 else "texts"})
@@ -153,7 +147,7 @@ def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFram
             line |= stats.ends_of("accuracy", stats.clustered_share(right, asked))
             line |= stats.ends_of("change", stats.clustered_difference(right, whole, asked))
         if whole.sum():
-            line |= stats.ends_of("retained", _percent(stats.ratio_of_sums(right, whole)))
+            line |= stats.ends_of("retained", stats.percent(stats.ratio_of_sums(right, whole)))
         lines.append(line)
     columns = [*CELL, *stats.with_ends("accuracy", "change", "retained"), "n"]
     return _described(pd.DataFrame(lines, columns=columns), frame, way)
@@ -166,11 +160,6 @@ def _answers(frame: pd.DataFrame, way: Sequence[str]) -> pd.DataFrame:
     same = ["model", "domain", "mode", "item"]
     whole = rows[(rows.way == WHOLE) & (rows.engine == REFERENCE[0]) & (rows.dtype == REFERENCE[1])]
     return rows.merge(whole[[*same, "value"]], on=same, suffixes=("", "_whole"), validate="many_to_one")
-
-
-def _percent(found: stats.Estimate) -> stats.Estimate:
-    ends = [None if end is None else 100 * end for end in (found.value, found.low, found.high)]
-    return stats.Estimate(*ends, found.n, "%")
 
 
 def kernels(frame: pd.DataFrame) -> pd.DataFrame:

@@ -192,6 +192,20 @@ def clustered_difference(a: Sequence[float], b: Sequence[float], totals: Sequenc
     return mean_interval(differences, confidence, what=what)
 
 
+def a_token(seeds: Sequence, column: str) -> Estimate:
+    """A value a token from tables of blocks (one a seed, with `column` and `tokens`): over seeds with their t-interval, or of
+    one seed with that over its blocks."""
+    if len(seeds) == 1:
+        return ratio_of_sums(seeds[0][column], seeds[0].tokens)
+    return mean_interval([part[column].sum() / part.tokens.sum() for part in seeds])
+
+
+def percent(found: Estimate) -> Estimate:
+    """A share as per cent."""
+    ends = [None if end is None else 100 * end for end in (found.value, found.low, found.high)]
+    return Estimate(*ends, found.n, "%", found.what)
+
+
 def power_law(x: Sequence[float], y: Sequence[float], confidence: float = 0.95, *, what: str = "") -> Estimate:
     """The exponent a of y proportional to x^-a, by least squares on logarithms, with its t-interval (n - 2 degrees).
 

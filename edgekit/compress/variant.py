@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.catalog import models
-from edgekit.compress import awq, checkpoint, convert, dequantize, gguf_quantize, gptq, packed, prune, rtn, shape
+from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, packed, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration
 
@@ -24,6 +24,7 @@ STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
     "pruned": (prune.prune, prune.pruned_bytes, "safetensors"),
+    "distilled": (distil.distil, distil.distilled_bytes, "safetensors"),
     "awq": (awq.quantize, awq.size_bytes, "awq"),
     "gptq": (gptq.quantize, gptq.size_bytes, "gptq"),
     "packed_awq": (packed.to_awq, packed.awq_bytes, "awq"),
@@ -187,6 +188,8 @@ def _step_made_of(source: str, step: Step) -> dict:
         if given["calibration"] != NONE:
             # A changed file of the same name is another set.
             made_of["calibration"] = Calibration(given["calibration"], given["samples"], given["length"], given["seed"]).hash
+    if step.name == "distilled":
+        made_of |= distil.made_of(**dict(step.arguments))
     return made_of
 
 

@@ -1,12 +1,14 @@
-"""The jobs of the quantization study: what a quantized model lost, and what quantizing took."""
+"""The jobs of the studies of compressed models: what a variant lost, what making it took, and how its training went."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Iterable
 
 from edgekit import engines
+from edgekit.compress import distil
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
 from edgekit.measure import divergence, memory
@@ -61,6 +63,22 @@ def measure_build(*, chain: str, threads: int, device: str) -> dict:
     seen = [dict(metric="quantize_s", value=time.perf_counter() - start), dict(metric="base_memory_bytes", value=base),
             dict(metric="peak_memory_bytes", value=memory.peak_bytes())]
     return dict(observations=[*_marked("build", seen), *size_of(artifact)])
+
+
+def measure_training(*, chain: str, threads: int, device: str) -> dict:
+    """A worker's job: the loss curve of a chain whose last step is `distilled`, trained if it is not there.
+
+    Observations, by step and tokens: train_loss (nats a token, mean since the point before) and wall_s (of the training alone,
+    on the machine that did it). Raises BuildError as building does.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    artifact = variants.build(chain)
+    curve = json.loads((artifact.path / distil.RECORD).read_text(encoding="utf-8"))["curve"]
+    seen = [dict(metric=name, value=point[name], step=point["step"], tokens=point["tokens"]) for point in curve
+            for name in ("train_loss", "wall_s")]
+    return dict(observations=[*_marked("training", seen), *size_of(artifact)])
 
 
 def _marked(task: str, observations: Iterable[dict]) -> list[dict]:

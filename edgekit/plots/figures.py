@@ -13,6 +13,7 @@ import pandas as pd
 from edgekit.analyze import (
     behaviours,
     claims,
+    distillation,
     printed_tables,
     pruning,
     pruning_savings,
@@ -23,6 +24,7 @@ from edgekit.analyze import (
 )
 from edgekit.catalog import platforms
 from edgekit.plots import baseline, published
+from edgekit.plots import distillation as distillation_figures
 from edgekit.plots import pruning as pruning_figures
 from edgekit.plots import quantization as quantization_figures
 from edgekit.plots import scale as scale_figures
@@ -153,6 +155,20 @@ FIGURES = {
             "Share of its heads and neurons that each layer keeps when the units of all layers are ranked together, with 95 % "
             "intervals over calibration seeds."),
     },
+    "05_distillation": {
+        "distillation_recovery": (
+            lambda frame: distillation_figures.distillation_recovery(distillation.learning_table(frame)),
+            "KL divergence from the whole model by way of learning, a panel a student, on one budget of tokens, with 95 % "
+            "intervals over seeds, or over texts where there is one; dashed: the pruned model that learnt nothing."),
+        "distillation_curves": (
+            lambda frame: distillation_figures.distillation_curves(distillation.training_table(frame)),
+            "Cross-entropy on the texts that a student is trained on, against tokens, a line a seed. Those of the teacher's "
+            "own texts are other texts: their level is not comparable, only their course."),
+        "distillation_frontier": (
+            lambda frame: distillation_figures.distillation_frontier(distillation.chain_table(frame)),
+            "KL divergence from the whole model against how many times smaller a chain's files are, with 95 % intervals over "
+            "seeds or texts. Colour: how it learnt; shape: what it started from; filling: whether and when it was quantized."),
+    },
 }
 
 
@@ -194,7 +210,7 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
     The frame of 00_published_claims holds a table for each of its figures.
     """
     tasks = set(frame.task) if len(frame) else set()
-    if "method" in frame and "divergence" in tasks and len(quantization.ablation_table(frame)):
+    if notebook == "03_quantization" and "divergence" in tasks and len(quantization.ablation_table(frame)):
         tasks.add("ablation")
     if "kept" in tasks:
         made = {"sweep": pruning.sweep_table, "layers": pruning.layer_table}
@@ -207,5 +223,7 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
               "quantization_accuracy": "accuracy", "quantization_calibration": "ablation",
               "pruning_methods": "divergence", "pruning_sweep": "sweep", "pruning_ranking": "ranking",
               "pruning_layers": "layers",
+              "distillation_recovery": "divergence", "distillation_curves": "training",
+              "distillation_frontier": "divergence",
               **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

@@ -44,6 +44,10 @@ METHODS = {"rtn": ("0.45", "x"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s
 # Scores that pruning goes by: colour and marker.
 SCORES = {"taylor": ("#0072B2", "o"), "gate": ("#009E73", "s"), "activation": ("#E69F00", "^"), "magnitude": ("#CC79A7", "D"),
           "random": ("0.45", "x")}
+# Ways in which a student learns: colour, marker and line.
+LEARNINGS = {"none": ("0.45", "x", "-"), "fine-tuning": ("#E69F00", "^", "--"), "logits": ("#0072B2", "o", "-"),
+             "logits and texts": ("#56B4E9", "D", "-."), "teacher's texts": ("#CC79A7", "s", ":"),
+             "teacher's logits and texts": ("#009E73", "v", (0, (4, 1, 1, 1, 1, 1)))}
 # Stages of a pipeline: colour, line and hatch, so that they are told apart in grey too.
 STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"), "optimized": ("#009E73", "-.", "...")}
 DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":"}

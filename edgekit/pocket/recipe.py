@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
-import numpy as np
-
+from edgekit import training
 from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.language import AGAIN, EARLY, LATE, Mixture
 from edgekit.pocket.sizes import Size, known_size
@@ -39,9 +38,8 @@ class Recipe:
     def learning_rate(self, step: int) -> float:
         """In each cycle a linear warm-up to its peak, then a cosine down to `final_lr_share` of it."""
         cycle, step = divmod(step, self.steps)
-        warm = min(1.0, (step + 1) / max(1, self.warmup_share * self.steps))
-        cosine = self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (1 + float(np.cos(np.pi * step / self.steps)))
-        return self.size.peak_lrs[cycle] * warm * cosine
+        return training.learning_rate(self.size.peak_lrs[cycle], step, self.steps, warmup_share=self.warmup_share,
+                                      final_share=self.final_lr_share)
 
     def mixture(self, step: int) -> Mixture:
         """What the texts of a step are made of."""

@@ -1,5 +1,5 @@
 """The shipped text sets: for calibration from the training split, apart from what the models were trained on; for evaluation
-from the test split."""
+from the test split; for training compressed models anew from the training split."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edgekit.pocket import language
 SEED = 11
 CALIBRATION = {"mixture": 1200, "prose": 1000}
 EVALUATION = 480  # texts
+TRAINING = 8000  # texts
 
 
 def calibration_file(name: str, *, seed: int = SEED) -> str:
@@ -35,10 +36,18 @@ def evaluation_file(*, seed: int = SEED) -> str:
                    for number, text in enumerate(texts))
 
 
+def training_file(*, seed: int = SEED) -> str:
+    """The JSON lines of the training set: prompt and completion of the last mixture that the larger models were trained on."""
+    rng = Random(f"training/{seed}")
+    texts = (language.draw_text(rng, split="train", mixture=language.AGAIN) for _ in range(TRAINING))
+    return "".join(json.dumps({"prompt": text.prompt, "completion": text.completion}) + "\n" for text in texts)
+
+
 def write_texts(data: Path) -> list[Path]:
-    """Write every set into the folders `calibration` and `evaluation` of `data`; the paths written."""
+    """Write every set into the folders `calibration`, `evaluation` and `training` of `data`; the paths written."""
     made = {data / "calibration" / f"{name}.jsonl": calibration_file(name) for name in CALIBRATION}
     made[data / "evaluation" / "mixture.jsonl"] = evaluation_file()
+    made[data / "training" / "mixture.jsonl"] = training_file()
     for path, text in made.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -14,6 +14,7 @@ STUDIES = {
     "02_baseline": "edgekit.studies.baseline",
     "03_quantization": "edgekit.studies.quantization",
     "04_pruning": "edgekit.studies.pruning",
+    "05_distillation": "edgekit.studies.distillation",
 }
 
 

@@ -1,0 +1,119 @@
+"""One that learns: a model with its teacher, its rows and its optimizers, a step at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit import training
+from edgekit.compress import checkpoint
+from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.training_texts import Rows, Text
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgekit.compress.distil import Distillation
+
+PROMPT_WEIGHT = 0.25  # what is given cannot be foreseen: a smaller weight makes the gradient quieter
+WARMUP_SHARE, FINAL_SHARE, DECAY, CLIP_NORM = 0.05, 0.02, 0.05, 1.0
+
+
+class Student:
+    """Model, teacher, optimizers and rows of one distillation: `step(k)` does optimizer step k."""
+
+    def __init__(self, source: Artifact, asked: Distillation, *, teacher: Path | None, texts: list[Text]):
+        """`teacher`: the folder of the model whose logits are learnt from, None for no such thing."""
+        from tokenizers import Tokenizer
+
+        training.keep_memory(asked.device)
+        self.asked = asked
+        self.model = (_load(source.path, asked.device) if asked.init == "source" else _fresh(source.path, asked)).train()
+        self.teacher = None if teacher is None else _load(teacher, asked.device).eval()
+        self.rows = Rows(texts, Tokenizer.from_file(str(source.path / "tokenizer.json")),
+                         vocabulary_of(source.path, source.spec.name)[1], length=asked.length, seed=asked.seed)
+        self.optimizers = training.optimizers(self.model, rate=asked.learning_rate, decay=DECAY)
+
+    def step(self, step: int) -> float:
+        """Step number `step`, counted from 0; the mean cross-entropy before it, in nats a token. Raises Diverged."""
+        import torch
+
+        asked, model = self.asked, self.model
+        training.set_rate(self.optimizers, training.learning_rate(asked.learning_rate, step, asked.steps,
+                                                                  warmup_share=WARMUP_SHARE, final_share=FINAL_SHARE))
+        rows = asked.tokens // asked.length
+        ids, in_prompt = (torch.from_numpy(part).to(asked.device) for part in self.rows(step * rows, rows))
+        logits = training.logits_of(model, ids)
+        entropies = training.losses_of(logits, ids)
+        losses = entropies
+        if self.teacher is not None:
+            with torch.no_grad():
+                target = training.logits_of(self.teacher, ids)
+            losses = (1 - asked.mix) * entropies + asked.mix * softened_divergence(target, logits, asked.temperature)
+        weights = torch.where(in_prompt[:, 1:], PROMPT_WEIGHT, 1.0)
+        model.zero_grad(set_to_none=True)
+        ((losses * weights).sum() / weights.sum()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        mean = entropies.mean().item()
+        training.require_sane(mean, step=step, warm=step > WARMUP_SHARE * asked.steps, vocabulary=logits.shape[-1],
+                              what_to_do=f"train with a smaller learning_rate than {asked.learning_rate}")
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return mean
+
+    def write(self, folder: Path, source: Artifact) -> None:
+        """The weights as a Hugging Face folder, in the dtype and under the names of the source."""
+        trained = dict(self.model.state_dict())
+        with checkpoint.Weights(source.path) as weights, checkpoint.ShardWriter(folder) as out:
+            for name in weights:
+                weight = weights[name]
+                out.add(name, trained[name].to("cpu", weight.dtype))
+        checkpoint.write_beside(folder, checkpoint.read_config(source.path), source.path,
+                                dtype=str(weight.dtype).removeprefix("torch."))
+
+
+def softened_divergence(teacher: torch.Tensor, student: torch.Tensor, temperature: float) -> torch.Tensor:
+    """T² KL(softmax(teacher/T) || softmax(student/T)) in nats, from logits (rows, positions, vocabulary): (rows, positions)."""
+    import torch
+
+    p, q = ((logits / temperature).log_softmax(-1) for logits in (teacher, student))
+    return temperature**2 * torch.nn.functional.kl_div(q, p, reduction="none", log_target=True).sum(-1)
+
+
+def _load(folder: Path, device: str) -> torch.nn.Module:
+    import torch
+    import transformers
+
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True,
+                                                             attn_implementation=_attention(device)).to(device)
+
+
+def _attention(device: str) -> str:
+    return "eager" if device == "cpu" else "sdpa"  # rows are short: plain products are the faster on a CPU
+
+
+def _fresh(folder: Path, asked: Distillation) -> torch.nn.Module:
+    """The architecture in `folder` with weights drawn from the seed; the caller's random state is left as it was."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(asked.seed)
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32,
+                                                              attn_implementation=_attention(asked.device))
+    return model.to(asked.device)
+
+
+def vocabulary_of(folder: Path, name: str) -> tuple[dict[str, int], int]:
+    """Tokens and ids of a model folder, and the id that ends a text. Raises BuildError where it has none."""
+    from tokenizers import Tokenizer
+
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise BuildError(f"distilled: {name} has no tokenizer.json in {folder}, and training texts need one")
+    end = checkpoint.read_config(folder).get("eos_token_id")
+    end = end[0] if isinstance(end, list) else end
+    if not isinstance(end, int):
+        raise BuildError(f"{folder}/config.json: expected eos_token_id to be a token id, got {end!r}")
+    return Tokenizer.from_file(str(file)).get_vocab(), end

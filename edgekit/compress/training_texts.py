@@ -1,0 +1,92 @@
+"""Training texts: what a compressed model is trained on anew. Named sets in data/training, or a .jsonl file of one's own."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgekit import store
+from edgekit.compress.artifact import BuildError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+FOLDER = "data/training"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is given (`prompt`, may be empty) and what is to be written after it, without the end token."""
+
+    prompt: str
+    completion: str
+
+
+def names() -> list[str]:
+    """The shipped sets."""
+    return sorted(file.stem for file in (store.ROOT / FOLDER).glob("*.jsonl"))
+
+
+def file_of(name: str) -> Path:
+    """The file of a set. Raises BuildError for an unknown one."""
+    file = Path(name).expanduser() if name.endswith(".jsonl") else store.ROOT / FOLDER / f"{name}.jsonl"
+    if not file.is_file():
+        raise BuildError(f"unknown training texts {name!r}; known: {', '.join(names())}, or the path of a .jsonl file whose "
+                         "lines hold prompt and completion")
+    return file
+
+
+def load(name: str) -> list[Text]:
+    """All texts of a set. Raises BuildError for an unknown one, one without texts, or a line that is not one."""
+    return list(_load(file_of(name), file_of(name).stat().st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(file: Path, changed: int) -> tuple[Text, ...]:
+    texts = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            texts.append(Text(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            wanted = '{"prompt": …, "completion": …}'
+            raise BuildError(f"{file}, line {number}: expected {wanted}, got {line[:60]!r}") from error
+    if not texts:
+        raise BuildError(f"{file} is empty: expected a line with prompt and completion for each text")
+    return tuple(texts)
+
+
+class Rows:
+    """Texts as rows of `length` token ids. Row r is a pure function of the seed and r, so a run that was stopped goes on as if
+    it had never been.
+
+    A row begins where a text begins, in half of the rows behind an end token, and runs on over text borders, with the end
+    token between them. Texts are drawn with replacement.
+    """
+
+    def __init__(self, texts: list[Text], tokenizer: Tokenizer, end: int, *, length: int, seed: int):
+        prompts = tokenizer.encode_batch([text.prompt for text in texts], add_special_tokens=False)
+        wholes = tokenizer.encode_batch([text.prompt + text.completion for text in texts], add_special_tokens=False)
+        self._texts = [np.array([*whole.ids, end]) for whole in wholes]
+        self._given = [len(prompt.ids) for prompt in prompts]
+        self._end, self._length, self._seed = end, length, seed
+
+    def __call__(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows first … first + count - 1: token ids and a mask that is true on prompt tokens, both (count, length)."""
+        ids = np.empty((count, self._length), np.int64)
+        in_prompt = np.zeros((count, self._length), bool)
+        for i in range(count):
+            rng = np.random.default_rng((self._seed, first + i))
+            at = int(rng.random() < 0.5)
+            ids[i, :at] = self._end
+            while at < self._length:
+                drawn = int(rng.integers(len(self._texts)))
+                text = self._texts[drawn][:self._length - at]
+                ids[i, at:at + len(text)] = text
+                in_prompt[i, at:at + min(self._given[drawn], len(text))] = True
+                at += len(text)
+        return ids, in_prompt
