@@ -22,6 +22,7 @@ from edgekit.compress.artifact import ELEMENT_BYTES, BuildError
 from edgekit.engines.base import EngineError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.studies.cells import PACKED, split_cell
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
 
@@ -30,8 +31,6 @@ STUDY = "03_quantization"
 VERSION = 1
 ENGINE, DTYPE = "transformers", "float32"  # of the reference
 CHAIN = "pocket_chain_"  # tasks that have depths
-# 4-bit formats of runtimes, and the step that rounds to them without calibration
-PACKED = {"awq": "packed_awq(bits=4, group={})", "gptq": "packed_gptq(bits=4, group={}, symmetric=True)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +114,6 @@ class Config:
 def _known(name: str, values, known) -> None:
     if unknown := [value for value in values if value not in known]:
         raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
-
-
-def split_cell(cell: str) -> tuple[str, str]:
-    """`engine/weights`: weights are a dtype, a GGUF type, or awq or gptq at 4 bits. Raises ParamsError for another form, or
-    for weights in a format that the engine does not load."""
-    engine, slash, weights = cell.partition("/")
-    known = (*ELEMENT_BYTES, *gguf_quantize.TYPES, *PACKED)
-    require(bool(slash) and weights in known, f"cell {cell!r}: expected engine/weights with weights one of {', '.join(known)}")
-    try:
-        engines.require_known(engine)
-    except EngineError as error:
-        raise ParamsError(f"cell {cell!r}: {error}") from error
-    if weights not in ELEMENT_BYTES:
-        format = weights if weights in PACKED else "gguf"
-        require(format in engines.formats(engine), f"cell {cell!r}: {engine} loads {', '.join(engines.formats(engine))}")
-    return engine, weights
 
 
 def run(config: Config) -> Result:
