@@ -10,7 +10,7 @@ import math
 
 import pandas as pd
 
-from edgekit.analyze import quantization_quantities, roofline
+from edgekit.analyze import quantization_quantities, roofline, speculative_quantities
 from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
 from edgekit.analyze.stats import number
 
@@ -79,12 +79,13 @@ QUANTITIES = {
     "bandwidth_utilisation": bandwidth_utilisation,
     "bandwidth_over_compute_utilisation": bandwidth_over_compute_utilisation,
     **quantization_quantities.QUANTITIES,
+    **speculative_quantities.QUANTITIES,
 }
 # The least and the most that each can be at all, in its unit: a test that accepts all of it could not fail.
 POSITIVE = (0.0, math.inf)
 DOMAINS = {
     "decode_tok_per_s": POSITIVE, "ttft_s": POSITIVE, "decode_over_prefill": POSITIVE, "bandwidth_utilisation": POSITIVE,
-    "bandwidth_over_compute_utilisation": POSITIVE, **quantization_quantities.DOMAINS,
+    "bandwidth_over_compute_utilisation": POSITIVE, **quantization_quantities.DOMAINS, **speculative_quantities.DOMAINS,
 }
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from edgekit.catalog.models import ModelSpec
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import EngineError, EngineInfo
 
@@ -19,6 +20,7 @@ NATIVES = {
     "llama-cpp-python": ("edgekit.engines.native_llama_cpp", "LlamaWithDraft", "llama_cpp"),
     "vllm-speculative": ("edgekit.engines.native_vllm", "VllmSpeculative", "vllm"),
 }
+LEAST_HEAD = 32  # size of a head, for vLLM on a CPU
 
 
 class Native(ABC):
@@ -50,6 +52,15 @@ def base_of(name: str) -> str:
     """The engine of which a native is the runtime. Raises EngineError."""
     require_known(name)
     return NATIVES[name][2]
+
+
+def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
+    """Why a native cannot run a pair, as far as that is known without its package; None where it may."""
+    for spec in specs if (base_of(name), device) == ("vllm", "cpu") else ():
+        if spec.architecture.head_dim < LEAST_HEAD:
+            return (f"{name}: {spec.name} has heads of size {spec.architecture.head_dim}; attention on a CPU needs "
+                    f"{LEAST_HEAD} or more in vLLM")
+    return None
 
 
 def open_native(name: str, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,

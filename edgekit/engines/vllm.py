@@ -65,19 +65,20 @@ class Vllm(Engine):
             raise EngineError(f"vllm: {artifact.variant} has {architecture.heads} heads of {architecture.head_dim} at width "
                               f"{architecture.width}, and vLLM's Qwen2 takes the heads to fill the width: take another engine")
         if device == "cpu":
-            _require_heads(artifact)
+            for one in filter(None, (artifact, spare)):
+                _require_heads(one)
         kv_bytes = ELEMENT_BYTES[dtype] * architecture.kv_elements_per_token()
-        drafted = 0
-        if speculative_config:
-            drafted = speculative_config["num_speculative_tokens"]
-            kv_bytes += ELEMENT_BYTES[dtype] * spare.spec.architecture.kv_elements_per_token() if spare else 0
-        one = kv_bytes * BLOCK * math.ceil((context + 1) / BLOCK)
+        drafted = speculative_config["num_speculative_tokens"] if speculative_config else 0
+        # With a draft its pages have one size for both models, padded to a common multiple.
+        padded = kv_bytes * (4 if spare else 1)
+        one = padded * BLOCK * math.ceil((context + 1 + drafted) / BLOCK)
         sequences = min(max(CACHE_BYTES // one, 1), SEQUENCES)
         self.engine = _load(EngineArgs(
             model=str(artifact.path), skip_tokenizer_init=True, load_format="safetensors", dtype=dtype,
-            enforce_eager=device == "cpu", block_size=BLOCK, kv_cache_memory_bytes=one * sequences + kv_bytes * BLOCK,
-            max_model_len=context + 1, max_num_seqs=sequences, max_num_batched_tokens=max(context + 1, sequences * (drafted + 1)),
-            enable_prefix_caching=False, async_scheduling=False, logprobs_mode="raw_logits", disable_log_stats=True,
+            enforce_eager=device == "cpu", block_size=BLOCK, kv_cache_memory_bytes=one * sequences + padded * BLOCK,
+            max_model_len=context + 1, max_num_seqs=sequences,
+            max_num_batched_tokens=max(context + 1, sequences * (drafted + 1)), enable_prefix_caching=False,
+            async_scheduling=False, logprobs_mode="raw_logits", disable_log_stats=True,
             use_tqdm_on_load=False, speculative_config=speculative_config), artifact, threads)
         self.model = self.engine.model_executor.driver_worker.worker.model_runner.model
         self.names = map(str, itertools.count())

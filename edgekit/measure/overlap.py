@@ -1,4 +1,4 @@
-"""How alike the distributions of a target and a draft are on the target's own texts: what theory says acceptance follows from."""
+"""How alike the distributions of a target and a draft are on the target's own texts: what acceptance follows from."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ STUDIES = {
     "01_scale_models": "edgekit.studies.scale_models",
     "02_baseline": "edgekit.studies.baseline",
     "03_quantization": "edgekit.studies.quantization",
+    "06_speculative": "edgekit.studies.speculative",
 }
 
 

@@ -19,7 +19,6 @@ from edgekit.catalog.tasks import TaskError
 from edgekit.compress import calibration, gguf_quantize, rtn
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES, BuildError
-from edgekit.engines.base import EngineError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
 from edgekit.studies.cells import PACKED, split_cell

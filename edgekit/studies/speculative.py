@@ -34,6 +34,7 @@ STUDY = "06_speculative"
 VERSION = 1
 JOBS = "edgekit.measure.speculation_jobs"
 ARROW = " < "  # between a target and a draft
+ITSELF = "itself"  # among the timed drafts: every self-draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,18 @@ class Config:
     temperatures: tuple[float, ...]
     top_p: float
     lengths: tuple[int, ...]
-    adaptive: bool
     prompts: int
     max_new_tokens: int
     timed_models: tuple[str, ...]
+    timed_drafts: tuple[str, ...]
     timed_cells: tuple[str, ...]
     timed_domains: tuple[str, ...]
     timed_threads: tuple[int, ...]
     timed_lengths: tuple[int, ...]
+    adaptive: bool
     timed_prompts: int
     natives: tuple[str, ...]
+    native_lengths: tuple[int, ...]
     rounds: int
     repeats: int
     timeout_s: float
@@ -71,15 +74,17 @@ class Config:
     def __post_init__(self):
         require_profile_name(self.profile)
         require_each_once(self, ("models", "self_drafts", "more_pairs", "cells", "domains", "temperatures", "lengths",
-                                 "timed_models", "timed_cells", "timed_domains", "timed_threads", "timed_lengths", "natives"))
+                                 "timed_models", "timed_drafts", "timed_cells", "timed_domains", "timed_threads",
+                                 "timed_lengths", "natives", "native_lengths"))
         require_limits(self.threads, self.timeout_s, self.memory_share)
         require(bool(self.models) and bool(self.cells) and bool(self.domains) and bool(self.temperatures),
                 "models, cells, domains, temperatures: expected at least one each")
-        for name in ("lengths", "timed_lengths"):
+        for name in ("lengths", "timed_lengths", "native_lengths"):
             require(all(length >= 1 for length in getattr(self, name)),
-                    f"{name}: expected at least 1 drafted token, got {getattr(self, name)}; plain decoding is measured in any case")
-        require(bool(self.lengths) or self.adaptive, "lengths: expected at least one, or adaptive")
-        require(all(0 <= temperature for temperature in self.temperatures), "temperatures: expected 0 (greedy) or more, got "
+                    f"{name}: expected at least 1 drafted token, got {getattr(self, name)}; plain decoding is measured "
+                    "in any case")
+        require(bool(self.lengths), "lengths: expected at least one")
+        require(all(temperature >= 0 for temperature in self.temperatures), "temperatures: expected 0 (greedy) or more, got "
                 f"{self.temperatures}")
         require(0 < self.top_p <= 1, f"top_p: expected more than 0 and at most 1, got {self.top_p}")
         require(all(threads >= 0 for threads in self.timed_threads), f"timed_threads: expected 0 (all) or more, got "
@@ -92,6 +97,9 @@ class Config:
                 require(domain in acceptance.DOMAINS, f"{name}: unknown {domain!r}; known: {', '.join(acceptance.DOMAINS)}")
         for name in self.timed_models:
             require(name in self.models, f"timed_models: unknown {name!r}; known: {', '.join(self.models)}")
+        drafts = (*self.models, ITSELF, LOOKUP)
+        for name in self.timed_drafts:
+            require(name in drafts, f"timed_drafts: unknown {name!r}; known: {', '.join(drafts)}")
         for cell in (*self.cells, *self.timed_cells):
             require(split_cell(cell)[1] not in ("awq", "gptq"), f"cell {cell!r}: expected a float type or a GGUF type")
         try:
@@ -148,41 +156,44 @@ def plan(config: Config) -> Iterator[Unit]:
             yield from _counts(config, target, draft, cell)
         if draft != LOOKUP:
             yield from _overlaps(config, target, draft)
-        if target in config.timed_models and ARROW.join((target, draft)) not in config.more_pairs:
+        if target in config.timed_models and (ITSELF if " > " in draft else draft) in config.timed_drafts:
             for cell in config.timed_cells:
                 yield from _times(config, target, draft, cell)
 
 
 def chain(cell: str, name: str) -> str | None:
-    """What a cell's engine loads for a model, or for a quantized one; None where it does not load that format."""
+    """What a cell's engine loads for a model, or for a quantized one; None for a format that it does not load."""
     engine, weights = split_cell(cell)
     if variants.parse(name).steps:
         return name if variants.format_of(name) in engines.formats(engine) else None
-    return engines.variant_for(engine, name, weights) if weights in ELEMENT_BYTES else f"{name} > gguf_quantized(type={weights})"
+    if weights in ELEMENT_BYTES:
+        return engines.variant_for(engine, name, weights)
+    return f"{name} > gguf_quantized(type={weights})"
 
 
 def _counts(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]:
-    lengths = [*config.lengths, *[ADAPTIVE] * config.adaptive]
     for domain in config.domains:
         for temperature in config.temperatures:
             yield from _pair(config, "acceptance", target, draft, cell, domain, f"{JOBS}:measure_counts", temperature,
-                             dict(prompts=config.prompts, lengths=lengths, temperature=temperature, top_p=config.top_p))
+                             dict(prompts=config.prompts, lengths=list(config.lengths), temperature=temperature,
+                                  top_p=config.top_p))
 
 
 def _times(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]:
     engine, _ = split_cell(cell)
     work = dict(prompts=config.timed_prompts, rounds=config.rounds)
-    fixed, ours = list(config.timed_lengths), [*config.timed_lengths, *[ADAPTIVE] * config.adaptive]
+    lengths = [*config.timed_lengths, *[ADAPTIVE] * config.adaptive]
     for domain in config.timed_domains:
         for threads in dict.fromkeys(threads or config.threads for threads in config.timed_threads):
             at = dataclasses.replace(config, threads=threads)
             for repeat in range(config.repeats):
-                yield from _pair(at, "speed", target, draft, cell, domain, f"{JOBS}:measure_times", 0.0,
-                                 work | dict(lengths=ours, temperature=0.0, top_p=config.top_p), repeat)
+                if not repeat or not engines.no_rollback(engine):  # a refusal is told once
+                    yield from _pair(at, "speed", target, draft, cell, domain, f"{JOBS}:measure_times", 0.0,
+                                     work | dict(lengths=lengths, temperature=0.0, top_p=config.top_p), repeat)
                 for native in config.natives if draft in (*config.models, LOOKUP) else ():
                     if natives.base_of(native) == engine:
                         yield from _pair(at, "speed", target, draft, cell, domain, "edgekit.measure.natives:measure_native",
-                                         0.0, work | dict(lengths=fixed), repeat, native)
+                                         0.0, work | dict(lengths=list(config.native_lengths)), repeat, native)
 
 
 def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain: str, function: str, temperature: float,
@@ -196,10 +207,18 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
     work = work | dict(domain=domain, max_new_tokens=config.max_new_tokens, seed=config.seed)
     condition = dict(task=task, model=target, draft=draft, engine=native or engine, dtype=weights, domain=domain,
                      temperature=temperature, **where)
+    refusal = engines.absence(engine)
+    if native:
+        refusal = refusal or natives.refusal(native, config.device, [models.resolve(name) for name in (target, draft)
+                                                                     if name != LOOKUP])
+        if repeat and refusal:  # told once
+            return
+    else:
+        refusal = refusal or engines.no_rollback(engine)
     yield Unit(condition, repeat, function,
                dict(**both, **(dict(native=native) if native else dict(engine=engine)), dtype=weights, **where, **work),
                f"{_hashes(*both.values())} {engines.runtime(engine)}", task_hash({**work, "texts": _texts_hash(domain)}),
-               engines.absence(engine), shared=task == "acceptance")
+               refusal, shared=task == "acceptance")
 
 
 def _overlaps(config: Config, target: str, draft: str) -> Iterator[Unit]:
@@ -213,7 +232,8 @@ def _overlaps(config: Config, target: str, draft: str) -> Iterator[Unit]:
                         temperature=int(temperature), seed=config.seed)
             condition = dict(task="overlap", model=target, draft=draft, engine=overlap.ENGINE, dtype=overlap.DTYPE,
                              domain=domain, temperature=temperature, **where)
-            yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap", dict(target=target, draft=plain, **where, **work),
+            yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
+                       dict(target=target, draft=plain, **where, **work),
                        f"{_hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
                        task_hash({**work, "texts": _texts_hash(domain)}), shared=True)
 
