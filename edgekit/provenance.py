@@ -42,7 +42,7 @@ class Manifest:
 
 
 def manifest_path(rows_path: Path) -> Path:
-    return Path(rows_path).with_suffix(".manifest.json")
+    return store.beside(rows_path, "manifest")
 
 
 def read_manifests(rows_path: Path) -> dict[str, dict]:

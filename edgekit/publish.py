@@ -6,6 +6,7 @@ Figures and the table are made from the committed rows alone, so anyone can make
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import itertools
 import json
 from pathlib import Path
@@ -48,7 +49,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
                            "into an empty folder")
     if local := [row for row in rows if str(row.condition.get("model", "")).startswith(("/", ".", "~"))]:
         raise PublishError(f"{source}: {local[0].condition['model']} is a folder of this machine; name the model by its hub id")
-    target = store.ROOT / "data/results" / platforms.pop() / source.name
+    target = store.ROOT / "data/results" / platforms.pop() / f"{source.name}.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
     # Only what `read` gives, unit by unit: rows of earlier parameters stay behind.
     records = []
@@ -56,7 +57,8 @@ def publish(notebook: str, profile: str) -> list[Path]:
         unit = list(unit)
         records += [*unit, store.Done(key, len(unit))]
     lines = [store.canonical(dataclasses.asdict(record)) + "\n" for record in (*records, *skips)]
-    store.write_atomically(target, "".join(lines))
+    # Rows are alike, so they take a fiftieth; without the time of writing, so that equal rows are equal files.
+    store.write_atomically(target, gzip.compress("".join(lines).encode(), mtime=0))
     store.write_atomically(provenance.manifest_path(target), json.dumps(manifests, indent=1, ensure_ascii=False) + "\n")
     return [target, provenance.manifest_path(target), *draw(notebook, target, store.ROOT / "figures" / notebook)]
 
@@ -84,18 +86,19 @@ def claims_table() -> str:
     for platform, study, path in store.committed():
         if study in studies.STUDIES:
             frames.setdefault(platform, []).append((study, store.to_frame(store.read(path)[0])))
-    parts = []
+    parts, measured = [], set()
     for platform, studied in frames.items():
         verdicts = [verdict for study, frame in studied for verdict in claims.judge(claims.load(study), frame, platform)]
+        measured |= {verdict.claim.id for verdict in verdicts}
         parts.append(f"Measured on `{platform}`:\n\n{claims.markdown_table(verdicts)}")
-    others = [verdict for verdict in claims.judge(claims.load(), store.to_frame([]), "") if not verdict.claim.tests]
+    others = [verdict for verdict in claims.judge(claims.load(), store.to_frame([]), "") if verdict.claim.id not in measured]
     computed = [verdict for verdict in others if verdict.claim.audit]
     waiting = [verdict for verdict in others if not verdict.claim.audit]
     parts.append("Computed from the documents' own numbers (`00_published_claims`); nothing was measured for these:\n\n"
                  + claims.markdown_table(computed))
     if waiting:
         lines = "\n".join(f"- **{verdict.claim.id}** {verdict.claim.statement} ({verdict.claim.study})" for verdict in waiting)
-        parts.append(f"<details><summary>{len(waiting)} more claims are not yet run: their studies are not in the kit yet"
+        parts.append(f"<details><summary>{len(waiting)} more claims are not yet run: no rows of their studies are committed"
                      f"</summary>\n\n{lines}\n\n</details>\n")
     return "\n".join(parts)
 

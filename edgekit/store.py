@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import hashlib
 import json
 import math
@@ -143,13 +144,13 @@ def hash_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str | bytes) -> None:
     """Replace `path` by `text`, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -174,7 +175,7 @@ def _blocks(path: Path) -> tuple[list[Row], dict[str, Skip], set[str], int, int]
     and the number of lines after it."""
     rows, skips, done, pending = [], {}, set(), []
     end = offset = torn = 0
-    with open(path, "rb") as file:
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
         for number, raw in enumerate(file, 1):
             offset += len(raw)
             if not raw.endswith(b"\n"):
@@ -306,7 +307,17 @@ class Store:
 
 
 def plan_path(rows_path: Path) -> Path:
-    return Path(rows_path).with_suffix(".plan.json")
+    return beside(rows_path, "plan")
+
+
+def beside(rows_path: Path, what: str) -> Path:
+    """The JSON file that lies beside a rows file and says `what` of it."""
+    return Path(rows_path).with_name(f"{study_of(rows_path)}.{what}.json")
+
+
+def study_of(rows_path: Path) -> str:
+    """The study whose rows lie in `<study>.jsonl`, or compressed in `<study>.jsonl.gz`."""
+    return Path(rows_path).name.removesuffix(".gz").removesuffix(".jsonl")
 
 
 def write_plan(rows_path: Path, keys: Iterable[str]) -> None:
@@ -321,5 +332,5 @@ def runs_folder(profile: str) -> Path:
 
 def committed() -> Iterator[tuple[str, str, Path]]:
     """(platform, study, path) of every committed rows file."""
-    for path in sorted((ROOT / "data" / "results").glob("*/*.jsonl")):
-        yield path.parent.name, path.stem, path
+    for path in sorted((ROOT / "data" / "results").glob("*/*.jsonl*")):
+        yield path.parent.name, study_of(path), path

@@ -63,7 +63,7 @@ def rows(models=tuple(MODELS), seeds=SEEDS, repeats=3, items=30, ablated=False, 
             kept = whole & (rng.random(items) < 1 - 2 * lost)
             for item, right in enumerate(kept):
                 add("correct", int(right), **at, task="accuracy", domain="chain", mode="think", depth=2, item=f"i{item}")
-            add("stored_bits_per_weight", stored, **at, task="size")
+            add("stored_bits_per_weight", stored, **at, task="size", kernel="torch")
             add("parameters", MODELS[model], **at, task="size")
             if at.get("calibration_seed") in (None, seeds[0]) and at["method"] != "none" and not kernel:
                 built = dict(at, task="build", engine="none", dtype="none")
@@ -84,7 +84,10 @@ def rows(models=tuple(MODELS), seeds=SEEDS, repeats=3, items=30, ablated=False, 
                 gain = 1.2 if weights == "awq" and parameters > 2e8 else 1.0
                 add("ttft_s", 10 * tpot * slower, repeat, **at, prompt_tokens=64, output_tokens=1)
                 add("tpot_s", tpot * slower / gain, repeat, **at, **lengths)
+                add("load_s", 1.0, repeat, **at, kernel=f"{engine} {weights}")
                 add("weight_bytes", parameters * bits / 8, repeat, **at)
+                add("base_memory_bytes", 3e8, repeat, **at)
+                add("peak_memory_bytes", 3e8 + 1.1 * parameters * bits / 8, repeat, **at)
                 add("kv_bytes_per_token", 1e4, repeat, **at)
                 add("parameters", parameters, repeat, **at)
                 add("memory_bandwidth_byte_per_s", 4e10, repeat, **at)

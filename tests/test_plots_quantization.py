@@ -130,7 +130,7 @@ def test_the_same_rows_give_the_same_bytes_in_any_order(drawn, tmp_path):
 
 
 @pytest.mark.parametrize("draw", [lambda empty: figures.quantization_frontier({"prose": empty}), figures.quantization_accuracy,
-                                  figures.quantization_calibration, lambda empty: figures.quantization_speed(empty, empty)])
+                                  figures.quantization_calibration, figures.quantization_speed])
 def test_a_table_without_lines_is_refused(draw):
     with pytest.raises(style.PlotError, match="no lines"):
         draw(pd.DataFrame())

@@ -9,8 +9,8 @@ from edgekit.analyze import quantization as tables
 from edgekit.catalog import models
 from edgekit.compress import variant
 from edgekit.params import ParamsError
+from edgekit.studies import cells, ways
 from edgekit.studies import quantization as study
-from edgekit.studies import ways
 
 GRID = dict(models=["pocket-200k"], methods=["rtn", "awq", "gptq", "gguf", "gguf_imatrix"], bits=[8, 4], groups=[32],
             gguf_types=["Q8_0", "Q4_0"], calibration="mixture", samples=8, length=64, calibration_seeds=[0, 1],
@@ -75,7 +75,7 @@ def test_runtimes_get_what_they_load_and_shapes_are_rounded_to_the_same_formats(
                     runtime_cells=["llama_cpp/Q4_0", "transformers/gptq", "transformers/bfloat16"],
                     speed_cells=["transformers/awq", "llama_cpp/float16"], repeats=2)
     cells = {(unit.condition["task"], unit.condition["engine"], unit.condition["dtype"]): unit for unit in units
-             if unit.condition["task"] != "device"}
+             if unit.condition["task"] in ("loss", "speed")}
     assert cells["loss", "llama_cpp", "Q4_0"].arguments["chain"] == "pocket-200k > gguf_quantized(type=Q4_0)"
     losses = [unit for unit in units if unit.condition["task"] == "loss"]
     bfloat16 = [unit.arguments["chain"] for unit in losses if unit.condition["dtype"] == "bfloat16"]
@@ -98,6 +98,23 @@ def test_a_runtime_that_is_not_installed_is_a_skip_with_the_line_that_installs_i
     units = planned(runtime_models=["pocket-200k"], runtime_cells=["llama_cpp/Q4_0"], methods=["rtn"], bits=[4])
     told = "llama_cpp: no-such-package is not installed; install it: install me"
     assert [unit.refusal for unit in units if unit.refusal] == [told]
+
+
+def test_some_shapes_are_timed_with_other_threads_too_beside_the_rates_of_the_device():
+    units = planned(threads=2, shapes=["shape:smollm2-135m", "shape:qwen2.5-0.5b"], scaled_shapes=["shape:smollm2-135m"],
+                    scaled_threads=[1, 2], speed_cells=["llama_cpp/Q4_0"], repeats=1)
+    timed = [(unit.condition["threads"], unit.condition.get("model")) for unit in units
+             if unit.condition["task"] in ("speed", "device")]
+    assert sorted(timed, key=str) == [(1, "shape:smollm2-135m"), (1, None), (2, "shape:qwen2.5-0.5b"),
+                                      (2, "shape:smollm2-135m"), (2, None)]
+
+
+def test_energy_is_planned_where_there_is_a_sensor_and_refused_once_where_not(monkeypatch):
+    shapes = dict(shapes=["shape:smollm2-135m"], speed_cells=["llama_cpp/Q4_0"], repeats=2)
+    monkeypatch.setattr(cells.energy, "sensors", lambda device: cells.energy.Unavailable("no sensor"))
+    assert [unit.refusal for unit in planned(**shapes) if unit.condition["task"] == "energy"] == ["no sensor"]
+    monkeypatch.setattr(cells.energy, "sensors", lambda device: {"cpu": "counter"})
+    assert [unit.refusal for unit in planned(**shapes) if unit.condition["task"] == "energy"] == [None, None]
 
 
 def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
@@ -125,6 +142,7 @@ def test_the_tables_know_the_reference_of_the_study():
     ({"calibration": "poems"}, "unknown calibration set 'poems'; known: "),
     ({"calibration_seeds": []}, "calibration_seeds: expected at least one"),
     ({"ablated_models": ["pocket-10m"]}, "ablated_models: unknown 'pocket-10m'; known: pocket-200k"),
+    ({"scaled_shapes": ["shape:smollm2-135m"]}, "scaled_shapes: unknown 'shape:smollm2-135m'"),
     ({"blocks": 1}, "blocks: expected 2 to texts"),
     ({"texts": 10_000}, "texts: expected 1 to"),
     ({"runtime_cells": ["llama_cpp"]}, "cell 'llama_cpp': expected engine/weights"),

@@ -11,6 +11,7 @@ import rows_03_quantization as made
 
 from edgekit.analyze import claims
 from edgekit.analyze import quantization as q
+from edgekit.analyze import quantization_speed as speed
 from edgekit.analyze.observed import NotMeasured, Setting
 from edgekit.analyze.quantization_quantities import QUANTITIES
 
@@ -101,13 +102,35 @@ def test_accuracy_is_paired_with_the_unquantized_model():
     assert line.change_low < line.change < 0
 
 
+def test_runtimes_are_weighed_and_compared_with_as_many_threads():
+    """One thread takes twice as long in every runtime: speed-ups stay, and figures and claims look at two threads."""
+    single = FRAME[FRAME.task.isin(["speed", "device"])].copy()
+    times = single.metric.isin(["tpot_s", "ttft_s"])
+    single.loc[times, "value"] *= 2
+    both = pd.concat([FRAME, single.assign(threads=1)], ignore_index=True)
+    table = speed.runtime_table(both)
+    assert len(table) == 2 * len(speed.runtime_table(FRAME)) == 20
+    one, two = (only(table, model="shape:b-0.5b", engine="llama_cpp", weights="Q4_0", threads=threads) for threads in (1, 2))
+    assert one.tpot_s == pytest.approx(2 * two.tpot_s) and one.ttft_s == pytest.approx(2 * two.ttft_s)
+    assert one.speed_up == pytest.approx(two.speed_up) and two.memory_bytes == pytest.approx(1.1 * two.weight_bytes)
+    assert set(speed.with_most_threads(table).threads) == {2} and two.kernel == "llama_cpp Q4_0"
+    before, after = (QUANTITIES["w4a16_speed_up"](rows, SHAPE, (0, 99)).estimate for rows in (FRAME, both))
+    assert before == after
+
+
+def test_the_kernel_of_each_variant_is_named_once():
+    table = q.kernels(FRAME)
+    assert set(table.kernel) == {"torch"} and len(table) == len(q.loss_table(FRAME))
+    assert q.kernels(FRAME.drop(columns="kernel")).empty
+
+
 def test_costs_stand_once_a_variant():
     table = q.cost_table(FRAME)
     assert len(table) == 2 * 13 and set(table.quantize_s) == {3.0} and set(table.engine) == {"none"}
 
 
 def test_speed_ups_are_paired_and_ceilings_are_those_of_the_bytes():
-    utilisation, ups = q.speed_tables(FRAME)
+    utilisation, ups = speed.speed_tables(FRAME)
     line = only(ups, model="shape:b-0.5b", engine="llama_cpp", weights="Q4_0")
     assert line.speed_up == pytest.approx(8, rel=0.1) and line.n == 3 and line.speed_up_low < line.speed_up
     assert only(ups, model="shape:b-0.5b", engine="transformers", weights="bfloat16").speed_up == 1
@@ -218,4 +241,4 @@ def test_tables_of_no_rows_have_no_lines():
     empty = FRAME[FRAME.task == "device"]
     for table in (q.loss_table, q.lead_table, q.accuracy_table, q.cost_table):
         assert table(empty).empty
-    assert all(table.empty for table in q.speed_tables(empty))
+    assert all(table.empty for table in speed.speed_tables(empty))

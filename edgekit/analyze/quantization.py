@@ -10,15 +10,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from edgekit.analyze import roofline, stats
+from edgekit.analyze import stats
 
 WAY = ["method", "bits", "group", "type", "calibration", "samples", "search"]
 CELL = ["model", "way", "engine", "dtype"]
 COORDINATES = ["task", "model", *WAY, "engine", "dtype", "calibration_seed", "domain", "block", "tokens", "against", "metric",
-               "value", "mode", "depth", "item", "weights", "source", "repeat"]
+               "value", "mode", "depth", "item", "weights", "threads", "source", "repeat"]
 WHOLE = "none"  # the method of the unquantized model
 REFERENCE = ("transformers", "float32")  # engine and dtype of dequantized weights
-BASELINE = ("transformers", "bfloat16")  # what speeds are compared with
 NO_SEED = -1
 FULL = ("", "all")  # searches with nothing left out, on the method's own grid (a symmetric one is a runtime's wish)
 
@@ -169,39 +168,18 @@ def _percent(found: stats.Estimate) -> stats.Estimate:
     return stats.Estimate(*ends, found.n, "%")
 
 
+def kernels(frame: pd.DataFrame) -> pd.DataFrame:
+    """The `kernel` that ran, in the runtime's own words, a line a variant and engine."""
+    rows = _rows(frame.assign(kernel=frame.get("kernel")), "size").dropna(subset=["kernel"])
+    return rows.drop_duplicates(CELL)[[*CELL, "kernel"]].reset_index(drop=True)
+
+
 def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Seconds and peak memory that quantizing took (one run), a line a variant."""
     rows = _rows(frame, "build")
     wide = rows.pivot_table(index=CELL, columns="metric", values="value").reset_index()
     wide = wide.reindex(columns=[*CELL, "quantize_s", "base_memory_bytes", "peak_memory_bytes"])
     return _described(wide, frame)
-
-
-def speed_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`roofline.utilisation_table` of the shapes with `weights` for dtype; and speed-ups, paired by repeat, of every engine and
-    kind of weights over transformers in bfloat16: decode speed-up and that of the first token."""
-    speeds = frame[frame.task.isin(["speed", "device"])].copy()
-    if speeds.empty or "weights" not in speeds:
-        return roofline.utilisation_table(speeds.assign(dtype="")), _speed_ups(speeds)
-    speeds["dtype"] = speeds.weights.fillna(speeds.dtype)
-    return roofline.utilisation_table(speeds), _speed_ups(speeds)
-
-
-def _speed_ups(speeds: pd.DataFrame) -> pd.DataFrame:
-    columns = ["model", "engine", "weights", *stats.with_ends("speed_up", "first_token"), "n"]
-    lines = []
-    for model, here in (speeds[speeds.metric.isin(["tpot_s", "ttft_s"])].groupby("model") if len(speeds) else ()):
-        times = here.pivot_table(index="repeat", columns=["metric", "engine", "dtype"], values="value")
-        for engine, weights in sorted(set(zip(here.engine, here.dtype, strict=True))):
-            line = dict(model=model, engine=engine, weights=weights)
-            for metric, name in (("tpot_s", "speed_up"), ("ttft_s", "first_token")):
-                if (metric, *BASELINE) in times and (metric, engine, weights) in times:
-                    both = times[[(metric, *BASELINE), (metric, engine, weights)]].dropna()
-                    if len(both):
-                        ratio = stats.ratio_interval(both.iloc[:, 0], both.iloc[:, -1])
-                        line |= stats.ends_of(name, ratio) | {"n": ratio.n}
-            lines.append(line)
-    return pd.DataFrame(lines, columns=columns).assign(source="measured")
 
 
 def _rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from edgekit.analyze import quantization, stats
+from edgekit.analyze import quantization, quantization_speed, stats
 from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
 from edgekit.analyze.stats import Estimate, number
 
@@ -103,7 +103,7 @@ def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     lines = []
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *quantization.COORDINATES])))
     speeds = frame[(frame.task == "speed") & frame.metric.isin(["tpot_s", "parameters"])]
-    speeds = speeds[speeds.model.map(kind).isin(setting.models)]
+    speeds = quantization_speed.with_most_threads(speeds[speeds.model.map(kind).isin(setting.models)])
     for (model, engine), here in speeds.groupby(["model", "engine"]):
         times = here[here.metric == "tpot_s"].pivot_table(index="repeat", columns="weights", values="value")
         for weights in W4A16:

@@ -20,8 +20,8 @@ def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int
     """A worker's job: one variant in the reference engine or in a runtime, against the unquantized `base`.
 
     Observations have a `task`: divergence (sums by domain and block, `against` the unquantized model), accuracy (by item) and
-    size. A quantized format in its own runtime is also compared `against` its weights dequantized in the reference engine:
-    what the runtime's kernel alone adds.
+    size (with the `kernel` that ran). A quantized format in its own runtime is also compared `against` its weights dequantized
+    in the reference engine: what the runtime's kernel alone adds.
     """
     artifact = variants.build(chain)
     whole = divergence.reference(base, stream, texts, threads, device)
@@ -34,7 +34,8 @@ def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int
         if tasks:
             seen += _marked("accuracy", answer_tasks(EngineLM(opened, whole.tokenizer, whole.end), tasks, items_per_depth))
         stored = variants.build(chain.removesuffix(variants.DEQUANTIZED))
-        return dict(observations=[*seen, *size_of(stored)], engine=dataclasses.asdict(opened.info))
+        sizes = [one | dict(kernel=opened.info.kernel) for one in size_of(stored)]
+        return dict(observations=[*seen, *sizes], engine=dataclasses.asdict(opened.info))
 
 
 def size_of(artifact: Artifact) -> list[dict]:

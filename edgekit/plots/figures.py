@@ -15,6 +15,7 @@ from edgekit.analyze import (
     claims,
     printed_tables,
     quantization,
+    quantization_speed,
     roofline,
     scale,
     speculative_speed,
@@ -122,7 +123,7 @@ FIGURES = {
             "KL divergence of AWQ and GPTQ at 4 bits with other calibration texts, other numbers of them, or parts of the "
             "search left out, each against the main calibration (dotted), with 95 % intervals over calibration seeds."),
         "quantization_speed": (
-            lambda frame: quantization_figures.quantization_speed(*quantization.speed_tables(frame)[::-1]),
+            lambda frame: quantization_figures.quantization_speed(quantization_speed.runtime_table(frame)),
             "Decode speed over transformers in bfloat16, paired by repeat, with 95 % t-intervals; black marks: what reading "
             "the same bytes at the measured bandwidth would give."),
     },

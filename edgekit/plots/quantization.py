@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from edgekit.analyze import quantization
 from edgekit.analyze.quantization import REFERENCE, SEARCHED, UNCALIBRATED, WHOLE
+from edgekit.analyze.quantization_speed import with_most_threads
 from edgekit.plots import style
 
 LABELS = {"rtn": "round to nearest", "awq": "AWQ", "gptq": "GPTQ", "gguf": "GGUF", "gguf_imatrix": "GGUF, importance matrix"}
@@ -131,17 +132,14 @@ def quantization_calibration(table: pd.DataFrame) -> style.Drawn:
 
 
 @style.styled
-def quantization_speed(speed_ups: pd.DataFrame, utilisation: pd.DataFrame) -> style.Drawn:
-    """Decode speed over transformers in bfloat16 by runtime and kind of weights, a panel a shape (`quantization.speed_tables`).
+def quantization_speed(table: pd.DataFrame) -> style.Drawn:
+    """Decode speed over transformers in bfloat16 by runtime and kind of weights, a panel a shape (from
+    `quantization_speed.runtime_table`).
 
     The black mark is the ceiling: what reading the same bytes at the measured bandwidth would give.
     """
-    table = style.require(style.require(speed_ups, "quantization_speed").dropna(subset=["speed_up"]), "quantization_speed")
-    used = utilisation.rename(columns={"dtype": "weights"})
-    table = table.merge(used[["model", "engine", "weights", "parameters", "step_bytes", "bandwidth_utilisation"]],
-                        on=["model", "engine", "weights"], how="left")
-    table["ceiling"] = table.speed_up / table.bandwidth_utilisation
-    table = table.sort_values(["parameters", "engine", "step_bytes"], ascending=[True, True, False], kind="stable")
+    table = style.require(style.require(table, "quantization_speed").dropna(subset=["speed_up"]), "quantization_speed")
+    table = with_most_threads(table).assign(ceiling=lambda f: f.speed_up / f.bandwidth_utilisation)
     parts = dict(list(table.groupby("model", sort=False)))
     fig = Figure(figsize=(style.WIDTH, 0.9 + sum(0.35 + 0.22 * len(here) for here in parts.values())))
     axes = fig.subplots(len(parts), 1, squeeze=False, sharex=True,

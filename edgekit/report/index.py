@@ -110,8 +110,8 @@ def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dic
     """Claims judged on the rows of their own study; one whose study left no rows here is judged on none."""
     from edgekit.analyze import claims
 
-    rows = {path.stem: store.read(path)[0] for path in files}
-    wanted = [claim for claim in claims.load() if claim.tests or not measured_only]
+    rows = {store.study_of(path): store.read(path)[0] for path in files}
+    wanted = [claim for claim in claims.load() if (claim.tests and claim.study in rows) or not measured_only]
     verdicts = {verdict.claim.id: verdict for study in {claim.study for claim in wanted} for verdict in claims.judge(
         [claim for claim in wanted if claim.study == study], store.to_frame(rows.get(study, [])), platform)}
     return claims.cells(verdicts[claim.id] for claim in wanted)
@@ -124,7 +124,7 @@ def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
         for skip in store.read(path)[1]:
             if skip.expected == expected:
                 words = " ".join(f"{name}={value}" for name, value in skip.condition.items())
-                groups.setdefault((path.stem, skip.reason), []).append(words)
+                groups.setdefault((store.study_of(path), skip.reason), []).append(words)
     return [{"notebook": notebook, "reason": reason, "count": len(conditions), "conditions": conditions}
             for (notebook, reason), conditions in sorted(groups.items(), key=lambda group: -len(group[1]))]
 

@@ -21,7 +21,7 @@ from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES, BuildError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
-from edgekit.studies.cells import PACKED, split_cell
+from edgekit.studies.cells import PACKED, engine_and_dtype, speed_units, split_cell
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
 
@@ -63,6 +63,8 @@ class Config:
     runtime_cells: tuple[str, ...]
     cost_models: tuple[str, ...]
     shapes: tuple[str, ...]
+    scaled_shapes: tuple[str, ...]
+    scaled_threads: tuple[int, ...]
     speed_cells: tuple[str, ...]
     activations: Literal["bfloat16", "float16", "float32"]
     prompt_tokens: int
@@ -76,13 +78,17 @@ class Config:
         require_profile_name(self.profile)
         require_each_once(self, ("models", "methods", "bits", "groups", "gguf_types", "calibration_seeds", "ablated_models",
                                  "ablated_calibrations", "ablated_samples", "ablated_searches", "tasks", "depths",
-                                 "runtime_models", "runtime_cells", "cost_models", "shapes", "speed_cells"))
+                                 "runtime_models", "runtime_cells", "cost_models", "shapes", "scaled_shapes",
+                                 "scaled_threads", "speed_cells"))
         require_limits(self.threads, self.timeout_s, self.memory_share)
         _known("methods", self.methods, METHODS)
         _known("gguf_types", self.gguf_types, gguf_quantize.TYPES)
         _known("ablated_searches", self.ablated_searches, CHANGES["awq"])
         for name in ("ablated_models", "runtime_models", "cost_models"):
             _known(name, getattr(self, name), self.models)
+        _known("scaled_shapes", self.scaled_shapes, self.shapes)
+        require(all(count >= 1 for count in self.scaled_threads),
+                f"scaled_threads: expected counts of at least 1, got {self.scaled_threads}")
         require(all(bits in rtn.BITS for bits in self.bits), f"bits: expected {rtn.BITS[0]} to {rtn.BITS[-1]}, got {self.bits}")
         require(bool(self.groups) and all(group >= 1 for group in self.groups),
                 f"groups: expected at least one, each of at least 1 weight, got {self.groups}")
@@ -149,12 +155,8 @@ def plan(config: Config) -> Iterator[Unit]:
             if first and not way.refusal(spec):
                 yield _build(config, spec, way)
         for cell in config.runtime_cells if spec.name in config.runtime_models else ():
-            yield _loss(config, spec, _way_of(config, split_cell(cell)[1]), *_engine_and_dtype(config, cell))
-    for repeat in range(config.repeats if config.shapes else 0):
-        yield Unit(dict(task="device", **where), repeat, "edgekit.measure.roofs:measure_roofs", dict(where), "", "")
-        for name in (name for name in config.shapes if name in specs):
-            for cell in config.speed_cells:
-                yield _speed(config, name, cell, repeat)
+            yield _loss(config, spec, _way_of(config, split_cell(cell)[1]), *engine_and_dtype(config, cell))
+    yield from speed_units(config, specs)
 
 
 def _way_of(config: Config, weights: str) -> Way:
@@ -162,11 +164,6 @@ def _way_of(config: Config, weights: str) -> Way:
     if weights in PACKED:
         return four_bit(config, weights)
     return Way(WHOLE) if weights in ELEMENT_BYTES else Way("gguf", type=weights)
-
-
-def _engine_and_dtype(config: Config, cell: str) -> tuple[str, str]:
-    engine, weights = split_cell(cell)
-    return engine, config.activations if weights in PACKED else weights
 
 
 def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) -> Unit:
@@ -192,24 +189,6 @@ def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) ->
 def _build(config: Config, spec: ModelSpec, way: Way) -> Unit:
     chain = way.chain(spec.name, config.length)
     where = dict(threads=config.threads, device=config.device)
-    condition = dict(task="build", model=spec.name, **way.condition(), engine=ENGINE, dtype=DTYPE, **where)
+    condition = dict(task="build", model=spec.name, **way.condition(), engine="none", dtype="none", **where)
     return Unit(condition, 0, "edgekit.measure.quantized:measure_build", dict(chain=chain, **where),
                 variants.content_hash(chain), "", first=True)
-
-
-def _speed(config: Config, name: str, cell: str, repeat: int) -> Unit:
-    """Weights of a shape are random, so what AWQ or GPTQ would choose does not matter: they are rounded to the same format."""
-    engine, dtype = _engine_and_dtype(config, cell)
-    weights = split_cell(cell)[1]
-    if weights in PACKED:
-        chain = f"{name} > {PACKED[weights].format(config.groups[0])}"
-    elif weights in gguf_quantize.TYPES:
-        chain = f"{name} > gguf_quantized(type={weights})"
-    else:
-        chain = engines.variant_for(engine, name, dtype)
-    where = dict(threads=config.threads, device=config.device)
-    work = dict(grid=[[config.prompt_tokens, [config.output_tokens]]], seed=config.seed, warmups=config.warmups)
-    condition = dict(task="speed", model=name, engine=engine, weights=weights, dtype=dtype, batch=1, **where)
-    return Unit(condition, repeat, "edgekit.measure.latency:measure_speed",
-                dict(variant=chain, engine=engine, dtype=dtype, **where, **work),
-                f"{variants.content_hash(chain)} {engines.runtime(engine)}", task_hash(work), engines.absence(engine))
