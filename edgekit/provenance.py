@@ -38,6 +38,7 @@ class Manifest:
     completed: int = 0
     reused: int = 0
     skipped: int = 0
+    warnings: list[str] = field(default_factory=list)
 
 
 def manifest_path(rows_path: Path) -> Path:

@@ -14,7 +14,7 @@ from edgekit import engines, store
 from edgekit.catalog import models
 from edgekit.engines.base import EngineError
 from edgekit.engines.sampling import Decoding
-from edgekit.measure import speculation
+from edgekit.measure import speculation, speculation_jobs
 from edgekit.measure.quality import shared_tokenizer
 
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
@@ -69,27 +69,35 @@ def test_parts_are_the_times_of_the_passes():
     assert found["rest_s"] == pytest.approx(5 * 4e-3 + 15 * 1e-3, rel=0.3) and found["pass_s"] > found["rest_s"]
 
 
-def test_the_job_counts_times_and_warns():
-    arguments = dict(engine="llama_cpp", dtype="float32", threads=1, device="cpu", domain="prices", prompts=4, timed_prompts=2,
-                     repeats=2, lengths=[2, "adaptive"], max_new_tokens=24, temperature=0.0, top_p=1.0, seed=0)
-    names = [engines.variant_for("llama_cpp", model, "float32") for model in ("pocket-200k", "pocket-900k")]
-    answer = speculation.measure_speculation(target=names[0], draft=names[1], **arguments)
-    seen = answer["observations"]
-    assert answer["warnings"] and "is larger than its target pocket-200k" in answer["warnings"][0]
+ASKED = dict(engine="llama_cpp", dtype="float32", threads=1, device="cpu", domain="prices", lengths=[2, "adaptive"],
+             max_new_tokens=24, temperature=0.0, top_p=1.0, seed=0)
+
+
+def metrics(answer):
     by = {}
-    for one in seen:
+    for one in answer["observations"]:
         by.setdefault(one["metric"], []).append(one)
+    return by
+
+
+def test_the_jobs_count_time_and_warn():
+    target, draft = (engines.variant_for("llama_cpp", model, "float32") for model in ("pocket-200k", "pocket-900k"))
+    answer = speculation_jobs.measure_counts(target=target, draft=draft, prompts=4, **ASKED)
+    assert answer["warnings"] and "is larger than its target pocket-200k" in answer["warnings"][0]
+    by = metrics(answer)
     assert len(by["blocks"]) == len(by["differs"]) == 4 * 2 and sum(one["value"] for one in by["differs"]) == 0
-    assert len(by["pass_s"]) == len(by["verify_s"]) == 2 * 3 and len(by["draft_s"]) == 2 * 2
-    assert {one["length"] for one in by["pass_s"]} == {0, 2, "adaptive"} and all(one["value"] > 0 for one in by["rest_s"])
+    assert by["target_parameters"][0]["value"] < by["draft_parameters"][0]["value"]
     judged = sum(one["judged"] for one in by["accepted"])
     assert 0.2 * judged < sum(one["value"] for one in by["accepted"]) <= judged
-    lookup = speculation.measure_speculation(target=names[0], draft="lookup", **(arguments | dict(temperature=1.0, repeats=0)))
-    assert lookup["warnings"] == [] and {one["metric"] for one in lookup["observations"]} == {
-        "blocks", "accepted", "target_parameters"}
+    by = metrics(speculation_jobs.measure_times(target=target, draft=draft, prompts=2, rounds=2, **ASKED))
+    assert len(by["pass_s"]) == len(by["verify_s"]) == 2 * 3 and len(by["draft_s"]) == 2 * 2
+    assert {one["length"] for one in by["pass_s"]} == {0, 2, "adaptive"} and all(one["value"] > 0 for one in by["rest_s"])
+    lookup = speculation_jobs.measure_counts(target=target, draft="lookup", prompts=4, **(ASKED | dict(temperature=1.0)))
+    assert lookup["warnings"] == [] and set(metrics(lookup)) == {"blocks", "accepted", "target_parameters"}
     for length in (0, -1):
-        with pytest.raises(EngineError, match="at least 1 drafted token"):
-            speculation.measure_speculation(target=names[0], draft="lookup", **(arguments | dict(lengths=[length])))
+        for job, more in ((speculation_jobs.measure_counts, {}), (speculation_jobs.measure_times, dict(rounds=1))):
+            with pytest.raises(EngineError, match="at least 1 drafted token"):
+                job(target=target, draft="lookup", prompts=1, **more, **(ASKED | dict(lengths=[length])))
 
 
 def swapped(vocabulary):

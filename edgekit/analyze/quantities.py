@@ -10,7 +10,13 @@ import math
 
 import pandas as pd
 
-from edgekit.analyze import distillation_quantities, pruning_quantities, quantization_quantities, roofline
+from edgekit.analyze import (
+    distillation_quantities,
+    pruning_quantities,
+    quantization_quantities,
+    roofline,
+    speculative_quantities,
+)
 from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
 from edgekit.analyze.stats import number
 
@@ -80,6 +86,7 @@ QUANTITIES = {
     "bandwidth_over_compute_utilisation": bandwidth_over_compute_utilisation,
     **quantization_quantities.QUANTITIES, **pruning_quantities.QUANTITIES,
     **distillation_quantities.QUANTITIES,
+    **speculative_quantities.QUANTITIES,
 }
 # The least and the most that each can be at all, in its unit: a test that accepts all of it could not fail.
 POSITIVE = (0.0, math.inf)
@@ -88,6 +95,7 @@ DOMAINS = {
     "bandwidth_over_compute_utilisation": POSITIVE, **quantization_quantities.DOMAINS,
     **pruning_quantities.DOMAINS,
     **distillation_quantities.DOMAINS,
+    **speculative_quantities.DOMAINS,
 }
 
 

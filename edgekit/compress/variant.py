@@ -123,6 +123,12 @@ def _literal(value: str) -> str | int | float | bool:
     return literal if isinstance(literal, (int, float, bool)) else value
 
 
+def format_of(text: str) -> str:
+    """The format of what a chain makes. Raises VariantError."""
+    steps = parse(text).steps
+    return STEPS[steps[-1].name][2] if steps else "safetensors"
+
+
 def build(variant: Variant | str) -> Artifact:
     """The artifact of a variant, built if it is not there.
 

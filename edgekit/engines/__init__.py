@@ -24,6 +24,10 @@ ENGINES = {
 }
 
 
+# Engines that can score a block of tokens and take some of them back
+ROLLBACK = ("transformers", "llama_cpp")
+
+
 def require_known(name: str) -> None:
     """Raise EngineError for a name that is not an engine's."""
     if name not in ENGINES:
@@ -57,6 +61,14 @@ def absence(engine: str) -> str | None:
         return None
     *_, packages, install = ENGINES[engine]
     return f"{engine}: {' or '.join(packages)} is not installed; install it: {install}"
+
+
+def no_rollback(engine: str) -> str | None:
+    """Why an engine cannot take part in our speculative decoding; None where it can."""
+    require_known(engine)
+    return None if engine in ROLLBACK else (
+        f"{engine}: it cannot score a block of tokens and take some of them back, as speculative decoding needs; engines that "
+        f"can: {', '.join(ROLLBACK)}")
 
 
 def open_engine(name: str, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int) -> Engine:

@@ -45,9 +45,13 @@ REFUSALS = (ValueError, RuntimeError, AssertionError, KeyError, OSError, Safeten
 
 
 class Vllm(Engine):
-    """A model folder (dense, AWQ or GPTQ) in vLLM's engine, keys and values in `dtype`."""
+    """A model folder (dense, AWQ or GPTQ) in vLLM's engine, keys and values in `dtype`.
 
-    def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int):
+    `speculative_config`, as vLLM's own, is for its speculative decoding, with `spare` as the draft that it names.
+    """
+
+    def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int,
+                 speculative_config: dict | None = None, spare: Artifact | None = None):
         architecture = artifact.spec.architecture
         if dtype not in ELEMENT_BYTES:
             raise EngineError(f"vllm: unknown dtype {dtype!r}; known: {', '.join(ELEMENT_BYTES)}")
@@ -61,16 +65,21 @@ class Vllm(Engine):
             raise EngineError(f"vllm: {artifact.variant} has {architecture.heads} heads of {architecture.head_dim} at width "
                               f"{architecture.width}, and vLLM's Qwen2 takes the heads to fill the width: take another engine")
         if device == "cpu":
-            _require_heads(artifact)
+            for one in filter(None, (artifact, spare)):
+                _require_heads(one)
         kv_bytes = ELEMENT_BYTES[dtype] * architecture.kv_elements_per_token()
-        one = kv_bytes * BLOCK * math.ceil((context + 1) / BLOCK)
+        drafted = speculative_config["num_speculative_tokens"] if speculative_config else 0
+        # With a draft its pages have one size for both models, padded to a common multiple.
+        padded = kv_bytes * (4 if spare else 1)
+        one = padded * BLOCK * math.ceil((context + 1 + drafted) / BLOCK)
         sequences = min(max(CACHE_BYTES // one, 1), SEQUENCES)
         self.engine = _load(EngineArgs(
             model=str(artifact.path), skip_tokenizer_init=True, load_format="safetensors", dtype=dtype,
-            enforce_eager=device == "cpu", block_size=BLOCK, kv_cache_memory_bytes=one * sequences + kv_bytes * BLOCK,
-            max_model_len=context + 1, max_num_seqs=sequences, max_num_batched_tokens=max(context + 1, sequences),
-            enable_prefix_caching=False, async_scheduling=False, logprobs_mode="raw_logits", disable_log_stats=True,
-            use_tqdm_on_load=False), artifact, threads)
+            enforce_eager=device == "cpu", block_size=BLOCK, kv_cache_memory_bytes=one * sequences + padded * BLOCK,
+            max_model_len=context + 1, max_num_seqs=sequences,
+            max_num_batched_tokens=max(context + 1, sequences * (drafted + 1)), enable_prefix_caching=False,
+            async_scheduling=False, logprobs_mode="raw_logits", disable_log_stats=True,
+            use_tqdm_on_load=False, speculative_config=speculative_config), artifact, threads)
         self.model = self.engine.model_executor.driver_worker.worker.model_runner.model
         self.names = map(str, itertools.count())
         self.info = EngineInfo(
@@ -90,7 +99,7 @@ class Vllm(Engine):
 
         self.model.compute_logits = kept
         try:
-            self._run([tokens], SamplingParams(max_tokens=1, prompt_logprobs=0, **_GREEDY))
+            self._run([tokens], SamplingParams(max_tokens=1, prompt_logprobs=0, **GREEDY))
         finally:
             del self.model.compute_logits
         # The first call is that of the token to come. The others are of the prompt: one runner of vLLM leaves out its last
@@ -107,7 +116,7 @@ class Vllm(Engine):
         self.require_room(prompt, max_new_tokens)
         if max_new_tokens < 1:  # which vLLM would refuse
             return
-        name = self._add(prompt, SamplingParams(max_tokens=max_new_tokens, output_kind=RequestOutputKind.DELTA, **_GREEDY))
+        name = self.add(prompt, SamplingParams(max_tokens=max_new_tokens, output_kind=RequestOutputKind.DELTA, **GREEDY))
         try:
             while self.engine.has_unfinished_requests():
                 for output in self.engine.step():
@@ -120,7 +129,7 @@ class Vllm(Engine):
         for prompt in prompts:
             self.require_room(prompt, max_new_tokens)
         outputs = self._run(prompts, SamplingParams(max_tokens=max_new_tokens, stop_token_ids=sorted(stop),
-                                                    output_kind=RequestOutputKind.FINAL_ONLY, **_GREEDY))
+                                                    output_kind=RequestOutputKind.FINAL_ONLY, **GREEDY))
         return [list(itertools.takewhile(lambda token: token not in stop, tokens)) for tokens in outputs]
 
     def device_memory_bytes(self) -> int | None:
@@ -132,21 +141,22 @@ class Vllm(Engine):
             self.engine = self.model = None
             cleanup_dist_env_and_memory()
 
-    def _add(self, prompt: Sequence[int], params: SamplingParams) -> str:
+    def add(self, prompt: Sequence[int], params: SamplingParams) -> str:
+        """Ask for a continuation, made by the engine's next steps; the request's name."""
         name = next(self.names)
         self.engine.add_request(name, {"prompt_token_ids": list(prompt)}, params)
         return name
 
     def _run(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> list[list[int]]:
         """The tokens made for each prompt."""
-        made = {self._add(prompt, params): [] for prompt in prompts}
+        made = {self.add(prompt, params): [] for prompt in prompts}
         while self.engine.has_unfinished_requests():
             for output in self.engine.step():
                 made[output.request_id] = list(output.outputs[0].token_ids)
         return list(made.values())
 
 
-_GREEDY = dict(temperature=0.0, ignore_eos=True, detokenize=False)
+GREEDY = dict(temperature=0.0, ignore_eos=True, detokenize=False)
 
 
 def _require_heads(artifact: Artifact) -> None:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgekit.engines import speculative
-from edgekit.engines.base import Engine, EngineError, Session
+from edgekit.engines.base import EngineError, Session
 from edgekit.engines.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
 from edgekit.engines.sampling import Decoding
-from edgekit.measure.acceptance import prompts_of
-from edgekit.measure.quality import MOST_CONTEXT, shared_tokenizer
 
-LOOKUP = "lookup"  # in place of a draft's name
 ADAPTIVE = "adaptive"  # in place of a draft length
 ADAPTIVE_FIRST, ADAPTIVE_MOST = 4, 8
 PLAIN = 0  # the draft length of rows without a draft
@@ -155,52 +151,3 @@ def take_apart(pair: Pair, prompts: Sequence[tuple[str, Sequence[int]]], length:
         raise EngineError("speculation: no text is longer than its first block; ask for longer ones or shorter drafts")
     return dict(verify_s=passes / blocks, overhead_s=(rest - passes - drafts) / blocks,
                 **({"draft_s": drafts / drafted} if draft else {}))
-
-
-def measure_speculation(*, target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str,
-                        prompts: int, timed_prompts: int, repeats: int, lengths: list, max_new_tokens: int,
-                        temperature: float, top_p: float, seed: int) -> dict:
-    """A worker's job: a target and a draft (variants in the engine's format, or "lookup") on the prompts of one domain.
-
-    Observations are those of `count`, and for each repeat, in shuffled order, those of `clock` and `take_apart` on the first
-    `timed_prompts`, plain decoding among them with length 0. A draft that is larger than the target is allowed, and named in
-    the answer's `warnings`. Raises EngineError: different tokenizers, an engine that cannot roll back, a draft length below 1.
-    """
-    from edgekit import engines
-    from edgekit.compress import variant as variants
-
-    if PLAIN in lengths:
-        raise EngineError("draft length: expected at least 1 drafted token, got 0; plain decoding is measured in any case")
-    artifacts = [variants.build(name) for name in (target, draft) if name != LOOKUP]
-    for artifact in artifacts:
-        artifact.spec.require_weights("acceptance")
-    tokenizer, end = shared_tokenizer([artifact.spec for artifact in artifacts])
-    context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
-    asked = [(item, tokenizer.encode(text, add_special_tokens=False).ids) for item, text in prompts_of(domain, prompts)]
-    decoding = Decoding(max_new_tokens, frozenset({end}), temperature, top_p)
-    with ExitStack() as stack:
-        opened = [stack.enter_context(engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device,
-                                                          context=context)) for artifact in artifacts]
-        expected = None if temperature else Engine.generate(opened[0], [ids for _, ids in asked], max_new_tokens, {end})
-        sessions = [one.session() for one in opened]
-        pair = Pair(sessions[0], sessions[1] if draft != LOOKUP else None, decoding, seed)
-        seen = count(pair, asked, lengths, expected)
-        rng = np.random.default_rng(seed)
-        for repeat in range(repeats):
-            for i in rng.permutation(len(lengths) + 1):
-                length, at = [PLAIN, *lengths][i], asked[:timed_prompts]
-                found = clock(pair, at, length)
-                seconds = {name: found.pop(name) for name in ("pass_s", "rest_s")}
-                seconds |= take_apart(pair, at, length)
-                seen += [dict(metric=name, value=value, length=length, repeat=repeat, **found)
-                         for name, value in seconds.items()]
-        sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
-        seen += [dict(metric=f"{name}_parameters", value=size) for name, size in zip(("target", "draft"), sizes, strict=False)]
-        return dict(observations=seen, engine=dataclasses.asdict(opened[0].info), warnings=warnings_of(target, draft, sizes))
-
-
-def warnings_of(target: str, draft: str, sizes: Sequence[int]) -> list[str]:
-    """What is allowed and cannot gain: a draft that is larger than its target."""
-    if len(sizes) == 2 and sizes[1] > sizes[0]:
-        return [f"the draft {draft} ({sizes[1]:,} parameters) is larger than its target {target} ({sizes[0]:,})"]
-    return []

@@ -21,6 +21,8 @@ from edgekit.analyze import (
     quantization_speed,
     roofline,
     scale,
+    speculative_speed,
+    speculative_tables,
 )
 from edgekit.catalog import platforms
 from edgekit.plots import baseline, published
@@ -28,6 +30,7 @@ from edgekit.plots import distillation as distillation_figures
 from edgekit.plots import pruning as pruning_figures
 from edgekit.plots import quantization as quantization_figures
 from edgekit.plots import scale as scale_figures
+from edgekit.plots import speculative as speculative_figures
 from edgekit.plots.style import Picture, PlotError, save
 
 INTERVALS = "Points are means over processes, bars 95 % t-intervals."
@@ -169,6 +172,26 @@ FIGURES = {
             "KL divergence from the whole model against how many times smaller a chain's files are, with 95 % intervals over "
             "seeds or texts. Colour: how it learnt; shape: what it started from; filling: whether and when it was quantized."),
     },
+    "06_speculative": {
+        "speculative_acceptance": (
+            lambda frame: speculative_figures.speculative_acceptance(
+                speculative_tables.acceptance_table(frame, by_position=True)),
+            "Share of judged drafted tokens that the largest target accepts, by place in the block, draft, domain and "
+            "temperature, with 95 % intervals over prompts; marks of the same place are set a little apart."),
+        "speculative_divergence": (
+            lambda frame: speculative_figures.speculative_divergence(speculative_tables.theory_table(frame)),
+            "Counted acceptance of every pair. Left: against the overlap of the two distributions (sampled) or their agreement "
+            "on the likeliest token (greedy); theory is the diagonal. Right: sampled, against KL divergence, with the least "
+            "overlap that a divergence leaves possible. Bars are 95 % intervals over prompts."),
+        "speculative_speed": (
+            lambda frame: speculative_figures.speculative_speed(speculative_speed.speed_table(frame)),
+            "Measured decode speed-up, paired by process, with 95 % t-intervals, against the speed-up expected from measured "
+            "costs and counted acceptance. Dashed: as expected; dotted: break-even."),
+        "speculative_lengths": (
+            lambda frame: speculative_figures.speculative_lengths(speculative_speed.speed_table(frame)),
+            "Speed-up from end to end over plain decoding of the same runtime against the draft length, by runtime, draft and "
+            "domain, for the largest target, with 95 % t-intervals over processes. Dashed lines: the runtimes' own loops."),
+    },
 }
 
 
@@ -217,6 +240,10 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
         tasks |= {name for name, table in made.items() if len(table(frame))}
     if "accuracy" in tasks and "depth" in frame and frame.depth[frame.task == "accuracy"].notna().any():
         tasks.add("accuracy by depth")  # tasks of lm-eval have none
+    if notebook == "06_speculative" and "overlap" in tasks and len(speculative_tables.theory_table(frame)):
+        tasks.add("theory")
+    if notebook == "06_speculative" and "speed" in tasks and speculative_speed.speed_table(frame).expected.notna().any():
+        tasks.add("expected")
     needed = {"energy": "energy", "accuracy_by_depth": "accuracy by depth", "scale_accuracy": "accuracy",
               "scale_budget": "accuracy", "scale_queries": "accuracy", "scale_prose": "prose",
               "scale_rounding": "rounded_prose", "scale_acceptance": "acceptance", "quantization_frontier": "divergence",
@@ -225,5 +252,6 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
               "pruning_layers": "layers",
               "distillation_recovery": "divergence", "distillation_curves": "training",
               "distillation_frontier": "divergence",
+              "speculative_acceptance": "acceptance", "speculative_divergence": "theory", "speculative_speed": "expected",
               **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

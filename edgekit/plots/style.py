@@ -37,6 +37,10 @@ ENGINES = {
     "transformers-compiled": ("#56B4E9", "^", "v"),
     "llama_cpp": ("#D55E00", "s", "P"),
     "vllm": ("#009E73", "h", "X"),
+    # The runtimes' own speculative decoding
+    "transformers-assisted": ("#CC79A7", "<", ">"),
+    "llama-cpp-python": ("#E69F00", "p", "*"),
+    "vllm-speculative": ("0.45", "d", "8"),
 }
 # Quantization methods: colour and marker.
 METHODS = {"rtn": ("0.45", "x"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s"), "gguf": ("#E69F00", "^"),

@@ -15,6 +15,7 @@ STUDIES = {
     "03_quantization": "edgekit.studies.quantization",
     "04_pruning": "edgekit.studies.pruning",
     "05_distillation": "edgekit.studies.distillation",
+    "06_speculative": "edgekit.studies.speculative",
 }
 
 

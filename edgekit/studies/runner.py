@@ -101,7 +101,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
             with _Processes(timeout_s, memory_limit_bytes) as processes:
                 for key, unit in bar:
                     bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
-                    has_rows = _measure(file, key, unit, manifest.run, study, built, manifest.engines, processes)
+                    has_rows = _measure(file, key, unit, study, built, manifest, processes)
                     measured += has_rows
                     manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
                     manifest.duration_s = time.monotonic() - started
@@ -153,13 +153,15 @@ class _Processes:
             self._end(threads)
 
 
-def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set[str], engines: dict,
+def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], manifest: Manifest,
              processes: _Processes) -> bool:
     """Measure one unit and write its rows, or why there are none. True if there are rows.
 
     Its variant is built first, in a process of its own and outside of the unit's time limit, unless `built` has it. What the
-    engine says of itself (version, kernel) goes into `engines`.
+    engine says of itself (version, kernel) and what the job warns of go into the manifest.
     """
+    run = manifest.run
+
     def skip(reason: str, expected: bool) -> bool:
         file.skip(Skip(run, study, unit.condition, reason, expected, key))
         return False
@@ -184,7 +186,8 @@ def _measure(file: Store, key: str, unit: Unit, run: str, study: str, built: set
         return skip("gave no observations", expected=False)
     file.append(key, rows)
     if "engine" in answer:
-        engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
+        manifest.engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
+    manifest.warnings += [told for told in answer.get("warnings", ()) if told not in manifest.warnings]
     return True
 
 

@@ -1,0 +1,67 @@
+"""The quantities by which claims about speculative decoding are judged; see quantities.py for what one takes and gives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from edgekit.analyze import speculative_speed, stats
+from edgekit.analyze import speculative_tables as tables
+from edgekit.analyze.observed import NotMeasured, Observation, Setting, kind
+from edgekit.analyze.stats import Estimate, number
+
+
+def draft_acceptance(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Share of judged greedy tokens of a smaller model that the largest target accepts, over all domains, in %, for the draft
+    and engine with the most. The samples are prompts."""
+    rows = tables.select(frame, "acceptance")
+    counted = tables.longest(_smaller(tables.acceptance_table(frame), setting, "acceptance counts")
+                             [lambda table: table.temperature == 0])
+    if counted.empty:
+        raise NotMeasured("acceptance counts of a smaller model at temperature 0 and a fixed draft length")
+    seen = []
+    for (model, draft, engine, dtype), here in counted.groupby(["model", "draft", "engine", "dtype"]):
+        part = rows[(rows.metric == "accepted") & (rows.model == model) & (rows.draft == draft)
+                    & (rows.engine == engine) & (rows["dtype"] == dtype) & (rows.temperature == 0)
+                    & (rows.length == here.length.iloc[0])]
+        items = part.groupby(["domain", "item"])[["value", "judged"]].sum()
+        found = stats.clustered_share(items.value, items.judged)
+        seen.append((found, model, draft, engine, dtype, here))
+    found, model, draft, engine, dtype, here = max(seen, key=lambda one: one[0].value)
+    ends = [None if end is None else 100 * end for end in (found.value, found.low, found.high)]
+    domains = ", ".join(f"{line.domain} {number(100 * line.acceptance)} %" for line in here.itertuples())
+    return Observation(Estimate(*ends, found.n, "%", "acceptance, greedy, over all domains"),
+                       f"{draft} for {model}, {engine} {dtype}, {here.length.iloc[0]} drafted tokens", kind(model), domains)
+
+
+def speculative_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+    """Speed-up from end to end by drafting with a smaller model, for the largest target: the mean over domains (geometric), for
+    the draft, engine and fixed length that gain most. The samples are processes."""
+    speeds = _smaller(speculative_speed.speed_table(frame), setting, "times with and without a draft")
+    seen = []
+    where = [*tables.PAIR, "length"]
+    for key, here in speeds.groupby(where):
+        gains = speculative_speed.gains(frame, dict(zip(where, key, strict=True)))
+        if gains.shape[1] == speeds.domain.nunique() and len(gains):
+            seen.append((stats.rate_interval(np.exp(np.log(gains).mean(axis=1)).to_list()), key, here))
+    if not seen:
+        raise NotMeasured("times with and without a draft over the same domains")
+    found, (model, draft, engine, dtype, threads, length), here = max(seen, key=lambda one: one[0].value)
+    domains = ", ".join(f"{line.domain} {number(line.speed_up)}" for line in here.itertuples())
+    return Observation(Estimate(found.value, found.low, found.high, found.n, "times", "speed-up from end to end by drafting"),
+                       f"{draft} for {model}, {engine} {dtype}, {threads} threads, draft length {length}", kind(model), domains)
+
+
+def _smaller(table: pd.DataFrame, setting: Setting, needed: str) -> pd.DataFrame:
+    """The lines of the largest target with another, smaller model as draft. Raises NotMeasured."""
+    table = table[table.model.map(kind).isin(setting.models) & (table.draft_parameters < table.parameters)
+                  & ~table.draft.str.contains(" > ")] if len(table) else table
+    if table.empty:
+        raise NotMeasured(f"{needed} of a smaller model for a larger one (models {' or '.join(setting.models)})")
+    return table[table.parameters == table.parameters.max()]
+
+
+QUANTITIES = {"draft_acceptance": draft_acceptance, "speculative_speed_up": speculative_speed_up}
+DOMAINS = {"draft_acceptance": (0.0, 100.0), "speculative_speed_up": (0.0, math.inf)}

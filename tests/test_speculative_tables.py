@@ -1,0 +1,154 @@
+"""The tables and quantities of the speculative study give back the truth that made-up rows were drawn with."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import rows_06_speculative as made
+
+from edgekit.analyze import claims
+from edgekit.analyze import speculative_speed as speeds
+from edgekit.analyze import speculative_tables as t
+from edgekit.analyze.observed import NotMeasured, Setting
+from edgekit.analyze.speculation import acceptance_for, best_length, least_overlap
+from edgekit.analyze.speculative_quantities import QUANTITIES
+from edgekit.engines import natives
+
+FRAME = made.frame()
+POCKET = Setting(("pocket",))
+
+
+def only(table: pd.DataFrame, **where) -> pd.Series:
+    for name, value in where.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_acceptance_counts_only_what_was_judged_with_prompts_as_samples():
+    table = t.acceptance_table(FRAME)
+    for (draft, domain), chance in made.ACCEPTED.items():
+        line = only(table, draft=draft, domain=domain, engine="llama_cpp", temperature=0.0)
+        assert line.acceptance == pytest.approx(chance, abs=0.01) and line.n == 8 and line.length == "8"
+        assert line.acceptance_low < line.acceptance < line.acceptance_high < line.acceptance + 0.05
+    by = t.acceptance_table(FRAME, by_position=True)
+    one = by[(by.draft == "pocket-900k") & (by.domain == "prose") & (by.engine == "llama_cpp") & (by.temperature == 1)]
+    assert list(one.position) == list(range(1, 9)) and one.acceptance.between(0.83, 0.87).all()
+    assert one.judged.is_monotonic_decreasing and one.judged.iloc[0] == 8 * made.JUDGED
+
+
+def test_one_prompt_has_no_interval_and_a_draft_that_was_never_judged_no_line():
+    one = FRAME[(FRAME.item == "p0") | FRAME.item.isna()]
+    assert t.acceptance_table(one).acceptance_low.isna().all()
+    never = FRAME.assign(judged=FRAME.judged.where(FRAME.draft != "lookup", 0), value=FRAME.value.where(
+        (FRAME.draft != "lookup") | (FRAME.metric != "accepted"), 0))
+    assert "lookup" not in set(t.acceptance_table(never).draft)
+
+
+def test_theory_stands_beside_what_was_counted():
+    table = t.theory_table(FRAME)
+    assert "lookup" not in set(table.draft) and set(table.temperature) == {0.0, 1.0}
+    for line in table.itertuples():
+        chance = made.ACCEPTED[line.draft, line.domain]
+        assert line.expected == pytest.approx(chance) and line.overlap == pytest.approx(chance)
+        assert line.kl == pytest.approx(made.KL * (1 - chance) ** 2) and line.least == pytest.approx(least_overlap(line.kl))
+        assert line.least < line.acceptance
+
+
+def test_losslessness_counts_texts_and_ties():
+    table = t.lossless_table(FRAME)
+    ours = only(table, engine="llama_cpp")
+    assert (ours.texts, ours.differ, ours.prompts) == (len(made.ACCEPTED) * 8, 2, 16)
+    assert ours.gap_widest == pytest.approx(2e-4) and ours.gap_median == pytest.approx(1.5e-4)
+    assert only(table, engine="llama-cpp-python").differ == 0
+
+
+def test_speed_ups_are_paired_and_expected_from_costs_and_counts():
+    table = speeds.speed_table(FRAME)
+    for draft, domain in made.ACCEPTED:
+        for length in made.LENGTHS:
+            line = only(table, draft=draft, domain=domain, engine="llama_cpp", length=str(length))
+            truth = made.gain(draft, domain, "llama_cpp", length)
+            assert line.decode == pytest.approx(truth, rel=0.03) and line.expected == pytest.approx(truth, rel=0.06)
+            assert line.speed_up == pytest.approx(330 / (300 / truth + 30), rel=0.03) and line.n == 3
+            cost = made.costs(draft, "llama_cpp", length)
+            assert (line.draft_cost, line.verify_cost) == pytest.approx((cost.draft, cost.verify), rel=0.03, abs=1e-9)
+    theirs = table[table.engine == "llama-cpp-python"]
+    assert len(theirs) and theirs.expected.isna().all() and theirs.decode.isna().all() and theirs.speed_up.notna().all()
+
+
+def test_lengths_beyond_what_was_counted_have_no_expectation():
+    short = FRAME[~((FRAME.metric == "accepted") & (FRAME.position > 4))]
+    table = speeds.speed_table(short)
+    ours = table[table.engine == "llama_cpp"]
+    assert ours.expected.isna().equals(ours.length == "8")
+
+
+def test_the_best_length_is_predicted_and_found():
+    table = speeds.best_table(FRAME)
+    for (draft, domain), chance in made.ACCEPTED.items():
+        line = only(table, draft=draft, domain=domain, engine="llama_cpp")
+        costs = {length: made.costs(draft, "llama_cpp", length) for length in made.LENGTHS}
+        predicted, gain = best_length(chance, costs)
+        truth = {0: 1.0} | {length: made.gain(draft, domain, "llama_cpp", length) for length in made.LENGTHS}
+        assert line.predicted_gain == pytest.approx(gain, rel=0.06)
+        assert line.found_gain == pytest.approx(max(truth.values()), rel=0.04)
+        assert truth[line.predicted] > 0.95 * truth[predicted] and truth[line.found] > 0.95 * max(truth.values())
+        at = line.found or 1
+        assert line.break_even == pytest.approx(acceptance_for(1.0, at, costs[at]), rel=0.1)
+    assert only(table, draft="lookup", domain="prose", engine="transformers").found == 0, "nothing gains"
+
+
+def test_ours_stands_beside_the_runtimes_own_on_the_same_pair_and_length():
+    table = speeds.native_table(FRAME)
+    assert {name: base for name, (_, _, base) in natives.NATIVES.items()} == speeds.NATIVES
+    for native, (_, slower) in made.NATIVE.items():
+        here = table[table.engine == native]
+        assert set(here.length) == {str(length) for length in made.LENGTHS} and set(here.n) == {3}
+        assert here.ours_over_native.to_numpy() == pytest.approx(slower)
+    passes = t.pass_table(FRAME)
+    assert set(passes[passes.engine == "llama-cpp-python"].tokens) == {2.5}
+
+
+@pytest.mark.parametrize("label, model, draft", [
+    ("n-gram lookup", "m", "lookup"), ("pocket-200k", "m", "pocket-200k"),
+    ("itself, Q4_0", "m", "m > gguf_quantized(type=Q4_0)"),
+    ("itself, rounded to 3 bits, group=64", "m", "m > rtn(bits=3, group=64)")])
+def test_drafts_have_names_for_readers(label, model, draft):
+    assert t.draft_label(model, draft) == label
+
+
+def test_quantities_take_the_best_smaller_model_over_all_domains():
+    seen = QUANTITIES["draft_acceptance"](FRAME, POCKET, (77.5, 100.0))
+    assert seen.where.startswith("pocket-900k for pocket-10m") and seen.scale == "pocket"
+    assert 75 < seen.estimate.value < 85 and seen.estimate.n == 16 and "prose 85" in seen.note
+    seen = QUANTITIES["speculative_speed_up"](FRAME, POCKET, (2.05, 9.0))
+    best = max((made.gain(draft, "prose", "llama_cpp", length) * made.gain(draft, "chain think", "llama_cpp", length)) ** 0.5
+               for draft in ("pocket-200k", "pocket-900k") for length in made.LENGTHS)
+    assert seen.estimate.value == pytest.approx(330 / (300 / best + 30), rel=0.04) and seen.estimate.n == 3
+    for quantity in QUANTITIES.values():
+        with pytest.raises(NotMeasured, match="smaller model"):
+            quantity(FRAME[FRAME.draft.isin(["lookup", made.ITSELF])], POCKET, (0.0, 1.0))
+        with pytest.raises(NotMeasured, match="smaller model"):
+            quantity(FRAME, Setting(("real",)), (0.0, 1.0))
+
+
+@pytest.mark.parametrize("chance, verdict", [(0.6, "does not hold at scale model"), (0.9, "holds at scale model")])
+def test_s1_9_is_decided_both_ways(chance, verdict, monkeypatch):
+    monkeypatch.setattr(made, "ACCEPTED", dict.fromkeys(made.ACCEPTED, chance))
+    told = {one.claim.id: one for one in claims.judge(claims.load("06_speculative"), made.frame(), "here")}
+    assert told["S1.9"].verdict == verdict
+
+
+@pytest.mark.parametrize("free, verdict", [(False, "does not hold at scale model"), (True, "holds at scale model")])
+def test_s1_10_is_decided_both_ways_beside_its_arithmetic(free, verdict, monkeypatch):
+    monkeypatch.setattr(made, "ACCEPTED", dict.fromkeys(made.ACCEPTED, 0.95 if free else 0.5))
+    [told] = [one for one in claims.judge(claims.load("06_speculative"), made.frame(), "here") if one.claim.id == "S1.10"]
+    assert told.verdict == verdict and "Consistent: Best expected speed-up" in told.reason
+
+
+def test_tables_of_no_rows_have_no_lines():
+    empty = FRAME[:0]
+    for table in (t.acceptance_table, t.pass_table, t.overlap_table, t.theory_table, t.lossless_table, speeds.speed_table,
+                  speeds.best_table, speeds.native_table):
+        assert table(empty).empty
