@@ -35,8 +35,8 @@ def awq_lead_smaller_over_larger(frame: pd.DataFrame, setting: Setting, accepted
 
 
 def _leads(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-    """Leads with the main calibration, at the bits and group that most models have, over seeds where there is a choice, a line a
-    model."""
+    """Leads with the main calibration, at the bits and group that most models have, a line a model. Of equals, the one over
+    seeds."""
     table = quantization.lead_table(frame)
     calibration, samples = quantization.main_calibration(quantization.loss_table(frame))
     table = table[(table.calibration == calibration) & (table.samples.astype(str) == samples)]
