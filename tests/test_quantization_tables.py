@@ -118,6 +118,13 @@ def test_runtimes_are_weighed_and_compared_with_as_many_threads():
     assert before == after
 
 
+def test_a_lead_over_seeds_is_preferred_to_one_over_texts():
+    """Groups of 32 with one seed, in which the lead is twice as large, stand beside groups of 64 with three."""
+    other = FRAME[(FRAME.group == 64) & FRAME.calibration_seed.isin([0])].assign(group=32)
+    found = QUANTITIES["awq_lead"](pd.concat([other, FRAME], ignore_index=True), POCKET, (0, 99))
+    assert "groups of 64" in found.where and found.estimate.n == 3
+
+
 def test_the_kernel_of_each_variant_is_named_once():
     table = q.kernels(FRAME)
     assert set(table.kernel) == {"torch"} and len(table) == len(q.loss_table(FRAME))
