@@ -121,7 +121,7 @@ def test_the_study_has_its_name():
     ({"natives": ["eagle"]}, "unknown native 'eagle'; known: transformers-assisted"),
     ({"self_drafts": ["halved()"]}, "unknown step 'halved'"),
     ({"more_pairs": ["pocket-200k > pocket-900k"]}, "more_pairs: expected \"target < draft\""),
-    ({"models": ["shape:smollm2-135m"], "timed_models": []}, "random weights"),
+    ({"models": ["shape:smollm2-135m"], "timed_models": [], "timed_drafts": ["itself"]}, "random weights"),
     ({"max_new_tokens": 1}, "max_new_tokens: expected at least 2"),
     ({"models": ["pocket-200k", "pocket-200k"]}, "models: expected each item once"),
 ])

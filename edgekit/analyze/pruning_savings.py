@@ -62,7 +62,8 @@ def saving_table(frame: pd.DataFrame) -> pd.DataFrame:
     """
     columns = [*CELL, "phase", "macs", "bytes", "arithmetic", *stats.with_ends("clock"), "n", "parameters", "source"]
     made = architectures(frame)
-    rows = rows_of(frame, "speed", "batches")
+    # Sums of floats depend on their order, and figures must not depend on that of the rows.
+    rows = rows_of(frame, "speed", "batches").sort_values([*CELL, "heads", "mlp", "metric", "repeat", "value"], kind="stable")
     lines = []
     for key, here in rows[rows.metric.isin(["ttft_s", "tpot_s"])].groupby(CELL):
         if key[0] not in made:
