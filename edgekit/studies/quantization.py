@@ -116,8 +116,6 @@ class Config:
             raise ParamsError(str(error)) from error
 
 
-
-
 def run(config: Config) -> Result:
     """Measure what is missing and return the rows and skips of this configuration.
 
