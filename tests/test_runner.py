@@ -37,6 +37,8 @@ class Config:
     profile: str = "test"
     seed: int = 5
     device: str = "cpu"
+    timeout_s: float = 60.0
+    memory_share: float = 0.9
 
 
 def units(function="jobs:slow_square", **arguments):
@@ -44,8 +46,8 @@ def units(function="jobs:slow_square", **arguments):
                  artifact="a", task="t") for repeat in REPEATS for number in NUMBERS]
 
 
-def run_study(planned=None, **limits):
-    return run_units("toy", 1, Config(), planned or units(), **(dict(timeout_s=60.0, memory_limit_bytes=None) | limits))
+def run_study(planned=None):
+    return run_units("toy", 1, Config(), planned or units())
 
 
 @pytest.fixture(autouse=True)
@@ -181,4 +183,4 @@ def test_a_device_that_is_not_there_stops_the_study_with_one_sentence():
     if torch.cuda.is_available():
         pytest.skip("this machine has the device that the test wants absent")
     with pytest.raises(DeviceError, match="device 'cuda' is not there: expected one of cpu"):
-        run_units("toy", 1, Config(device="cuda"), units(), timeout_s=60.0, memory_limit_bytes=None)
+        run_units("toy", 1, Config(device="cuda"), units())

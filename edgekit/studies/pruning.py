@@ -133,9 +133,7 @@ def run(config: Config) -> Result:
 
     Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
     """
-    free = devices.free_memory_bytes(config.device)
-    return run_units(STUDY, VERSION, config, list(plan(config)), timeout_s=config.timeout_s,
-                     memory_limit_bytes=int(config.memory_share * free))
+    return run_units(STUDY, VERSION, config, list(plan(config)))
 
 
 def plan(config: Config) -> Iterator[Unit]:

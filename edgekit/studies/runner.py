@@ -73,16 +73,16 @@ def task_hash(task: dict) -> str:
     return hashlib.blake2b(store.canonical(task).encode(), digest_size=8).hexdigest()
 
 
-def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeout_s: float,
-              memory_limit_bytes: int | None) -> Result:
+def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result:
     """Measure what `units` lack in runs/<profile>/<study>.jsonl and return all that the file then holds of them.
 
-    `config` is the study's Config (its profile and seed are read). Raises StoreError when rows cannot be written;
-    DeviceError when the device that was asked for is not there. KeyboardInterrupt passes through with everything measured so
-    far kept.
+    `config` is the study's Config: its profile and seed are read, and what one unit may take at most, `timeout_s` and
+    `memory_share` of the device's free memory. Raises StoreError when rows cannot be written; DeviceError when the device that
+    was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
     from tqdm import tqdm
 
+    memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
     keys = {store.condition_key(study, version, unit.condition, repeat=unit.repeat, artifact=unit.artifact, task=unit.task,
@@ -98,7 +98,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit], *, timeou
             built: set[str] = set()
             provenance.write_manifest(path, manifest)
             bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
-            with _Processes(timeout_s, memory_limit_bytes) as processes:
+            with _Processes(config.timeout_s, memory_limit_bytes) as processes:
                 for key, unit in bar:
                     bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
                     has_rows = _measure(file, key, unit, study, built, manifest, processes)
@@ -126,7 +126,7 @@ def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
 class _Processes:
     """Where units run: each in a process of its own, or those that may share one in one after another."""
 
-    def __init__(self, timeout_s: float, memory_limit_bytes: int | None):
+    def __init__(self, timeout_s: float, memory_limit_bytes: int):
         self.limits = dict(timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes)
         self._shared: dict[int, Worker] = {}
 
