@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from edgekit.analyze import pruning, pruning_savings
+from edgekit.analyze import pruning, pruning_savings, stats
 from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
 from edgekit.analyze.stats import Estimate, number
 
@@ -37,9 +37,7 @@ def pruned_time_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[flo
     if table.empty:
         raise NotMeasured("times to first token of a whole and a pruned model in the same runtime")
     found = table.sort_values(["parameters", "prompt_tokens", "clock"]).iloc[-1]
-    ends = estimate_of(found, "clock", "", "")
-    percent = [None if end is None else 100 * end for end in (ends.value, ends.low, ends.high)]
-    return Observation(Estimate(*percent, ends.n, "%", "share of the prefill time that goes"),
+    return Observation(stats.percent(estimate_of(found, "clock", "", "share of the prefill time that goes")),
                        f"{found.model}, {found.engine} {found['dtype']}, {found.prompt_tokens:.0f} tokens in",
                        kind(found.model), f"arithmetic says {number(100 * found.arithmetic)} %")
 

@@ -127,9 +127,8 @@ def w4a16_accuracy_change(frame: pd.DataFrame, setting: Setting, accepted: tuple
     table = quantization.main_part(quantization.accuracy_table(frame))
     table = _largest(_awq(table[table.model.map(kind) != "shape"].dropna(subset=["change"]), "accuracy of AWQ"))
     found = table.loc[table.change.idxmax()]
-    change = estimate_of(found, "change", "", "")
-    ends = [None if end is None else 100 * end for end in (change.value, change.low, change.high)]
-    return Observation(Estimate(*ends, change.n, "% points", "change of accuracy by AWQ"), _where(found), kind(found.model))
+    change = stats.percent(estimate_of(found, "change", "", "change of accuracy by AWQ"), "% points")
+    return Observation(change, _where(found), kind(found.model))
 
 
 def _awq(table: pd.DataFrame, needed: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -30,9 +31,8 @@ def draft_acceptance(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
         found = stats.clustered_share(items.value, items.judged)
         seen.append((found, model, draft, engine, dtype, here))
     found, model, draft, engine, dtype, here = max(seen, key=lambda one: one[0].value)
-    ends = [None if end is None else 100 * end for end in (found.value, found.low, found.high)]
     domains = ", ".join(f"{line.domain} {number(100 * line.acceptance)} %" for line in here.itertuples())
-    return Observation(Estimate(*ends, found.n, "%", "acceptance, greedy, over all domains"),
+    return Observation(dataclasses.replace(stats.percent(found), what="acceptance, greedy, over all domains"),
                        f"{draft} for {model}, {engine} {dtype}, {here.length.iloc[0]} drafted tokens", kind(model), domains)
 
 

@@ -200,10 +200,10 @@ def a_token(seeds: Sequence, column: str) -> Estimate:
     return mean_interval([part[column].sum() / part.tokens.sum() for part in seeds])
 
 
-def percent(found: Estimate) -> Estimate:
-    """A share as per cent."""
+def percent(found: Estimate, unit: str = "%") -> Estimate:
+    """A share as per cent; a difference of shares has the unit "% points"."""
     ends = [None if end is None else 100 * end for end in (found.value, found.low, found.high)]
-    return Estimate(*ends, found.n, "%", found.what)
+    return Estimate(*ends, found.n, unit, found.what)
 
 
 def power_law(x: Sequence[float], y: Sequence[float], confidence: float = 0.95, *, what: str = "") -> Estimate:
