@@ -43,19 +43,30 @@ def keep_memory(device: str) -> None:
         libc.mallopt(option, value)
 
 
-def optimizers(model: torch.nn.Module, *, rate: float, decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, AdamW for embeddings, norms and biases.
+def products_dtype(device: str) -> torch.dtype:
+    """What matrix products of training run in: bfloat16, but float32 on a CPU that has no instructions for it, which would take
+    five times as long in bfloat16."""
+    import torch
 
-    Muon needs less than half of AdamW's steps here. Its steps are scaled to AdamW's size (Liu et al. 2025,
-    arXiv:2502.16982), so one learning rate serves both.
+    if device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+def optimizers(model: torch.nn.Module, *, rate: float, decay: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for embeddings, norms and biases, at one learning rate.
+
+    Muon needs less than half of AdamW's steps here.
     """
     import torch
+
+    from edgekit.muon import Muon
 
     embeddings = {id(part.weight) for part in (model.get_input_embeddings(), model.get_output_embeddings())}
     matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings]
     rest = [p for p in model.parameters() if p.ndim == 1 or id(p) in embeddings]
     return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, products=products_dtype(matrices[0].device.type)),
         torch.optim.AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.98)),
     ]
 
@@ -77,16 +88,18 @@ def learning_rate(peak: float, step: int, steps: int, *, warmup_share: float, fi
 def token_losses(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of every token of ids (rows, length) but the first, in nats: (rows, length - 1).
 
-    Matrix products run in bfloat16.
+    Matrix products run in `products_dtype`.
     """
     return losses_of(logits_of(model, ids), ids)
 
 
 def logits_of(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    """What follows each token of ids (rows, length) but the last: (rows, length - 1, vocabulary), products in bfloat16."""
+    """What follows each token of ids (rows, length) but the last: (rows, length - 1, vocabulary), products in
+    `products_dtype`."""
     import torch
 
-    with torch.autocast(ids.device.type, dtype=torch.bfloat16):
+    products = products_dtype(ids.device.type)
+    with torch.autocast(ids.device.type, dtype=products, enabled=products != torch.float32):
         return model(input_ids=ids[:, :-1], use_cache=False).logits.float()
 
 

@@ -118,7 +118,8 @@ def distil(source: Artifact, folder: Path, *, data: str, steps: int, teacher: st
     except training.Diverged as error:
         raise BuildError(f"distilled: {error}; {_keep_last(error, file, recipe, student, source)}") from error
     student.write(folder, source)
-    record = dict(recipe, curve=curve, trained=sum(p.numel() for p in student.model.parameters()), torch=torch.__version__)
+    record = dict(recipe, curve=curve, trained=sum(p.numel() for p in student.model.parameters()), torch=torch.__version__,
+                  products=str(training.products_dtype(device)).removeprefix("torch."))
     (folder / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
     training.remove_checkpoints(file)
     kept.rmdir()

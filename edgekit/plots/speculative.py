@@ -167,7 +167,7 @@ def _cross(ax: Axes, lines: pd.DataFrame, x: str, y: str, **look) -> None:
     if len(lines):
         errors = [np.vstack([lines[name] - lines[f"{name}_low"], lines[f"{name}_high"] - lines[name]]).clip(min=0)
                   for name in (y, x)]
-        ax.errorbar(lines[x], lines[y], *errors, linestyle="none", elinewidth=0.6, clip_on=False, **look)
+        style.clip_ends(ax.errorbar(lines[x], lines[y], *errors, linestyle="none", elinewidth=0.6, clip_on=False, **look))
 
 
 def _key(fig: Figure, looks: dict[str, tuple[str, str]]) -> None:

@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
@@ -143,8 +144,15 @@ def series(ax: Axes, lines: pd.DataFrame, x: str, y: str, *, colour: str, marker
     """Marks with their intervals (`y_low`, `y_high`; none where empty), filled by how we know."""
     for source, part in lines.groupby("source"):
         errors = np.vstack([part[y] - part[f"{y}_low"], part[f"{y}_high"] - part[y]])
-        ax.errorbar(part[x], part[y], errors, color=colour, marker=marker, linestyle=linestyle, elinewidth=0.8,
-                    capsize=2, fillstyle=FILL[source], markeredgecolor=colour, clip_on=False, zorder=3)
+        clip_ends(ax.errorbar(part[x], part[y], errors, color=colour, marker=marker, linestyle=linestyle, elinewidth=0.8,
+                              capsize=2, fillstyle=FILL[source], markeredgecolor=colour, clip_on=False, zorder=3))
+
+
+def clip_ends(marks: ErrorbarContainer) -> None:
+    """Let intervals end at the edge of their panel, and marks on the edge be drawn whole."""
+    _, caps, bars = marks
+    for end in (*caps, *bars):
+        end.set_clip_on(True)
 
 
 def level(ax: Axes, line, column: str, place: float, least: float = -math.inf, **look) -> None:
