@@ -95,8 +95,8 @@ def distillation_order(table: pd.DataFrame) -> style.Drawn:
     fig = Figure(figsize=(style.WIDTH, 1.0 + 0.32 * len(table)))
     left, right = fig.subplots(1, 2, sharey=True)
     for line in table.itertuples():
-        left.plot([line.kl_prune_first, line.kl_quantize_first], [line.Index] * 2, color="0.75", linewidth=0.9, zorder=1,
-                  gid="pair")
+        left.plot([line.kl_prune_first, line.kl_quantize_first], [line.Index - 0.12, line.Index + 0.12], color="0.5",
+                  linewidth=0.9, zorder=1, gid="pair")
         for nudge, (order, (_, colour, marker, fill)) in zip((-0.12, 0.12), ORDERS.items(), strict=True):
             style.level(left, line, f"kl_{order}", line.Index + nudge, getattr(line, f"kl_{order}") / 10, color=colour,
                         marker=marker, fillstyle=fill, markerfacecoloralt="white")
