@@ -66,6 +66,35 @@ def test_both_orders_end_in_the_same_format():
                           "dequantized()"}
 
 
+def test_a_chain_may_end_in_a_calibrated_method():
+    named = "gptq(bits=4, group=32)"
+    units = [unit for unit in planned(quantizations=["Q4_0", named], seeds=[1]) if unit.condition["quantization"] == named]
+    last = "gptq(bits=4, group=32, calibration=mixture, samples=8, length=64, seed=1)"
+    pruned = {unit.condition["order"]: unit.arguments["chain"] for unit in units
+              if unit.condition["pruning"] == "0.8/0.8" and unit.condition["learning"] == "none"}
+    prune = "pruned(heads=0.8, mlp=0.8, samples=8, length=64, seed=1)"
+    assert pruned == {"prune first": f"pocket-3m > {prune} > {last} > dequantized()",
+                      "quantize first": f"pocket-3m > {last} > dequantized() > {prune} > {last} > dequantized()"}
+    assert not any(unit.refusal for unit in units)
+    before = [(unit.condition, unit.artifact) for unit in planned(quantizations=["Q4_0"], seeds=[1])]
+    with_it = [(unit.condition, unit.artifact) for unit in planned(quantizations=["Q4_0", named], seeds=[1])]
+    assert all(unit in with_it for unit in before) and len(with_it) == len(before) + len(units)
+
+
+def test_widths_that_cannot_be_grouped_are_skipped_with_the_pruning_that_would_do():
+    """480 of 576 neurons stay, and 480 is no multiple of 64; 512 is."""
+    units = planned(quantizations=["gptq(bits=4, group=64)"], prunings=["0.2/0.15"], learnings=["logits"], small_models=[])
+    refused = {unit.refusal for unit in units if unit.condition["pruning"] != "none"
+               and unit.condition["quantization"] != "none"}
+    assert refused == {"groups of 64 do not divide every input width of pocket-3m pruned by 0.2/0.15; these do: 32, 16, 8; a "
+                       "pruning that would do: 0.2/0.111"}
+    assert not any(unit.refusal for unit in units if "none" in (unit.condition["pruning"], unit.condition["quantization"]))
+    again = planned(quantizations=["gptq(bits=4, group=64)"], prunings=["0.2/0.111"], learnings=["logits"], small_models=[])
+    assert not any(unit.refusal for unit in again)
+    whole = planned(quantizations=["gptq(bits=4, group=128)"], prunings=["0.2/0.15"], learnings=["logits"], small_models=[])
+    assert any("groups of 128 do not divide every input width of pocket-3m;" in (unit.refusal or "") for unit in whole)
+
+
 def test_the_tables_know_the_words_of_the_study():
     for name in ("PRUNE_FIRST", "QUANTIZE_FIRST", "NOTHING"):
         assert getattr(chains, name) == getattr(tables, name)
@@ -76,6 +105,7 @@ def test_the_tables_know_the_words_of_the_study():
     ({"learnings": ["osmosis"]}, "learnings: unknown 'osmosis'; known: fine-tuning, logits"),
     ({"chain_learning": "osmosis"}, "chain_learning: unknown 'osmosis'"),
     ({"quantizations": ["Q9_K"]}, "quantizations: unknown 'Q9_K'; known: Q8_0"),
+    ({"quantizations": ["gptq(bits=4)"]}, r"unknown 'gptq\(bits=4\)'; known: .* and awq\(bits=4, group=32\) or gptq"),
     ({"prunings": ["0.2"]}, "expected heads/mlp, two shares to remove, as 0.2/0.15; got '0.2'"),
     ({"prunings": ["1.0/0.2"]}, r"expected heads to be a share in \[0, 1\), got 1.0"),
     ({"prunings": []}, "seeds, prunings: expected at least one each"),

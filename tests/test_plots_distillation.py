@@ -54,13 +54,32 @@ def test_the_frontier_is_that_of_the_table_and_the_tenth_stands_at_ten(frame):
     assert "pruned 0.8/0.8, logits, Q4_0" in set(shown.stages) and np.isfinite(shown.smaller).all()
 
 
+def test_the_order_shows_every_pair_with_its_ratio_and_the_line_at_one(frame):
+    fig, shown = figures.distillation_order(tables.order_table(frame))
+    left, right = fig.axes
+    joined = [line.get_xdata() for line in lines(fig, "pair")]
+    assert sorted(second / first for first, second in joined) == pytest.approx([made.ORDER] * 4)
+    assert [label.get_text() for label in left.get_yticklabels()] == ["0.2/0.15, Q4_0", "0.2/0.15, Q8_0", "0.8/0.8, Q4_0",
+                                                                      "0.8/0.8, Q8_0"]
+    assert lines(fig, "equal")[0].get_xdata()[0] == 1 and left.get_xscale() == "log"
+    drawn = {float(line.get_xdata()[0]) for line in left.get_lines() if line.get_marker() in ("s", "D")}
+    assert sorted(drawn) == pytest.approx(sorted([*shown.kl_prune_first, *shown.kl_quantize_first]))
+    ends = sorted(end for bars in right.collections for segment in bars.get_segments() for end in segment[:, 0])
+    assert ends == pytest.approx(sorted([*shown.ratio_low, *shown.ratio_high]))
+    assert (shown.kl_prune_first_low < shown.kl_prune_first).all() and (
+        shown.kl_quantize_first < shown.kl_quantize_first_high).all()
+
+
 def test_drawable_follows_the_rows(frame):
     assert drawable("05_distillation", frame) == list(FIGURES["05_distillation"])
-    assert drawable("05_distillation", frame[frame.task != "training"]) == ["distillation_recovery", "distillation_frontier"]
+    assert drawable("05_distillation", frame[frame.task != "training"]) == ["distillation_recovery", "distillation_order",
+                                                                            "distillation_frontier"]
+    assert "distillation_order" not in drawable("05_distillation", frame[frame.order == "prune first"])
     assert drawable("05_distillation", frame[:0]) == []
 
 
-@pytest.mark.parametrize("draw", [figures.distillation_recovery, figures.distillation_curves, figures.distillation_frontier])
+@pytest.mark.parametrize("draw", [figures.distillation_recovery, figures.distillation_curves, figures.distillation_order,
+                                  figures.distillation_frontier])
 def test_nothing_to_draw_is_said(draw):
     with pytest.raises(PlotError, match="no lines to draw"):
         draw(pd.DataFrame())

@@ -131,9 +131,9 @@ def _ratio(one: pd.DataFrame, other: pd.DataFrame) -> stats.Estimate | None:
 
 
 def order_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a pruning and quantization: kl of pruning first and of quantizing first (of weights that are then turned back,
-    sliced and quantized again, to the same bytes), and ratio, the former over the latter, paired; above 1 where quantizing
-    first loses less."""
+    """A line a pruning and quantization: kl_prune_first and kl_quantize_first (of weights that are then turned back, sliced and
+    quantized again, to the same bytes), and ratio, the former over the latter, paired; above 1 where quantizing first loses
+    less."""
     blocks = _blocks(frame)
     lines = []
     if len(blocks):
@@ -146,9 +146,9 @@ def order_table(frame: pd.DataFrame) -> pd.DataFrame:
         over = "seeds" if cell.draw.nunique() > 1 else "texts"
         line = dict(zip(["model", "pruning", "quantization"], key, strict=True)) | dict(over=over, n=ratio.n)
         for name, part in (("kl_prune_first", first), ("kl_quantize_first", second)):
-            line[name] = part.kl_nats.sum() / part.tokens.sum()
+            line |= stats.ends_of(name, stats.a_token([draw for _, draw in part.groupby("draw")], "kl_nats"))
         lines.append(line | stats.ends_of("ratio", ratio))
-    columns = ["model", "pruning", "quantization", "kl_prune_first", "kl_quantize_first", *stats.with_ends("ratio"), "over",
+    columns = ["model", "pruning", "quantization", *stats.with_ends("kl_prune_first", "kl_quantize_first", "ratio"), "over",
                "n"]
     return pd.DataFrame(lines, columns=columns).assign(source="measured")
 

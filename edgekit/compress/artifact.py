@@ -20,6 +20,7 @@ from edgekit import store
 from edgekit.catalog.models import ModelSpec
 
 ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+WEIGHT_FILES = {"gguf": "*.gguf", "onnx": "model.onnx*"}  # by format; of the others *.safetensors
 
 
 class BuildError(RuntimeError):
@@ -28,9 +29,10 @@ class BuildError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A built variant: `path` is a folder in Hugging Face format, or (format gguf) one that holds `model.gguf`.
+    """A built variant: `path` is a folder in Hugging Face format, or one that holds `model.gguf` (format gguf) or `model.onnx`
+    with its data (format onnx).
 
-    Formats: safetensors (plain weights), awq and gptq (packed ones, with a quantization_config), gguf.
+    Formats: safetensors (plain weights), awq and gptq (packed ones, with a quantization_config), gguf, onnx.
     """
 
     variant: str
@@ -46,7 +48,7 @@ class Artifact:
 
     def size_bytes(self) -> int:
         """Bytes of the weight files on disk."""
-        pattern = "*.gguf" if self.format == "gguf" else "*.safetensors"
+        pattern = WEIGHT_FILES.get(self.format, "*.safetensors")
         return sum(file.stat().st_size for file in self.path.glob(pattern))
 
     def bits_per_weight(self) -> float:
@@ -58,8 +60,11 @@ class Artifact:
 
         An untied input embedding is left out (a step reads one line of it); a tied one counts, as the output head.
         `dtype` is what plain weights are loaded as; packed ones, their scales and zero points, and GGUF files are read as they
-        are stored. GPTQ's g_idx is left out: without activation order kernels compute an input's group from its place.
+        are stored. GPTQ's g_idx is left out: without activation order kernels compute an input's group from its place. Raises
+        BuildError for ONNX, of which no engine here reads steps.
         """
+        if self.format == "onnx":
+            raise BuildError(f"the bytes that a step reads of {self.variant} are not known for onnx: ask for its source's")
         if self.format == "gguf":
             from gguf import GGUFReader
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.catalog import models
-from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, packed, prune, rtn, shape
+from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, onnx, packed, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration
 
@@ -31,6 +31,7 @@ STEPS = {
     "packed_gptq": (packed.to_gptq, packed.gptq_bytes, "gptq"),
     "dequantized": (dequantize.to_float, dequantize.dequantized_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
+    "onnx": (onnx.to_onnx, onnx.onnx_bytes, "onnx"),
 }
 # The step that turns a quantized artifact into float32 weights, which every method shares an engine for.
 DEQUANTIZED = " > dequantized()"
@@ -153,7 +154,7 @@ def build(variant: Variant | str) -> Artifact:
 
 def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec:
     """The source's spec, with the architecture that the step left: pruning changes it, most steps do not."""
-    if made_format == "gguf":
+    if made_format in ("gguf", "onnx"):  # their folders hold no config.json
         return source.spec
     architecture = models.Architecture.from_hf(checkpoint.read_config(path), source=source.spec.architecture.source)
     return dataclasses.replace(source.spec, architecture=architecture)

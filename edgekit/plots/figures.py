@@ -167,6 +167,11 @@ FIGURES = {
             lambda frame: distillation_figures.distillation_curves(distillation.training_table(frame)),
             "Cross-entropy on the texts that a student is trained on, against tokens, a line a seed. Those of the teacher's "
             "own texts are other texts: their level is not comparable, only their course."),
+        "distillation_order": (
+            lambda frame: distillation_figures.distillation_order(distillation.order_table(frame)),
+            "Left: KL divergence from the whole model when pruning comes before quantizing and when it comes after, at the "
+            "same bytes. Right: the one over the other, paired by seed and text, with 95 % intervals; right of the dashed "
+            "line, quantizing first loses less."),
         "distillation_frontier": (
             lambda frame: distillation_figures.distillation_frontier(distillation.chain_table(frame)),
             "KL divergence from the whole model against how many times smaller a chain's files are, with 95 % intervals over "
@@ -240,6 +245,8 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
         tasks |= {name for name, table in made.items() if len(table(frame))}
     if "accuracy" in tasks and "depth" in frame and frame.depth[frame.task == "accuracy"].notna().any():
         tasks.add("accuracy by depth")  # tasks of lm-eval have none
+    if notebook == "05_distillation" and "divergence" in tasks and len(distillation.order_table(frame)):
+        tasks.add("both orders")
     if notebook == "06_speculative" and "overlap" in tasks and len(speculative_tables.theory_table(frame)):
         tasks.add("theory")
     if notebook == "06_speculative" and "speed" in tasks and speculative_speed.speed_table(frame).expected.notna().any():
@@ -251,7 +258,7 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
               "pruning_methods": "divergence", "pruning_sweep": "sweep", "pruning_ranking": "ranking",
               "pruning_layers": "layers",
               "distillation_recovery": "divergence", "distillation_curves": "training",
-              "distillation_frontier": "divergence",
+              "distillation_order": "both orders", "distillation_frontier": "divergence",
               "speculative_acceptance": "acceptance", "speculative_divergence": "theory", "speculative_speed": "expected",
               **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

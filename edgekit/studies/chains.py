@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edgekit.catalog.models import Architecture, ModelSpec
+from edgekit.compress import gguf_quantize, removal
+from edgekit.compress.artifact import BuildError
+from edgekit.studies.ways import BITS, Way
+
 NOTHING = "none"
+CALIBRATED = re.compile(r"(awq|gptq)\(bits=(\d+), group=(\d+)\)")  # a quantization that is no GGUF type
+CALIBRATION = "mixture"  # its texts, which are those that pruning looks at
 PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"
 # way to learn -> (what comes from the teacher, whether the texts' own cross-entropy has a share); see compress/distil.py
 LEARNINGS = {
@@ -36,7 +45,7 @@ class Chain:
         """The variant, with the lengths and budgets of the study's `config`."""
         steps = [self.student]
         if self.order == QUANTIZE_FIRST:
-            steps += [f"gguf_quantized(type={self.quantization})", "dequantized()"]
+            steps += [self._way(config).step(config.length), "dequantized()"]
         if self.pruning != NOTHING:
             heads, mlp = shares(self.pruning)
             drawn = f"samples={config.samples}, length={config.length}, seed={self.seed}"
@@ -44,8 +53,33 @@ class Chain:
         if self.learning != NOTHING:
             steps.append(self._learning(config))
         if self.quantization != NOTHING:
-            steps.append(f"gguf_quantized(type={self.quantization})")
+            steps.append(self._way(config).step(config.length))
         return " > ".join(steps)
+
+    def refusal(self, config, spec: ModelSpec) -> str | None:
+        """Why the student, whose `spec` is given, cannot be quantized so, with the pruning that would do; None where it can."""
+        if self.quantization == NOTHING:
+            return None
+        way, whole = self._way(config), spec.architecture
+        if self.pruning == NOTHING:
+            return way.refusal(spec)
+        if self.order == QUANTIZE_FIRST and (said := way.refusal(spec)):
+            return said
+        left = dataclasses.replace(spec, name=f"{spec.name} pruned by {self.pruning}",
+                                   architecture=_pruned(whole, self.pruning, 32))
+        said = way.refusal(left)
+        if said is None or way.bits not in BITS[way.method]:
+            return said
+        try:
+            near = _pruned(whole, self.pruning, way.group)
+        except BuildError as error:
+            return f"{said}; {error}"
+        if way.refusal(dataclasses.replace(spec, architecture=near)):
+            return said
+        return f"{said}; a pruning that would do: {1 - near.heads / whole.heads:.3g}/{1 - near.mlp_width / whole.mlp_width:.3g}"
+
+    def _way(self, config) -> Way:
+        return way_of(self.quantization, config.samples, self.seed)
 
     def _learning(self, config) -> str:
         data, has_texts = LEARNINGS[self.learning]
@@ -60,6 +94,25 @@ class Chain:
         fresh = self.student != config.model
         told.append(f"learning_rate={config.fresh_learning_rate if fresh else config.learning_rate}")
         return f"distilled({', '.join([*told, *(['init=scratch'] if fresh else [])])})"
+
+
+def way_of(quantization: str, samples: int, seed: int) -> Way:
+    """How a name of `quantizations` stores weights: a GGUF type, or `awq(bits=4, group=32)` or `gptq(…)`, calibrated on
+    `samples` sequences drawn by `seed`. Raises ValueError for another."""
+    if quantization in gguf_quantize.TYPES:
+        return Way("gguf", type=quantization)
+    found = CALIBRATED.fullmatch(quantization)
+    if not found:
+        raise ValueError(f"quantizations: unknown {quantization!r}; known: {', '.join(gguf_quantize.TYPES)}, and "
+                         "awq(bits=4, group=32) or gptq(bits=4, group=32), with other numbers too")
+    return Way(found[1], int(found[2]), int(found[3]), calibration=CALIBRATION, samples=samples, calibration_seed=seed,
+               search="all")
+
+
+def _pruned(a: Architecture, pruning: str, multiple: int) -> Architecture:
+    """What `heads/mlp` leaves of `a`, in widths that are multiples of `multiple`. Raises BuildError as removal.kept."""
+    heads, mlp = shares(pruning)
+    return removal.pruned_architecture(a, removal.kept(a, heads=heads, mlp=mlp, unit="heads", multiple=multiple))
 
 
 def shares(pruning: str) -> tuple[float, float]:

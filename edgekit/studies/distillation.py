@@ -14,14 +14,14 @@ from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog import models, tasks, texts
-from edgekit.catalog.models import ModelError
+from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.catalog.tasks import TaskError
-from edgekit.compress import calibration, distil, gguf_quantize, removal, training_texts
+from edgekit.compress import calibration, distil, removal, training_texts
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import BuildError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
-from edgekit.studies.chains import LEARNINGS, NOTHING, Chain, all_chains, learners, shares
+from edgekit.studies.chains import CALIBRATION, LEARNINGS, NOTHING, Chain, all_chains, learners, shares, way_of
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "05_distillation"
@@ -75,7 +75,6 @@ class Config:
         require_known("learnings", self.learnings, LEARNINGS)
         require_known("small_learnings", self.small_learnings, LEARNINGS)
         require_known("chain_learning", [self.chain_learning], self.learnings)
-        require_known("quantizations", self.quantizations, gguf_quantize.TYPES)
         require(bool(self.seeds) and bool(self.prunings), "seeds, prunings: expected at least one each")
         require(self.model not in self.small_models,
                 f"small_models: {self.model} is the model itself; name smaller ones, which start from fresh weights")
@@ -88,7 +87,9 @@ class Config:
                 tasks.require_known(name)
             texts.load(self.stream, self.texts)
             training_texts.file_of(self.training_texts)
-            calibration.Calibration("mixture", self.samples, self.length, 0)
+            calibration.Calibration(CALIBRATION, self.samples, self.length, 0)
+            for quantization in self.quantizations:
+                way_of(quantization, self.samples, 0)
             for rate in (self.learning_rate, self.fresh_learning_rate):
                 distil.Distillation("logits", self.steps, self.teacher, self.temperature, self.mix, rate, "source", self.tokens,
                                     self.length, self.training_texts, self.prompts, 0, self.device)
@@ -117,8 +118,7 @@ def plan(config: Config) -> Iterator[Unit]:
     config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
     where = dict(threads=config.threads, device=config.device)
     try:
-        for name in (config.model, config.teacher, *config.small_models):
-            models.resolve(name)
+        specs = {name: models.resolve(name) for name in (config.model, config.teacher, *config.small_models)}
     except ModelError as error:
         yield Unit(dict(task="loss", model=config.model, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
         return
@@ -128,10 +128,10 @@ def plan(config: Config) -> Iterator[Unit]:
                    "edgekit.measure.quantized:measure_training", dict(chain=text, **where), variants.content_hash(text), "",
                    shared=True, first=True)
     for chain in dict.fromkeys(all_chains(config)):
-        yield _loss(config, chain)
+        yield _loss(config, chain, specs[chain.student])
 
 
-def _loss(config: Config, chain: Chain) -> Unit:
+def _loss(config: Config, chain: Chain, spec: ModelSpec) -> Unit:
     """A chain against the whole model, in the reference engine."""
     text = chain.text(config) + (variants.DEQUANTIZED if chain.quantization != NOTHING else "")
     depths = {name: list(config.depths) if name.startswith(CHAIN) else None for name in config.tasks}
@@ -140,7 +140,8 @@ def _loss(config: Config, chain: Chain) -> Unit:
     hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
     where = dict(threads=config.threads, device=config.device)
     condition = dict(task="loss", model=config.model, **chain.condition(), engine=ENGINE, dtype=DTYPE, **where)
-    artifact = f"{variants.content_hash(text)} {engines.runtime(ENGINE)}"
+    refusal = chain.refusal(config, spec) or engines.absence(ENGINE)
+    artifact = "" if refusal else f"{variants.content_hash(text)} {engines.runtime(ENGINE)}"
     return Unit(condition, 0, "edgekit.measure.quantized:measure_loss",
                 dict(chain=text, engine=ENGINE, dtype=DTYPE, **where, **work), artifact, task_hash({**work, "hashes": hashes}),
-                engines.absence(ENGINE), shared=True)
+                refusal, shared=True)

@@ -41,9 +41,10 @@ class Way:
 
     def chain(self, model: str, length: int) -> str:
         """The variant that stores `model` so; calibration sequences are `length` tokens long."""
-        return model if self.method == WHOLE else f"{model} > {self._step(length)}"
+        return model if self.method == WHOLE else f"{model} > {self.step(length)}"
 
-    def _step(self, length: int) -> str:
+    def step(self, length: int) -> str:
+        """The step alone; as `chain`."""
         drawn = f"calibration={self.calibration}, samples={self.samples}, length={length}, seed={self.calibration_seed}"
         if self.method == "rtn":
             return f"packed_gptq(bits={self.bits}, group={self.group})"
