@@ -7,6 +7,8 @@ draft step, a pass over a block and the rest of a block cost fixed shares of it,
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -28,6 +30,7 @@ OVERHEAD = {"transformers": 0.30, "llama_cpp": 0.05}
 NATIVE = {"transformers-assisted": ("transformers", 1.4), "llama-cpp-python": ("llama_cpp", 1.2)}
 LENGTHS = (1, 2, 4, 8)
 KL = 3.0  # nats a token, times the square of one less the acceptance: a little more than theory asks for at least
+REPLAYED = ("shape:qwen2.5-0.5b", "shape:smollm2-135m")
 JUDGED = 1000  # first places of one prompt's blocks
 
 
@@ -101,6 +104,18 @@ def rows(repeats: int = 3, prompts: int = 8, engines=tuple(STEP), differing: int
                             for i in range(prompts) if length else ():
                                 add("differs", 0, repeat, **theirs, length=length, item=f"p{i}")
                                 add("blocks", 20, repeat, **theirs, length=length, item=f"p{i}", written=50)
+    return made
+
+
+def replayed_rows() -> list[store.Row]:
+    """Rows of `REPLAYED` with the times and the acceptance of pocket-900k in prose for the target here, in llama.cpp."""
+    made = []
+    for row in rows(engines=("llama_cpp",)):
+        at = dict(row.condition)
+        if (at["draft"], at["domain"], at["engine"], at["temperature"]) == ("pocket-900k", "prose", "llama_cpp", 0.0) and (
+                row.metric not in ("blocks", "differs", "tie_gap")):
+            at |= dict(task="replay", model=REPLAYED[0], draft=REPLAYED[1], recorded="pocket-10m < pocket-900k")
+            made.append(dataclasses.replace(row, condition=at, source="modelled"))
     return made
 
 

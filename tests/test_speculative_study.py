@@ -8,6 +8,7 @@ from edgekit import engines, params, studies
 from edgekit.catalog import models
 from edgekit.measure import overlap, speculation_jobs
 from edgekit.params import ParamsError
+from edgekit.studies import pairs
 from edgekit.studies import speculative as study
 
 GRID = dict(models=["pocket-200k", "pocket-900k", "pocket-3m"],
@@ -16,7 +17,7 @@ GRID = dict(models=["pocket-200k", "pocket-900k", "pocket-3m"],
             domains=["prices", "prose"], temperatures=[0.0, 0.5, 1.0], lengths=[4], timed_models=["pocket-3m"],
             timed_drafts=["pocket-900k", "itself", "lookup"], timed_cells=["transformers/float32", "llama_cpp/Q4_0"],
             timed_domains=["prose"], timed_threads=[0, 1], timed_lengths=[1, 2], adaptive=True, natives=["llama-cpp-python"],
-            native_lengths=[2], repeats=3, threads=2)
+            native_lengths=[2], repeats=3, threads=2, replayed_pairs=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
 
 
@@ -29,7 +30,7 @@ def planned(**changed):
 
 
 def test_every_smaller_model_drafts_for_every_larger_one_and_no_condition_is_planned_twice():
-    assert study.pairs(config(self_drafts=[])) == [
+    assert pairs.pairs(config(self_drafts=[])) == [
         ("pocket-200k", "lookup"), ("pocket-900k", "pocket-200k"), ("pocket-900k", "lookup"), ("pocket-3m", "pocket-200k"),
         ("pocket-3m", "pocket-900k"), ("pocket-3m", "lookup"), ("pocket-200k", "pocket-900k")]
     units = planned()

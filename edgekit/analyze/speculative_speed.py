@@ -72,6 +72,16 @@ def gains(frame: pd.DataFrame, where: dict) -> pd.DataFrame:
                          if where["length"] in times}).dropna()
 
 
+def replay_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`speed_table` of the pairs that were timed with the acceptance of a `recorded` pair. All of it is modelled: the times are
+    this machine's, how often a draft is right is another pair's."""
+    rows = select(frame, "replay")
+    rows = rows.assign(task=rows.metric.map(lambda metric: "acceptance" if metric == "accepted" else "speed"))
+    lines = [speed_table(here).assign(recorded=recorded) for recorded, here in rows.groupby("recorded")]
+    empty = speed_table(rows[:0]).assign(recorded=None)
+    return pd.concat(lines or [empty], ignore_index=True).assign(source="modelled")
+
+
 def _accepted(positions: pd.DataFrame, pair: dict) -> list[float]:
     """Acceptance at the places 1, 2, ... of a pair's blocks, as far as they were counted without a gap, by any threads."""
     for name in ("model", "draft", "engine", "dtype", "domain"):

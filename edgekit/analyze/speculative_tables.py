@@ -17,7 +17,7 @@ from edgekit.analyze.speculation import least_overlap
 PAIR = ["model", "draft", "engine", "dtype", "threads"]
 CELL = [*PAIR, "domain", "temperature", "length"]
 COORDINATES = ["task", *CELL, "item", "position", "drafted", "judged", "written", "tokens", "round", "rest_tokens",
-               "rest_blocks", "rest_drafted", "metric", "value", "repeat", "source"]
+               "rest_blocks", "rest_drafted", "recorded", "metric", "value", "repeat", "source"]
 ADAPTIVE, LOOKUP = "adaptive", "lookup"
 
 
