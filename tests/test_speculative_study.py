@@ -49,6 +49,23 @@ def test_drafts_come_in_a_format_that_the_engine_loads():
     assert not any("rtn" in draft for engine, draft in drafts if engine == "llama_cpp")
 
 
+LEARNT = "pocket-200k > distilled(data=logits, teacher=pocket-3m, steps=2, tokens=64, length=64)"
+
+
+def test_a_distilled_draft_takes_the_weights_of_each_cell_and_is_built_before_any_clock_runs():
+    units = planned(more_pairs=[f"pocket-3m < {LEARNT}"], timed_drafts=["pocket-200k", "itself"], repeats=1)
+    mine = [unit for unit in units if unit.condition.get("draft") == LEARNT]
+    assert {(unit.condition["task"], unit.condition["engine"], unit.arguments["draft"]) for unit in mine} == {
+        ("acceptance", "transformers", LEARNT), ("acceptance", "llama_cpp", f"{LEARNT} > gguf(dtype=float16)"),
+        ("overlap", "transformers", LEARNT), ("speed", "transformers", LEARNT),
+        ("speed", "llama_cpp", f"{LEARNT} > gguf_quantized(type=Q4_0)")}
+    assert all(unit.arguments["draft"] in unit.builds for unit in mine)
+    plain = next(unit for unit in units if unit.condition["task"] == "overlap" and unit.condition["draft"] == "pocket-200k")
+    assert plain.builds == (), "a model as it is has nothing to be built"
+    assert not [unit for unit in planned(more_pairs=[f"pocket-3m < {LEARNT}"]) if unit.condition["task"] == "speed"
+                and unit.condition["draft"] == LEARNT], "timed only where the model that learnt is"
+
+
 def test_divergence_is_taken_in_the_reference_where_theory_is_exact():
     units = [unit for unit in planned() if unit.condition["task"] == "overlap"]
     assert {unit.condition["temperature"] for unit in units} == {0.0, 1.0}

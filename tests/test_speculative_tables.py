@@ -112,6 +112,7 @@ def test_ours_stands_beside_the_runtimes_own_on_the_same_pair_and_length():
 
 @pytest.mark.parametrize("label, model, draft", [
     ("n-gram lookup", "m", "lookup"), ("pocket-200k", "m", "pocket-200k"),
+    ("d, distilled in 100 steps", "m", "d > distilled(data=logits, teacher=m, steps=100, tokens=64)"),
     ("itself, Q4_0", "m", "m > gguf_quantized(type=Q4_0)"),
     ("itself, rounded to 3 bits, group=64", "m", "m > rtn(bits=3, group=64)")])
 def test_drafts_have_names_for_readers(label, model, draft):

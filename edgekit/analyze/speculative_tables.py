@@ -22,10 +22,12 @@ ADAPTIVE, LOOKUP = "adaptive", "lookup"
 
 
 def draft_label(model: str, draft: str) -> str:
-    """A draft's name for readers: the lookup, the model itself with its last step, or another model."""
+    """A draft's name for readers: the lookup, the model itself with its last step, or another model, as it is or distilled."""
     if draft == LOOKUP:
         return "n-gram lookup"
     name, _, step = draft.partition(" > ")
+    if learnt := re.fullmatch(r"distilled\(.*\bsteps=(\d+).*\)", step):
+        return f"{name}, distilled in {learnt[1]} steps"
     if not step or name != model:
         return draft
     how = re.sub(r"rtn\(bits=(\d+)(.*)\)", r"rounded to \1 bits\2", re.sub(r"gguf_quantized\(type=(.*)\)", r"\1", step))

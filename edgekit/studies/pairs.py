@@ -16,6 +16,8 @@ from edgekit.studies.cells import split_cell
 from edgekit.studies.runner import Unit, task_hash
 
 ARROW = " < "  # between a target and a draft
+ITSELF = "itself"  # among the timed drafts: every self-draft
+FLOATS = ("pruned", "distilled")  # steps that leave plain weights, of which a format can still be made
 
 
 def pairs(config) -> list[tuple[str, str]]:
@@ -35,14 +37,26 @@ def split_pair(name: str, pair: str) -> tuple[str, str]:
     return target, draft
 
 
+def is_timed(config, target: str, draft: str) -> bool:
+    """Whether times of a pair are asked for. A model among the timed drafts stands for what was trained from it too."""
+    model = variants.parse(draft).model
+    return target in config.timed_models and (ITSELF if draft != model == target else model) in config.timed_drafts
+
+
 def chain(cell: str, name: str) -> str | None:
-    """What a cell's engine loads for a model, or for a quantized one; None for a format that it does not load."""
+    """What a cell's engine loads for a model, also a pruned or distilled one, which takes the cell's weights; or for a
+    quantized one, which keeps its own: None for a format that the engine does not load."""
     engine, weights = split_cell(cell)
-    if variants.parse(name).steps:
+    if any(step.name not in FLOATS for step in variants.parse(name).steps):
         return name if variants.format_of(name) in engines.formats(engine) else None
     if weights in ELEMENT_BYTES:
         return engines.variant_for(engine, name, weights)
     return f"{name} > gguf_quantized(type={weights})"
+
+
+def made(*chains: str) -> tuple[str, ...]:
+    """Those that take a step to make."""
+    return tuple(one for one in chains if variants.parse(one).steps)
 
 
 def hashes(*chains: str) -> str:

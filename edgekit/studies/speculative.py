@@ -25,14 +25,24 @@ from edgekit.measure.speculation import ADAPTIVE
 from edgekit.measure.speculation_jobs import LOOKUP
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
 from edgekit.studies.cells import split_cell
-from edgekit.studies.pairs import chain, hash_of, hashes, pairs, replay_units, split_pair, texts_hash
+from edgekit.studies.pairs import (
+    ITSELF,
+    chain,
+    hash_of,
+    hashes,
+    is_timed,
+    made,
+    pairs,
+    replay_units,
+    split_pair,
+    texts_hash,
+)
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "06_speculative"
 # A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
 JOBS = "edgekit.measure.speculation_jobs"
-ITSELF = "itself"  # among the timed drafts: every self-draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +172,7 @@ def plan(config: Config) -> Iterator[Unit]:
             yield from _counts(config, target, draft, cell)
         if draft != LOOKUP:
             yield from _overlaps(config, target, draft)
-        if target in config.timed_models and (ITSELF if " > " in draft else draft) in config.timed_drafts:
+        if is_timed(config, target, draft):
             for cell in config.timed_cells:
                 yield from _times(config, target, draft, cell)
     yield from replay_units(config)
@@ -215,7 +225,7 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
     yield Unit(condition, repeat, function,
                dict(**both, **(dict(native=native) if native else dict(engine=engine)), dtype=weights, **where, **work),
                f"{hashes(*both.values())} {engines.runtime(engine)}", task_hash({**work, "texts": texts_hash(domain)}),
-               refusal, shared=task == "acceptance")
+               refusal, shared=task == "acceptance", builds=made(*both.values()))
 
 
 def _overlaps(config: Config, target: str, draft: str) -> Iterator[Unit]:
@@ -232,4 +242,4 @@ def _overlaps(config: Config, target: str, draft: str) -> Iterator[Unit]:
             yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
                        dict(target=target, draft=plain, **where, **work),
                        f"{hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
-                       task_hash({**work, "texts": texts_hash(domain)}), shared=True)
+                       task_hash({**work, "texts": texts_hash(domain)}), shared=True, builds=made(target, plain))
