@@ -17,7 +17,8 @@ GRID = dict(models=["pocket-200k", "pocket-900k", "pocket-3m"],
             domains=["prices", "prose"], temperatures=[0.0, 0.5, 1.0], lengths=[4], timed_models=["pocket-3m"],
             timed_drafts=["pocket-900k", "itself", "lookup"], timed_cells=["transformers/float32", "llama_cpp/Q4_0"],
             timed_domains=["prose"], timed_threads=[0, 1], timed_lengths=[1, 2], adaptive=True, natives=["llama-cpp-python"],
-            native_lengths=[2], repeats=3, threads=2, replayed_pairs=[])
+            native_lengths=[2], repeats=3, threads=2, replayed_pairs=[],
+            batches=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
 
 
@@ -64,6 +65,15 @@ def test_a_distilled_draft_takes_the_weights_of_each_cell_and_is_built_before_an
     assert plain.builds == (), "a model as it is has nothing to be built"
     assert not [unit for unit in planned(more_pairs=[f"pocket-3m < {LEARNT}"]) if unit.condition["task"] == "speed"
                 and unit.condition["draft"] == LEARNT], "timed only where the model that learnt is"
+
+
+def test_several_texts_at_a_time_are_drafted_for_by_other_models():
+    units = [unit for unit in planned(batches=[1, 4], batch_prompts=8, batch_cells=["llama_cpp/float16", "llama_cpp/Q4_0"],
+                                      batch_domains=["prose"], repeats=2) if unit.condition["task"] == "batch"]
+    assert len(units) == 2 * 2 * 2 and not any(unit.shared for unit in units)
+    assert {(unit.condition["draft"], unit.arguments["batch"]) for unit in units} == {("pocket-900k", 1), ("pocket-900k", 4)}
+    assert {unit.arguments["draft"].partition(" > ")[2] for unit in units} == {"gguf(dtype=float16)",
+                                                                               "gguf_quantized(type=Q4_0)"}
 
 
 def test_divergence_is_taken_in_the_reference_where_theory_is_exact():
@@ -140,6 +150,8 @@ def test_the_study_has_its_name():
     ({"self_drafts": ["halved()"]}, "unknown step 'halved'"),
     ({"more_pairs": ["pocket-200k > pocket-900k"]}, "more_pairs: expected \"target < draft\""),
     ({"models": ["shape:smollm2-135m"], "timed_models": [], "timed_drafts": ["itself"]}, "random weights"),
+    ({"batches": [3], "batch_prompts": 8}, "batches: expected numbers of texts at a time that divide"),
+    ({"batch_cells": ["transformers/float32"]}, "batch_cells: expected an engine that takes tokens back"),
     ({"max_new_tokens": 1}, "max_new_tokens: expected at least 2"),
     ({"models": ["pocket-200k", "pocket-200k"]}, "models: expected each item once"),
 ])

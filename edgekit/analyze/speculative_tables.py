@@ -17,7 +17,7 @@ from edgekit.analyze.speculation import least_overlap
 PAIR = ["model", "draft", "engine", "dtype", "threads"]
 CELL = [*PAIR, "domain", "temperature", "length"]
 COORDINATES = ["task", *CELL, "item", "position", "drafted", "judged", "written", "tokens", "round", "rest_tokens",
-               "rest_blocks", "rest_drafted", "recorded", "metric", "value", "repeat", "source"]
+               "rest_blocks", "rest_drafted", "recorded", "batch", "metric", "value", "repeat", "source"]
 ADAPTIVE, LOOKUP = "adaptive", "lookup"
 
 
@@ -126,7 +126,7 @@ def _text(length) -> str | None:
 
 def finished(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """A table with readable drafts (`by`) and the models' numbers of weights, smallest first; missing ends are NaN."""
-    rows = select(frame, "acceptance", "overlap", "speed")
+    rows = select(frame, "acceptance", "overlap", "speed", "batch")
     by_name = {name: rows[rows.metric == f"{name}_parameters"] for name in ("target", "draft")}
     target = by_name["target"].groupby("model")["value"].first()
     draft = by_name["draft"].groupby("draft")["value"].first()
@@ -134,5 +134,6 @@ def finished(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
                          parameters=table.model.map(target).astype(float),
                          draft_parameters=table.draft.map(draft).astype(float), source="measured")
     table = table.astype({name: float for name in table if name.endswith(("_low", "_high"))})
-    keys = [name for name in ("parameters", "model", "draft_parameters", "draft", *CELL[2:], "position") if name in table]
+    keys = [name for name in ("parameters", "model", "draft_parameters", "draft", *CELL[2:], "batch", "position")
+            if name in table]
     return table.sort_values(keys, kind="stable").reset_index(drop=True)

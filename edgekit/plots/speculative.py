@@ -163,6 +163,31 @@ def speculative_lengths(table: pd.DataFrame) -> style.Drawn:
 
 
 @style.styled
+def speculative_batches(table: pd.DataFrame) -> style.Drawn:
+    """Speed-up from end to end against the number of texts at a time, a panel a domain and draft length, a colour a draft of
+    the largest target (from `speculative_speed.batch_table`). Dotted: break-even."""
+    table = _largest(style.require(table, "speculative_batches"))
+    table = style.require(table[table.threads == table.threads.max()], "speculative_batches")
+    panels = sorted(set(zip(table.domain, table.length.astype(int), table.engine, table["dtype"], strict=True)))
+    looks = _looks(list(dict.fromkeys(table.by)))
+    fig, axes = style.panels(len(panels), 3, 2.3, sharex=True, sharey=True)
+    for ax, (domain, length, engine, dtype) in zip(axes, panels, strict=True):
+        here = table[(table.domain == domain) & (table.length == str(length)) & (table.engine == engine)
+                     & (table["dtype"] == dtype)]
+        for name, (colour, marker) in looks.items():
+            style.series(ax, here[here.by == name].sort_values("batch"), "batch", "speed_up", colour=colour, marker=marker,
+                         linestyle="-")
+        ax.axhline(1, gid="even", **EVEN)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(sorted(set(table.batch)), list(map(str, sorted(set(table.batch)))))
+        ax.set(ylim=(0, 1.15 * table.speed_up.max()), xlabel="texts at a time",
+               title=f"{domain}, {length} drafted,\n{engine} {dtype}")
+    axes[0].set_ylabel("speed-up (times)")
+    _key(fig, looks)
+    return fig, table
+
+
+@style.styled
 def speculative_replay(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     """Modelled decode speed-up against draft length of pairs with replayed acceptance, a panel a pair (from
     `speculative_speed.replay_table`), beside the `published` gain (cross). Open marks: from the clock; dashed: as expected
@@ -180,7 +205,7 @@ def speculative_replay(table: pd.DataFrame, published: pd.DataFrame) -> style.Dr
             colour, marker = style.engine_style(engine, dtype)
             lines = lines.sort_values("at")
             style.series(ax, lines, "at", "decode", colour=colour, marker=marker, linestyle="-")
-            ax.plot(lines["at"], lines.expected, color=colour, gid="expected", **{**THEORY, "color": colour})
+            ax.plot(lines["at"], lines.expected, gid="expected", **THEORY | {"color": colour})
         lengths = sorted(set(here["at"]))
         ax.plot(lengths[-1:], [stated], gid="published", **style.PUBLISHED)
         ax.axhline(1, gid="even", **EVEN)

@@ -1,4 +1,5 @@
-"""Which target meets which draft, as chains that an engine loads; and the units that need a pair and nothing of the grid."""
+"""Which target meets which draft, as chains that an engine loads; and the units of a pair that are not of the grid of counts
+and times: divergence, several texts at a time, replayed acceptance."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from edgekit import engines, store
 from edgekit.catalog import tasks
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES
-from edgekit.measure import acceptance
+from edgekit.measure import acceptance, overlap
 from edgekit.measure.speculation_jobs import LOOKUP
 from edgekit.params import require
 from edgekit.studies.cells import split_cell
@@ -74,6 +75,43 @@ def texts_hash(domain: str) -> str:
     """What the prompts of a domain are made of."""
     name = acceptance.DOMAINS[domain]
     return tasks.content_hash(name) if name else store.hash_files([tasks.prose_file()])
+
+
+def overlap_units(config, target: str, draft: str) -> Iterator[Unit]:
+    """Divergence of a pair, at temperature 0 and 1 only: these have a closed form that needs no cut of the distributions."""
+    where = dict(threads=config.threads, device=config.device)
+    plain = draft if not variants.parse(draft).steps or variants.format_of(draft) == "safetensors" else (
+        draft + variants.DEQUANTIZED)
+    for domain in config.domains:
+        for temperature in (value for value in config.temperatures if value in (0, 1)):
+            work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
+                        temperature=int(temperature), seed=config.seed)
+            condition = dict(task="overlap", model=target, draft=draft, engine=overlap.ENGINE, dtype=overlap.DTYPE,
+                             domain=domain, temperature=temperature, **where)
+            yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
+                       dict(target=target, draft=plain, **where, **work),
+                       f"{hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
+                       task_hash({**work, "texts": texts_hash(domain)}), shared=True, builds=made(target, plain))
+
+
+def batch_units(config, target: str, draft: str) -> Iterator[Unit]:
+    """Times of several texts at a time, with another model as the draft."""
+    where = dict(threads=config.threads, device=config.device)
+    for cell in config.batch_cells if variants.parse(draft).model not in (LOOKUP, target) else ():
+        engine, weights = split_cell(cell)
+        refusal = engines.absence(engine)
+        both = dict(target=chain(cell, target), draft=chain(cell, draft))
+        for domain in config.batch_domains if both["draft"] else ():
+            for batch in config.batches:
+                for repeat in range(1 if refusal else config.repeats):
+                    work = dict(domain=domain, prompts=config.batch_prompts, lengths=list(config.batch_lengths),
+                                max_new_tokens=config.max_new_tokens, rounds=config.rounds, seed=config.seed)
+                    yield Unit(dict(task="batch", model=target, draft=draft, engine=engine, dtype=weights, domain=domain,
+                                    temperature=0.0, batch=batch, **where), repeat,
+                               "edgekit.measure.batched:measure_batch",
+                               dict(**both, dtype=weights, batch=batch, **where, **work),
+                               f"{hashes(*both.values())} {engines.runtime(engine)}",
+                               task_hash({**work, "texts": texts_hash(domain)}), refusal, builds=made(*both.values()))
 
 
 def replay_units(config) -> Iterator[Unit]:

@@ -19,7 +19,7 @@ from edgekit.compress import variant as variants
 from edgekit.compress.variant import VariantError
 from edgekit.engines import natives
 from edgekit.engines.base import EngineError
-from edgekit.measure import acceptance, overlap
+from edgekit.measure import acceptance
 from edgekit.measure import device as devices
 from edgekit.measure.speculation import ADAPTIVE
 from edgekit.measure.speculation_jobs import LOOKUP
@@ -27,11 +27,13 @@ from edgekit.params import ParamsError, require, require_each_once, require_limi
 from edgekit.studies.cells import split_cell
 from edgekit.studies.pairs import (
     ITSELF,
+    batch_units,
     chain,
     hash_of,
     hashes,
     is_timed,
     made,
+    overlap_units,
     pairs,
     replay_units,
     split_pair,
@@ -81,6 +83,11 @@ class Config:
     replay_lengths: tuple[int, ...]
     replay_prompt_tokens: int
     replay_tokens: int
+    batches: tuple[int, ...]
+    batch_lengths: tuple[int, ...]
+    batch_cells: tuple[str, ...]
+    batch_domains: tuple[str, ...]
+    batch_prompts: int
     rounds: int
     repeats: int
     timeout_s: float
@@ -91,11 +98,11 @@ class Config:
         require_each_once(self, ("models", "self_drafts", "more_pairs", "cells", "domains", "temperatures", "lengths",
                                  "timed_models", "timed_drafts", "timed_cells", "timed_domains", "timed_threads",
                                  "timed_lengths", "natives", "native_lengths", "replayed_pairs", "recorded_domains",
-                                 "replay_cells", "replay_lengths"))
+                                 "replay_cells", "replay_lengths", "batches", "batch_lengths", "batch_cells", "batch_domains"))
         require_limits(self.threads, self.timeout_s, self.memory_share)
         require(bool(self.models) and bool(self.cells) and bool(self.domains) and bool(self.temperatures),
                 "models, cells, domains, temperatures: expected at least one each")
-        for name in ("lengths", "timed_lengths", "native_lengths", "replay_lengths"):
+        for name in ("lengths", "timed_lengths", "native_lengths", "replay_lengths", "batch_lengths"):
             require(all(length >= 1 for length in getattr(self, name)),
                     f"{name}: expected at least 1 drafted token, got {getattr(self, name)}; plain decoding is measured "
                     "in any case")
@@ -113,7 +120,10 @@ class Config:
                 "replay_lengths, replay_prompt_tokens, replay_tokens: expected a draft length, a prompt of at least 1 token "
                 "and texts longer than the longest block by at least 1 token, got "
                 f"{self.replay_lengths}, {self.replay_prompt_tokens}, {self.replay_tokens}")
-        for name in ("domains", "timed_domains", "recorded_domains"):
+        require(self.batch_prompts >= 1 and all(batch >= 1 and not self.batch_prompts % batch for batch in self.batches),
+                "batches: expected numbers of texts at a time that divide batch_prompts, got "
+                f"{self.batches} and {self.batch_prompts}")
+        for name in ("domains", "timed_domains", "recorded_domains", "batch_domains"):
             for domain in getattr(self, name):
                 require(domain in acceptance.DOMAINS, f"{name}: unknown {domain!r}; known: {', '.join(acceptance.DOMAINS)}")
         for name in self.timed_models:
@@ -121,7 +131,10 @@ class Config:
         drafts = (*self.models, ITSELF, LOOKUP)
         for name in self.timed_drafts:
             require(name in drafts, f"timed_drafts: unknown {name!r}; known: {', '.join(drafts)}")
-        for cell in (*self.cells, *self.timed_cells, *self.replay_cells):
+        for cell in self.batch_cells:
+            require(split_cell(cell)[0] in engines.SEVERAL_TEXTS, "batch_cells: expected an engine that takes tokens back from "
+                    f"each of several texts ({', '.join(engines.SEVERAL_TEXTS)}), got {cell!r}")
+        for cell in (*self.cells, *self.timed_cells, *self.replay_cells, *self.batch_cells):
             require(split_cell(cell)[1] not in ("awq", "gptq"), f"cell {cell!r}: expected a float type or a GGUF type")
         try:
             for name in self.natives:
@@ -153,8 +166,8 @@ def run(config: Config) -> Result:
 
 
 def plan(config: Config) -> Iterator[Unit]:
-    """All units: counts, divergences, times of ours and of the runtimes' own, and of pairs with replayed acceptance. A model
-    that cannot be had is told once."""
+    """All units: counts, divergences, times of ours and of the runtimes' own, of several texts at a time, and of pairs with
+    replayed acceptance. A model that cannot be had is told once."""
     config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
     hash_of.cache_clear()
     absent = {}
@@ -171,10 +184,11 @@ def plan(config: Config) -> Iterator[Unit]:
         for cell in config.cells:
             yield from _counts(config, target, draft, cell)
         if draft != LOOKUP:
-            yield from _overlaps(config, target, draft)
+            yield from overlap_units(config, target, draft)
         if is_timed(config, target, draft):
             for cell in config.timed_cells:
                 yield from _times(config, target, draft, cell)
+            yield from batch_units(config, target, draft)
     yield from replay_units(config)
 
 
@@ -226,20 +240,3 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
                dict(**both, **(dict(native=native) if native else dict(engine=engine)), dtype=weights, **where, **work),
                f"{hashes(*both.values())} {engines.runtime(engine)}", task_hash({**work, "texts": texts_hash(domain)}),
                refusal, shared=task == "acceptance", builds=made(*both.values()))
-
-
-def _overlaps(config: Config, target: str, draft: str) -> Iterator[Unit]:
-    """At temperature 0 and 1 only: these have a closed form that needs no cut of the distributions."""
-    where = dict(threads=config.threads, device=config.device)
-    plain = draft if not variants.parse(draft).steps or variants.format_of(draft) == "safetensors" else (
-        draft + variants.DEQUANTIZED)
-    for domain in config.domains:
-        for temperature in (value for value in config.temperatures if value in (0, 1)):
-            work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
-                        temperature=int(temperature), seed=config.seed)
-            condition = dict(task="overlap", model=target, draft=draft, engine=overlap.ENGINE, dtype=overlap.DTYPE,
-                             domain=domain, temperature=temperature, **where)
-            yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
-                       dict(target=target, draft=plain, **where, **work),
-                       f"{hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
-                       task_hash({**work, "texts": texts_hash(domain)}), shared=True, builds=made(target, plain))
