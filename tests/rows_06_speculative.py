@@ -7,6 +7,8 @@ draft step, a pass over a block and the rest of a block cost fixed shares of it,
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -28,6 +30,8 @@ OVERHEAD = {"transformers": 0.30, "llama_cpp": 0.05}
 NATIVE = {"transformers-assisted": ("transformers", 1.4), "llama-cpp-python": ("llama_cpp", 1.2)}
 LENGTHS = (1, 2, 4, 8)
 KL = 3.0  # nats a token, times the square of one less the acceptance: a little more than theory asks for at least
+BATCHES = (1, 2, 8)
+REPLAYED = ("shape:qwen2.5-0.5b", "shape:smollm2-135m")
 JUDGED = 1000  # first places of one prompt's blocks
 
 
@@ -101,6 +105,48 @@ def rows(repeats: int = 3, prompts: int = 8, engines=tuple(STEP), differing: int
                             for i in range(prompts) if length else ():
                                 add("differs", 0, repeat, **theirs, length=length, item=f"p{i}")
                                 add("blocks", 20, repeat, **theirs, length=length, item=f"p{i}", written=50)
+    return made
+
+
+def batch_gain(draft: str, batch: int, length: int) -> float:
+    """Speed-up from end to end in chain think of `batch` texts at a time: less of it, the more texts."""
+    return 1 + (gain(draft, "chain think", "llama_cpp", length) - 1) / batch
+
+
+def batched_rows() -> list[store.Row]:
+    """Times of 1, 2 and 8 texts at a time, which take turns in three processes; two texts of one differ when drafted."""
+    rng = np.random.default_rng(8)
+    made = []
+    for draft in ("pocket-200k", "pocket-900k"):
+        for batch in BATCHES:
+            for repeat in range(3):
+                machine = STEP["llama_cpp"] / batch ** 0.5 * (1 + 0.03 * rng.normal())
+                at = dict(task="batch", model=TARGET, draft=draft, engine="llama_cpp", dtype="float16", domain="chain think",
+                          temperature=0.0, batch=batch, threads=2, device="cpu")
+                for length in (0, *LENGTHS[1:3]):
+                    faster = batch_gain(draft, batch, length) if length else 1.0
+                    for metric, tokens in (("pass_s", 320), ("rest_s", 300)):
+                        seen = {"tokens": 320, "rest_tokens": 300, "round": 0, "length": length}
+                        made.append(store.Row("run-1", "06_speculative", at | seen, metric, tokens * machine / faster, repeat))
+                    for i in range(8):
+                        differs = int(length == 4 and batch == 8 and draft == "pocket-200k" and i < 2)
+                        seen = [("differs", differs), *([("tie_gap", 1e-4)] if differs else [])]
+                        made += [store.Row("run-1", "06_speculative", at | dict(length=length, item=f"p{i}"), metric, value,
+                                           repeat) for metric, value in seen]
+                for name, model in (("target", TARGET), ("draft", draft)):
+                    made.append(store.Row("run-1", "06_speculative", at, f"{name}_parameters", SIZES[model], repeat))
+    return made
+
+
+def replayed_rows() -> list[store.Row]:
+    """Rows of `REPLAYED` with the times and the acceptance of pocket-900k in prose for the target here, in llama.cpp."""
+    made = []
+    for row in rows(engines=("llama_cpp",)):
+        at = dict(row.condition)
+        if (at["draft"], at["domain"], at["engine"], at["temperature"]) == ("pocket-900k", "prose", "llama_cpp", 0.0) and (
+                row.metric not in ("blocks", "differs", "tie_gap")):
+            at |= dict(task="replay", model=REPLAYED[0], draft=REPLAYED[1], recorded="pocket-10m < pocket-900k")
+            made.append(dataclasses.replace(row, condition=at, source="modelled"))
     return made
 
 

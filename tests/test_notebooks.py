@@ -185,3 +185,9 @@ def test_rendered_notebooks_have_no_errors_and_no_progress_bars(site):
         body = text[text.index("<main"):]
         assert 'class="failure"' not in body and "Traceback" not in body
         assert "condition/s]" not in body and "s/condition]" not in body
+
+
+@pytest.mark.notebook
+def test_the_report_names_a_draft_that_is_larger_than_its_target(site):
+    page = (site.reports / "06_speculative.html").read_text(encoding="utf-8")
+    assert re.search(r"warning: the draft pocket-900k.*is larger than its target pocket-200k", page)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import rows_06_speculative as made
 
-from edgekit import plots
+from edgekit import plots, store
 from edgekit.analyze.speculation import least_overlap
 from edgekit.analyze.speculative_speed import speed_table
 from edgekit.plots import speculative as figures
@@ -14,7 +14,7 @@ from edgekit.plots import style
 from edgekit.plots.figures import FIGURES, Missing, drawable, show
 
 STUDY = "06_speculative"
-FRAME = made.frame()
+FRAME = store.to_frame([*made.rows(), *made.replayed_rows(), *made.batched_rows()])
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,14 @@ def test_speed_up_is_drawn_against_length_for_ours_and_the_runtimes_own(drawn):
     assert [line.get_linestyle() for line in ax.lines if line.get_marker() == "p"] == ["--"] and "at" not in table
 
 
+def test_speed_up_is_drawn_against_the_number_of_texts(drawn):
+    fig, table = drawn["speculative_batches"]
+    assert [ax.get_title().split(",\n")[0] for ax in fig.axes] == ["chain think, 2 drafted", "chain think, 4 drafted"]
+    seen = dict(marks(fig.axes[1], *figures.DRAFTS[1]))
+    assert seen == pytest.approx({batch: made.batch_gain("pocket-900k", batch, 4) for batch in made.BATCHES})
+    assert set(table.batch) == set(made.BATCHES)
+
+
 def test_an_adaptive_length_stands_beyond_the_fixed_ones():
     adaptive = FRAME[FRAME.length == 8].assign(length="adaptive")
     fig, _ = figures.speculative_lengths(speed_table(
@@ -99,7 +107,7 @@ def test_the_same_rows_give_the_same_bytes_in_any_order(drawn, tmp_path):
 
 
 @pytest.mark.parametrize("draw", [figures.speculative_acceptance, figures.speculative_divergence, figures.speculative_speed,
-                                  figures.speculative_lengths])
+                                  figures.speculative_lengths, figures.speculative_batches])
 def test_a_table_without_lines_is_refused(draw):
     with pytest.raises(style.PlotError, match="no lines"):
         draw(pd.DataFrame())

@@ -106,6 +106,35 @@ def test_units_that_may_share_a_process_do_and_fail_alone():
     assert not any(psutil.pid_exists(int(pid)) for pid in pids.values()), "nothing runs on after the study"
 
 
+def test_what_jobs_warn_of_stands_once_in_the_manifest_of_their_run():
+    def unit(number, told):
+        return Unit({"task": "speed", "model": f"m{number}", "threads": 1}, 0, "jobs:warn", {"told": told}, "a", "t")
+
+    result = run_study([unit(0, ["too large"]), unit(1, ["too large", "too old"]), unit(2, [])])
+    [manifest] = provenance.read_manifests(result.path).values()
+    assert sorted(manifest["warnings"]) == ["too large", "too old"] and result.measured == 3
+    result = run_study([unit(3, ["too new"])])
+    assert [sorted(facts["warnings"]) for facts in provenance.read_manifests(result.path).values()] == [
+        ["too large", "too old"], ["too new"]]
+
+
+def test_what_a_unit_opens_is_built_once_before_it_and_its_rows_say_how_they_know(monkeypatch):
+    built = []
+
+    def recorded(function, arguments, **limits):
+        if function == "edgekit.compress.variant:build_path":
+            built.append(arguments["text"])
+            return {}
+        return run_job(function, arguments, **limits)
+
+    run_job = runner.run_job
+    monkeypatch.setattr(runner, "run_job", recorded)
+    made = [dataclasses.replace(unit, builds=("a > b()", "c > d()"), source="modelled") for unit in units("jobs:square")[:2]]
+    result = run_study([*made, *units("jobs:square")[2:3]])
+    assert built == ["a > b()", "c > d()"]
+    assert [row.source for row in result.rows].count("modelled") == 4 and len(result.rows) == 6
+
+
 def test_a_second_run_measures_nothing(monkeypatch):
     first = run_study(units("jobs:square"))
     monkeypatch.setattr(runner, "run_job", lambda *_, **__: pytest.fail("measured again"))

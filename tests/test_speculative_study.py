@@ -8,6 +8,7 @@ from edgekit import engines, params, studies
 from edgekit.catalog import models
 from edgekit.measure import overlap, speculation_jobs
 from edgekit.params import ParamsError
+from edgekit.studies import pairs
 from edgekit.studies import speculative as study
 
 GRID = dict(models=["pocket-200k", "pocket-900k", "pocket-3m"],
@@ -16,7 +17,8 @@ GRID = dict(models=["pocket-200k", "pocket-900k", "pocket-3m"],
             domains=["prices", "prose"], temperatures=[0.0, 0.5, 1.0], lengths=[4], timed_models=["pocket-3m"],
             timed_drafts=["pocket-900k", "itself", "lookup"], timed_cells=["transformers/float32", "llama_cpp/Q4_0"],
             timed_domains=["prose"], timed_threads=[0, 1], timed_lengths=[1, 2], adaptive=True, natives=["llama-cpp-python"],
-            native_lengths=[2], repeats=3, threads=2)
+            native_lengths=[2], repeats=3, threads=2, replayed_pairs=[],
+            batches=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
 
 
@@ -29,7 +31,7 @@ def planned(**changed):
 
 
 def test_every_smaller_model_drafts_for_every_larger_one_and_no_condition_is_planned_twice():
-    assert study.pairs(config(self_drafts=[])) == [
+    assert pairs.pairs(config(self_drafts=[])) == [
         ("pocket-200k", "lookup"), ("pocket-900k", "pocket-200k"), ("pocket-900k", "lookup"), ("pocket-3m", "pocket-200k"),
         ("pocket-3m", "pocket-900k"), ("pocket-3m", "lookup"), ("pocket-200k", "pocket-900k")]
     units = planned()
@@ -46,6 +48,32 @@ def test_drafts_come_in_a_format_that_the_engine_loads():
     assert ("transformers", "pocket-3m > rtn(bits=3, group=64)") in drafts
     assert ("llama_cpp", "pocket-900k > gguf(dtype=float16)") in drafts and ("transformers", "pocket-900k") in drafts
     assert not any("rtn" in draft for engine, draft in drafts if engine == "llama_cpp")
+
+
+LEARNT = "pocket-200k > distilled(data=logits, teacher=pocket-3m, steps=2, tokens=64, length=64)"
+
+
+def test_a_distilled_draft_takes_the_weights_of_each_cell_and_is_built_before_any_clock_runs():
+    units = planned(more_pairs=[f"pocket-3m < {LEARNT}"], timed_drafts=["pocket-200k", "itself"], repeats=1)
+    mine = [unit for unit in units if unit.condition.get("draft") == LEARNT]
+    assert {(unit.condition["task"], unit.condition["engine"], unit.arguments["draft"]) for unit in mine} == {
+        ("acceptance", "transformers", LEARNT), ("acceptance", "llama_cpp", f"{LEARNT} > gguf(dtype=float16)"),
+        ("overlap", "transformers", LEARNT), ("speed", "transformers", LEARNT),
+        ("speed", "llama_cpp", f"{LEARNT} > gguf_quantized(type=Q4_0)")}
+    assert all(unit.arguments["draft"] in unit.builds for unit in mine)
+    plain = next(unit for unit in units if unit.condition["task"] == "overlap" and unit.condition["draft"] == "pocket-200k")
+    assert plain.builds == (), "a model as it is has nothing to be built"
+    assert not [unit for unit in planned(more_pairs=[f"pocket-3m < {LEARNT}"]) if unit.condition["task"] == "speed"
+                and unit.condition["draft"] == LEARNT], "timed only where the model that learnt is"
+
+
+def test_several_texts_at_a_time_are_drafted_for_by_other_models():
+    units = [unit for unit in planned(batches=[1, 4], batch_prompts=8, batch_cells=["llama_cpp/float16", "llama_cpp/Q4_0"],
+                                      batch_domains=["prose"], repeats=2) if unit.condition["task"] == "batch"]
+    assert len(units) == 2 * 2 * 2 and not any(unit.shared for unit in units)
+    assert {(unit.condition["draft"], unit.arguments["batch"]) for unit in units} == {("pocket-900k", 1), ("pocket-900k", 4)}
+    assert {unit.arguments["draft"].partition(" > ")[2] for unit in units} == {"gguf(dtype=float16)",
+                                                                               "gguf_quantized(type=Q4_0)"}
 
 
 def test_divergence_is_taken_in_the_reference_where_theory_is_exact():
@@ -122,6 +150,8 @@ def test_the_study_has_its_name():
     ({"self_drafts": ["halved()"]}, "unknown step 'halved'"),
     ({"more_pairs": ["pocket-200k > pocket-900k"]}, "more_pairs: expected \"target < draft\""),
     ({"models": ["shape:smollm2-135m"], "timed_models": [], "timed_drafts": ["itself"]}, "random weights"),
+    ({"batches": [3], "batch_prompts": 8}, "batches: expected numbers of texts at a time that divide"),
+    ({"batch_cells": ["transformers/float32"]}, "batch_cells: expected an engine that takes tokens back"),
     ({"max_new_tokens": 1}, "max_new_tokens: expected at least 2"),
     ({"models": ["pocket-200k", "pocket-200k"]}, "models: expected each item once"),
 ])

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import rows_06_speculative as made
 
+from edgekit import store
 from edgekit.analyze import claims
 from edgekit.analyze import speculative_speed as speeds
 from edgekit.analyze import speculative_tables as t
@@ -110,8 +111,22 @@ def test_ours_stands_beside_the_runtimes_own_on_the_same_pair_and_length():
     assert set(passes[passes.engine == "llama-cpp-python"].tokens) == {2.5}
 
 
+def test_speed_ups_of_several_texts_are_over_as_many_without_a_draft():
+    table = speeds.batch_table(store.to_frame(made.batched_rows()))
+    assert len(table) == 2 * len(made.BATCHES) * 2 and list(table.batch.unique()) == [1, 2, 8]
+    for line in table.itertuples():
+        truth = made.batch_gain(line.draft, line.batch, int(line.length))
+        assert line.speed_up == pytest.approx(truth) and line.decode == pytest.approx(truth) and line.n == 3
+        assert line.rate == pytest.approx(line.plain_rate * truth) and line.texts == 2 * 8 * 3
+        assert line.plain_rate == pytest.approx(line.batch ** 0.5 / made.STEP["llama_cpp"], rel=0.1)
+    differing = table[table.differ > 0]
+    assert list(zip(differing.draft, differing.batch, differing.length, differing.differ, strict=True)) == [
+        ("pocket-200k", 8, "4", 2 * 3)] and differing.gap_widest.iloc[0] == pytest.approx(1e-4)
+
+
 @pytest.mark.parametrize("label, model, draft", [
     ("n-gram lookup", "m", "lookup"), ("pocket-200k", "m", "pocket-200k"),
+    ("d, distilled in 100 steps", "m", "d > distilled(data=logits, teacher=m, steps=100, tokens=64)"),
     ("itself, Q4_0", "m", "m > gguf_quantized(type=Q4_0)"),
     ("itself, rounded to 3 bits, group=64", "m", "m > rtn(bits=3, group=64)")])
 def test_drafts_have_names_for_readers(label, model, draft):
@@ -149,6 +164,7 @@ def test_s1_10_is_decided_both_ways_beside_its_arithmetic(free, verdict, monkeyp
 
 def test_tables_of_no_rows_have_no_lines():
     empty = FRAME[:0]
+    assert speeds.batch_table(FRAME).empty, "rows of one text at a time"
     for table in (t.acceptance_table, t.pass_table, t.overlap_table, t.theory_table, t.lossless_table, speeds.speed_table,
-                  speeds.best_table, speeds.native_table):
+                  speeds.best_table, speeds.native_table, speeds.batch_table, speeds.replay_table):
         assert table(empty).empty

@@ -72,6 +72,40 @@ def gains(frame: pd.DataFrame, where: dict) -> pd.DataFrame:
                          if where["length"] in times}).dropna()
 
 
+def replay_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`speed_table` of the pairs that were timed with the acceptance of a `recorded` pair. All of it is modelled: the times are
+    this machine's, how often a draft is right is another pair's."""
+    rows = select(frame, "replay")
+    rows = rows.assign(task=rows.metric.map(lambda metric: "acceptance" if metric == "accepted" else "speed"))
+    lines = [speed_table(here).assign(recorded=recorded) for recorded, here in rows.groupby("recorded")]
+    empty = speed_table(rows[:0]).assign(recorded=None)
+    return pd.concat(lines or [empty], ignore_index=True).assign(source="modelled")
+
+
+def batch_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a pair, engine, domain, number of texts at a time (`batch`) and draft length: speed-up over plain decoding of as
+    many texts at a time, from end to end and after the first passes (`decode`), paired by repeat; tokens/s of all texts
+    together (`rate`, and `plain_rate` without a draft); texts, how many of both ways differ from the same text decoded alone,
+    and the widest distance of logits where they part."""
+    rows = select(frame, "batch")
+    where = [*PAIR, "domain", "batch"]
+    lines = []
+    for key, here in rows[rows.batch.notna()].groupby(where):
+        whole, rest = _per_token(here, "pass_s", "tokens"), _per_token(here, "rest_s", "rest_tokens")
+        for length in sorted(set(whole) - {PLAIN}):
+            texts = here[(here.metric == "differs") & here.length.isin([PLAIN, length])]
+            gaps = here[(here.metric == "tie_gap") & here.length.isin([PLAIN, length])].value
+            gain = stats.ratio_interval(*whole[[PLAIN, length]].dropna().to_numpy().T)
+            lines.append(dict(zip(where, key, strict=True)) | {"length": length, "n": gain.n} | stats.ends_of("speed_up", gain)
+                         | stats.ends_of("decode", stats.ratio_interval(*rest[[PLAIN, length]].dropna().to_numpy().T))
+                         | dict(rate=1 / stats.rate_interval(whole[length].dropna()).value,
+                                plain_rate=1 / stats.rate_interval(whole[PLAIN].dropna()).value, texts=len(texts),
+                                differ=int(texts.value.sum()), gap_widest=gaps.max()))
+    columns = [*where, "length", *stats.with_ends("speed_up", "decode"), "rate", "plain_rate", "texts", "differ",
+               "gap_widest", "n"]
+    return finished(pd.DataFrame(lines, columns=columns), frame).astype({"batch": int})
+
+
 def _accepted(positions: pd.DataFrame, pair: dict) -> list[float]:
     """Acceptance at the places 1, 2, ... of a pair's blocks, as far as they were counted without a gap, by any threads."""
     for name in ("model", "draft", "engine", "dtype", "domain"):

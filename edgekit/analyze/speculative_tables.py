@@ -17,15 +17,17 @@ from edgekit.analyze.speculation import least_overlap
 PAIR = ["model", "draft", "engine", "dtype", "threads"]
 CELL = [*PAIR, "domain", "temperature", "length"]
 COORDINATES = ["task", *CELL, "item", "position", "drafted", "judged", "written", "tokens", "round", "rest_tokens",
-               "rest_blocks", "rest_drafted", "metric", "value", "repeat", "source"]
+               "rest_blocks", "rest_drafted", "recorded", "batch", "metric", "value", "repeat", "source"]
 ADAPTIVE, LOOKUP = "adaptive", "lookup"
 
 
 def draft_label(model: str, draft: str) -> str:
-    """A draft's name for readers: the lookup, the model itself with its last step, or another model."""
+    """A draft's name for readers: the lookup, the model itself with its last step, or another model, as it is or distilled."""
     if draft == LOOKUP:
         return "n-gram lookup"
     name, _, step = draft.partition(" > ")
+    if learnt := re.fullmatch(r"distilled\(.*\bsteps=(\d+).*\)", step):
+        return f"{name}, distilled in {learnt[1]} steps"
     if not step or name != model:
         return draft
     how = re.sub(r"rtn\(bits=(\d+)(.*)\)", r"rounded to \1 bits\2", re.sub(r"gguf_quantized\(type=(.*)\)", r"\1", step))
@@ -124,7 +126,7 @@ def _text(length) -> str | None:
 
 def finished(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """A table with readable drafts (`by`) and the models' numbers of weights, smallest first; missing ends are NaN."""
-    rows = select(frame, "acceptance", "overlap", "speed")
+    rows = select(frame, "acceptance", "overlap", "speed", "batch")
     by_name = {name: rows[rows.metric == f"{name}_parameters"] for name in ("target", "draft")}
     target = by_name["target"].groupby("model")["value"].first()
     draft = by_name["draft"].groupby("draft")["value"].first()
@@ -132,5 +134,6 @@ def finished(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
                          parameters=table.model.map(target).astype(float),
                          draft_parameters=table.draft.map(draft).astype(float), source="measured")
     table = table.astype({name: float for name in table if name.endswith(("_low", "_high"))})
-    keys = [name for name in ("parameters", "model", "draft_parameters", "draft", *CELL[2:], "position") if name in table]
+    keys = [name for name in ("parameters", "model", "draft_parameters", "draft", *CELL[2:], "batch", "position")
+            if name in table]
     return table.sort_values(keys, kind="stable").reset_index(drop=True)

@@ -26,6 +26,8 @@ ENGINES = {
 
 # Engines that can score a block of tokens and take some of them back
 ROLLBACK = ("transformers", "llama_cpp")
+# Those of them that do so with several texts at a time
+SEVERAL_TEXTS = ("llama_cpp",)
 
 
 def require_known(name: str) -> None:

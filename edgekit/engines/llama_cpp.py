@@ -26,9 +26,12 @@ def _quiet(level, text, data):
 
 
 class LlamaCpp(Engine):
-    """A GGUF file in llama.cpp. The weights' type is the file's own; keys and values are kept in float16."""
+    """A GGUF file in llama.cpp. The weights' type is the file's own; keys and values are kept in float16.
 
-    def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int):
+    sequences: how many texts of `context` tokens the cache has room for (see llama_cpp_texts.py).
+    """
+
+    def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int, sequences: int = 1):
         c.llama_log_set(_quiet, ctypes.c_void_p(0))
         c.llama_backend_init()
         model_options = c.llama_model_default_params()
@@ -42,8 +45,9 @@ class LlamaCpp(Engine):
         if not self.model:
             raise EngineError(f"llama_cpp: cannot load {artifact.file}; delete its folder to have it built again")
         options = c.llama_context_default_params()
-        options.n_ctx = context
-        options.n_batch = max(context, 1)
+        options.n_ctx = context * sequences
+        options.n_seq_max = self.sequences = sequences
+        options.n_batch = max(options.n_ctx, 1)
         options.n_ubatch = min(MICRO_BATCH, options.n_batch)
         options.n_threads = options.n_threads_batch = threads
         # A build for a GPU would otherwise send large prefill batches there although no layer lives on it.
@@ -51,7 +55,7 @@ class LlamaCpp(Engine):
         self.context = c.llama_init_from_model(self.model, options)
         if not self.context:
             c.llama_model_free(self.model)
-            raise EngineError(f"llama_cpp: no memory for a context of {context} tokens; ask for a shorter one")
+            raise EngineError(f"llama_cpp: no memory for {sequences} contexts of {context} tokens; ask for shorter ones")
         self.memory = c.llama_get_memory(self.context)
         self.texts = 0  # texts begun in the one cache: tells a session whose text is still there
         self.vocabulary = c.llama_vocab_n_tokens(c.llama_model_get_vocab(self.model))

@@ -196,6 +196,16 @@ FIGURES = {
             lambda frame: speculative_figures.speculative_lengths(speculative_speed.speed_table(frame)),
             "Speed-up from end to end over plain decoding of the same runtime against the draft length, by runtime, draft and "
             "domain, for the largest target, with 95 % t-intervals over processes. Dashed lines: the runtimes' own loops."),
+        "speculative_batches": (
+            lambda frame: speculative_figures.speculative_batches(speculative_speed.batch_table(frame)),
+            "Speed-up from end to end against the number of texts at a time, each over plain decoding of as many texts at a "
+            "time, by draft, with 95 % t-intervals over processes. Dotted: break-even."),
+        "speculative_replay": (
+            lambda frame: speculative_figures.speculative_replay(speculative_speed.replay_table(frame),
+                                                                 claims.published("S1.10")),
+            "Decode speed-up against the draft length of pairs that do all the work of drafting while acceptance is replayed "
+            "from a trained pair (open marks, modelled), with 95 % t-intervals over processes, each of which drew anew; and "
+            "what the costs of the passes lead to expect (dashed). Cross: the gain that was published for a 0.5B and a 7B."),
     },
 }
 
@@ -260,5 +270,6 @@ def drawable(notebook: str, frame: pd.DataFrame) -> list[str]:
               "distillation_recovery": "divergence", "distillation_curves": "training",
               "distillation_order": "both orders", "distillation_frontier": "divergence",
               "speculative_acceptance": "acceptance", "speculative_divergence": "theory", "speculative_speed": "expected",
+              "speculative_replay": "replay", "speculative_batches": "batch",
               **{name: name for name in FIGURES["00_published_claims"]}}
     return [name for name in FIGURES[notebook] if needed.get(name, "speed") in tasks]

@@ -162,6 +162,66 @@ def speculative_lengths(table: pd.DataFrame) -> style.Drawn:
     return fig, shown.drop(columns="at")
 
 
+@style.styled
+def speculative_batches(table: pd.DataFrame) -> style.Drawn:
+    """Speed-up from end to end against the number of texts at a time, a panel a domain and draft length, a colour a draft of
+    the largest target (from `speculative_speed.batch_table`). Dotted: break-even."""
+    table = _largest(style.require(table, "speculative_batches"))
+    table = style.require(table[table.threads == table.threads.max()], "speculative_batches")
+    panels = sorted(set(zip(table.domain, table.length.astype(int), table.engine, table["dtype"], strict=True)))
+    looks = _looks(list(dict.fromkeys(table.by)))
+    fig, axes = style.panels(len(panels), 3, 2.3, sharex=True, sharey=True)
+    for ax, (domain, length, engine, dtype) in zip(axes, panels, strict=True):
+        here = table[(table.domain == domain) & (table.length == str(length)) & (table.engine == engine)
+                     & (table["dtype"] == dtype)]
+        for name, (colour, marker) in looks.items():
+            style.series(ax, here[here.by == name].sort_values("batch"), "batch", "speed_up", colour=colour, marker=marker,
+                         linestyle="-")
+        ax.axhline(1, gid="even", **EVEN)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(sorted(set(table.batch)), list(map(str, sorted(set(table.batch)))))
+        ax.set(ylim=(0, 1.15 * table.speed_up.max()), xlabel="texts at a time",
+               title=f"{domain}, {length} drafted,\n{engine} {dtype}")
+    axes[0].set_ylabel("speed-up (times)")
+    _key(fig, looks)
+    return fig, table
+
+
+@style.styled
+def speculative_replay(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
+    """Modelled decode speed-up against draft length of pairs with replayed acceptance, a panel a pair (from
+    `speculative_speed.replay_table`), beside the `published` gain (cross). Open marks: from the clock; dashed: as expected
+    from the costs; dotted: break-even."""
+    table = style.require(table, "speculative_replay").sort_values(
+        ["draft_parameters", "model", "draft", "engine", "dtype", "domain"], kind="stable")
+    names = list(dict.fromkeys(zip(table.model, table.draft, strict=True)))
+    fig, axes = style.panels(len(names), 3, 2.6, sharey=True)
+    stated = float(published.value.iloc[0])
+    most = 1.12 * max(stated, float(table[["decode", "expected"]].max().max()))
+    for ax, (model, draft) in zip(axes, names, strict=True):
+        here = table[(table.model == model) & (table.draft == draft)]
+        here = here.assign(at=here.length.astype(float))
+        for (engine, dtype, _, _), lines in here.groupby(["engine", "dtype", "domain", "threads"]):
+            colour, marker = style.engine_style(engine, dtype)
+            lines = lines.sort_values("at")
+            style.series(ax, lines, "at", "decode", colour=colour, marker=marker, linestyle="-")
+            ax.plot(lines["at"], lines.expected, gid="expected", **THEORY | {"color": colour})
+        lengths = sorted(set(here["at"]))
+        ax.plot(lengths[-1:], [stated], gid="published", **style.PUBLISHED)
+        ax.axhline(1, gid="even", **EVEN)
+        ax.set(ylim=(0, most), xlabel="drafted tokens", title=f"{style.model_label(draft)} for\n{style.model_label(model)}")
+        ax.set_xticks(lengths, [f"{length:g}" for length in lengths])
+    axes[0].set_ylabel("speed-up (times)")
+    handles = [Line2D([], [], color=colour, marker=marker, fillstyle=style.FILL["modelled"],
+                      label=f"{engine}, {dtype}, modelled")
+               for engine, dtype in sorted(set(zip(table.engine, table["dtype"], strict=True)))
+               for colour, marker in [style.engine_style(engine, dtype)]]
+    fig.legend(handles=[*handles, Line2D([], [], label="expected from its costs", **THEORY),
+                        Line2D([], [], **style.PUBLISHED, label="published"), Line2D([], [], label="break-even", **EVEN)],
+               loc="outside upper center", ncols=2)
+    return fig, table
+
+
 def _cross(ax: Axes, lines: pd.DataFrame, x: str, y: str, **look) -> None:
     """Marks with the intervals of both coordinates."""
     if len(lines):

@@ -36,7 +36,8 @@ class Unit:
     memory that is not there) or a failure (a model that could not be had). artifact and task are the hashes of what is
     measured and of what is asked of it; both belong to the key. `shared`: its numbers do not depend on what its process did
     before (answers and losses: yes; times and memory: no), so it may share a process with other such units. `first`: what it
-    makes is used by others, so it comes before those of its repeat that are not.
+    makes is used by others, so it comes before those of its repeat that are not. `builds`: chains that the job opens, made
+    before it starts as the argument `variant` is. `source`: how its rows know (see store.SOURCES).
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -49,6 +50,8 @@ class Unit:
     planned: bool = True
     shared: bool = False
     first: bool = False
+    builds: tuple[str, ...] = ()
+    source: str = "measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +160,8 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
              processes: _Processes) -> bool:
     """Measure one unit and write its rows, or why there are none. True if there are rows.
 
-    Its variant is built first, in a process of its own and outside of the unit's time limit, unless `built` has it. What the
-    engine says of itself (version, kernel) and what the job warns of go into the manifest.
+    What it opens is built first, each in a process of its own and outside of the unit's time limit, unless `built` has it. What
+    the engine says of itself (version, kernel) and what the job warns of go into the manifest.
     """
     run = manifest.run
 
@@ -169,17 +172,17 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     if unit.refusal:
         return skip(unit.refusal, expected=unit.planned)
     try:
-        variant = unit.arguments.get("variant")
-        if variant and variant not in built:
-            run_job("edgekit.compress.variant:build_path", {"text": variant}, timeout_s=BUILD_TIMEOUT_S)
-            built.add(variant)
+        for chain in (*([unit.arguments["variant"]] if unit.arguments.get("variant") else []), *unit.builds):
+            if chain not in built:
+                run_job("edgekit.compress.variant:build_path", {"text": chain}, timeout_s=BUILD_TIMEOUT_S)
+                built.add(chain)
         answer = processes.run(unit)
     except JobFailed as failure:
         return skip(str(failure), expected=False)
     try:
         rows = [Row(run, study, {**unit.condition, **{name: value for name, value in seen.items()
                                                       if name not in ("metric", "value")}},
-                    seen["metric"], seen["value"], unit.repeat) for seen in answer["observations"]]
+                    seen["metric"], seen["value"], unit.repeat, unit.source) for seen in answer["observations"]]
     except StoreError as error:
         return skip(f"gave a number that cannot be kept: {error}", expected=False)
     if not rows:

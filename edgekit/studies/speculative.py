@@ -8,33 +8,43 @@ its own, plain decoding among the draft lengths; what the runtimes bring themsel
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from edgekit import engines, store
-from edgekit.catalog import models, tasks
+from edgekit import engines
+from edgekit.catalog import models
 from edgekit.catalog.models import ModelError
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.compress.variant import VariantError
 from edgekit.engines import natives
 from edgekit.engines.base import EngineError
-from edgekit.measure import acceptance, overlap
+from edgekit.measure import acceptance
 from edgekit.measure import device as devices
 from edgekit.measure.speculation import ADAPTIVE
 from edgekit.measure.speculation_jobs import LOOKUP
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
 from edgekit.studies.cells import split_cell
+from edgekit.studies.pairs import (
+    ITSELF,
+    batch_units,
+    chain,
+    hash_of,
+    hashes,
+    is_timed,
+    made,
+    overlap_units,
+    pairs,
+    replay_units,
+    split_pair,
+    texts_hash,
+)
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "06_speculative"
 # A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
 JOBS = "edgekit.measure.speculation_jobs"
-ARROW = " < "  # between a target and a draft
-ITSELF = "itself"  # among the timed drafts: every self-draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,18 @@ class Config:
     timed_prompts: int
     natives: tuple[str, ...]
     native_lengths: tuple[int, ...]
+    replayed_pairs: tuple[str, ...]
+    recorded_pair: str
+    recorded_domains: tuple[str, ...]
+    replay_cells: tuple[str, ...]
+    replay_lengths: tuple[int, ...]
+    replay_prompt_tokens: int
+    replay_tokens: int
+    batches: tuple[int, ...]
+    batch_lengths: tuple[int, ...]
+    batch_cells: tuple[str, ...]
+    batch_domains: tuple[str, ...]
+    batch_prompts: int
     rounds: int
     repeats: int
     timeout_s: float
@@ -75,11 +97,12 @@ class Config:
         require_profile_name(self.profile)
         require_each_once(self, ("models", "self_drafts", "more_pairs", "cells", "domains", "temperatures", "lengths",
                                  "timed_models", "timed_drafts", "timed_cells", "timed_domains", "timed_threads",
-                                 "timed_lengths", "natives", "native_lengths"))
+                                 "timed_lengths", "natives", "native_lengths", "replayed_pairs", "recorded_domains",
+                                 "replay_cells", "replay_lengths", "batches", "batch_lengths", "batch_cells", "batch_domains"))
         require_limits(self.threads, self.timeout_s, self.memory_share)
         require(bool(self.models) and bool(self.cells) and bool(self.domains) and bool(self.temperatures),
                 "models, cells, domains, temperatures: expected at least one each")
-        for name in ("lengths", "timed_lengths", "native_lengths"):
+        for name in ("lengths", "timed_lengths", "native_lengths", "replay_lengths", "batch_lengths"):
             require(all(length >= 1 for length in getattr(self, name)),
                     f"{name}: expected at least 1 drafted token, got {getattr(self, name)}; plain decoding is measured "
                     "in any case")
@@ -92,7 +115,15 @@ class Config:
         require(self.prompts >= 1 and self.timed_prompts >= 1 and self.rounds >= 1 and self.repeats >= 1,
                 "prompts, timed_prompts, rounds, repeats: expected at least 1 each")
         require(self.max_new_tokens >= 2, f"max_new_tokens: expected at least 2, got {self.max_new_tokens}")
-        for name in ("domains", "timed_domains"):
+        require(bool(self.replay_lengths) and self.replay_prompt_tokens >= 1
+                and self.replay_tokens >= max(self.replay_lengths) + 2,
+                "replay_lengths, replay_prompt_tokens, replay_tokens: expected a draft length, a prompt of at least 1 token "
+                "and texts longer than the longest block by at least 1 token, got "
+                f"{self.replay_lengths}, {self.replay_prompt_tokens}, {self.replay_tokens}")
+        require(self.batch_prompts >= 1 and all(batch >= 1 and not self.batch_prompts % batch for batch in self.batches),
+                "batches: expected numbers of texts at a time that divide batch_prompts, got "
+                f"{self.batches} and {self.batch_prompts}")
+        for name in ("domains", "timed_domains", "recorded_domains", "batch_domains"):
             for domain in getattr(self, name):
                 require(domain in acceptance.DOMAINS, f"{name}: unknown {domain!r}; known: {', '.join(acceptance.DOMAINS)}")
         for name in self.timed_models:
@@ -100,31 +131,28 @@ class Config:
         drafts = (*self.models, ITSELF, LOOKUP)
         for name in self.timed_drafts:
             require(name in drafts, f"timed_drafts: unknown {name!r}; known: {', '.join(drafts)}")
-        for cell in (*self.cells, *self.timed_cells):
+        for cell in self.batch_cells:
+            require(split_cell(cell)[0] in engines.SEVERAL_TEXTS, "batch_cells: expected an engine that takes tokens back from "
+                    f"each of several texts ({', '.join(engines.SEVERAL_TEXTS)}), got {cell!r}")
+        for cell in (*self.cells, *self.timed_cells, *self.replay_cells, *self.batch_cells):
             require(split_cell(cell)[1] not in ("awq", "gptq"), f"cell {cell!r}: expected a float type or a GGUF type")
         try:
             for name in self.natives:
                 natives.require_known(name)
-            for target, draft in pairs(self):
+            for pair in self.replayed_pairs:
+                for name in split_pair("replayed_pairs", pair):
+                    models.resolve(variants.parse(name).model)
+            recorded = split_pair("recorded_pair", self.recorded_pair)
+            require(LOOKUP not in recorded, f"recorded_pair: expected two models, got {self.recorded_pair!r}")
+            for cell in self.replay_cells:
+                for name in (*recorded, *(name for pair in self.replayed_pairs for name in split_pair("replayed_pairs", pair))):
+                    require(chain(cell, name) is not None, f"replay_cells: {cell} does not load {name}")
+            for target, draft in [*pairs(self), recorded]:
                 for name in (target, draft):
                     if name != LOOKUP and not models.is_hub_id(variants.parse(name).model):
                         models.resolve(variants.parse(name).model).require_weights("acceptance")
         except (ModelError, EngineError, VariantError) as error:
             raise ParamsError(str(error)) from error
-
-
-def pairs(config: Config) -> list[tuple[str, str]]:
-    """(target, draft): each model with all before it in the list, itself quantized, the lookup, and `more_pairs`."""
-    found = []
-    for i, target in enumerate(config.models):
-        found += [(target, draft) for draft in config.models[:i]]
-        found += [(target, f"{target} > {step}") for step in config.self_drafts]
-        found += [(target, LOOKUP)] * config.lookup
-    for pair in config.more_pairs:
-        target, arrow, draft = pair.partition(ARROW)
-        require(bool(arrow), f"more_pairs: expected \"target{ARROW}draft\", got {pair!r}")
-        found.append((target, draft))
-    return list(dict.fromkeys(found))
 
 
 def run(config: Config) -> Result:
@@ -136,9 +164,10 @@ def run(config: Config) -> Result:
 
 
 def plan(config: Config) -> Iterator[Unit]:
-    """All units: counts, divergences, times of ours and of the runtimes' own. A model that cannot be had is told once."""
+    """All units: counts, divergences, times of ours and of the runtimes' own, of several texts at a time, and of pairs with
+    replayed acceptance. A model that cannot be had is told once."""
     config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
-    _hash.cache_clear()
+    hash_of.cache_clear()
     absent = {}
     for name in config.models:
         try:
@@ -153,20 +182,12 @@ def plan(config: Config) -> Iterator[Unit]:
         for cell in config.cells:
             yield from _counts(config, target, draft, cell)
         if draft != LOOKUP:
-            yield from _overlaps(config, target, draft)
-        if target in config.timed_models and (ITSELF if " > " in draft else draft) in config.timed_drafts:
+            yield from overlap_units(config, target, draft)
+        if is_timed(config, target, draft):
             for cell in config.timed_cells:
                 yield from _times(config, target, draft, cell)
-
-
-def chain(cell: str, name: str) -> str | None:
-    """What a cell's engine loads for a model, or for a quantized one; None for a format that it does not load."""
-    engine, weights = split_cell(cell)
-    if variants.parse(name).steps:
-        return name if variants.format_of(name) in engines.formats(engine) else None
-    if weights in ELEMENT_BYTES:
-        return engines.variant_for(engine, name, weights)
-    return f"{name} > gguf_quantized(type={weights})"
+            yield from batch_units(config, target, draft)
+    yield from replay_units(config)
 
 
 def _counts(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]:
@@ -215,37 +236,5 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
         refusal = refusal or engines.no_rollback(engine)
     yield Unit(condition, repeat, function,
                dict(**both, **(dict(native=native) if native else dict(engine=engine)), dtype=weights, **where, **work),
-               f"{_hashes(*both.values())} {engines.runtime(engine)}", task_hash({**work, "texts": _texts_hash(domain)}),
-               refusal, shared=task == "acceptance")
-
-
-def _overlaps(config: Config, target: str, draft: str) -> Iterator[Unit]:
-    """At temperature 0 and 1 only: these have a closed form that needs no cut of the distributions."""
-    where = dict(threads=config.threads, device=config.device)
-    plain = draft if not variants.parse(draft).steps or variants.format_of(draft) == "safetensors" else (
-        draft + variants.DEQUANTIZED)
-    for domain in config.domains:
-        for temperature in (value for value in config.temperatures if value in (0, 1)):
-            work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
-                        temperature=int(temperature), seed=config.seed)
-            condition = dict(task="overlap", model=target, draft=draft, engine=overlap.ENGINE, dtype=overlap.DTYPE,
-                             domain=domain, temperature=temperature, **where)
-            yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
-                       dict(target=target, draft=plain, **where, **work),
-                       f"{_hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
-                       task_hash({**work, "texts": _texts_hash(domain)}), shared=True)
-
-
-def _hashes(*chains: str) -> str:
-    return " ".join(LOOKUP if one == LOOKUP else _hash(one) for one in chains)
-
-
-@functools.cache
-def _hash(chain: str) -> str:
-    """Kept while a plan is made, in which the same few models come hundreds of times."""
-    return variants.content_hash(chain)
-
-
-def _texts_hash(domain: str) -> str:
-    name = acceptance.DOMAINS[domain]
-    return tasks.content_hash(name) if name else store.hash_files([tasks.prose_file()])
+               f"{hashes(*both.values())} {engines.runtime(engine)}", task_hash({**work, "texts": texts_hash(domain)}),
+               refusal, shared=task == "acceptance", builds=made(*both.values()))

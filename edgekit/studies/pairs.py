@@ -1,0 +1,138 @@
+"""Which target meets which draft, as chains that an engine loads; and the units of a pair that are not of the grid of counts
+and times: divergence, several texts at a time, replayed acceptance."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from edgekit import engines, store
+from edgekit.catalog import tasks
+from edgekit.compress import variant as variants
+from edgekit.compress.artifact import ELEMENT_BYTES
+from edgekit.measure import acceptance, overlap
+from edgekit.measure.speculation_jobs import LOOKUP
+from edgekit.params import require
+from edgekit.studies.cells import split_cell
+from edgekit.studies.runner import Unit, task_hash
+
+ARROW = " < "  # between a target and a draft
+ITSELF = "itself"  # among the timed drafts: every self-draft
+FLOATS = ("pruned", "distilled")  # steps that leave plain weights, of which a format can still be made
+
+
+def pairs(config) -> list[tuple[str, str]]:
+    """(target, draft): each model with all before it in the list, itself quantized, the lookup, and `more_pairs`."""
+    found = []
+    for i, target in enumerate(config.models):
+        found += [(target, draft) for draft in config.models[:i]]
+        found += [(target, f"{target} > {step}") for step in config.self_drafts]
+        found += [(target, LOOKUP)] * config.lookup
+    return list(dict.fromkeys([*found, *(split_pair("more_pairs", pair) for pair in config.more_pairs)]))
+
+
+def split_pair(name: str, pair: str) -> tuple[str, str]:
+    """(target, draft) of a parameter's `target < draft`. Raises ParamsError."""
+    target, arrow, draft = pair.partition(ARROW)
+    require(bool(arrow), f"{name}: expected \"target{ARROW}draft\", got {pair!r}")
+    return target, draft
+
+
+def is_timed(config, target: str, draft: str) -> bool:
+    """Whether times of a pair are asked for. A model among the timed drafts stands for what was trained from it too."""
+    model = variants.parse(draft).model
+    return target in config.timed_models and (ITSELF if draft != model == target else model) in config.timed_drafts
+
+
+def chain(cell: str, name: str) -> str | None:
+    """What a cell's engine loads for a model, also a pruned or distilled one, which takes the cell's weights; or for a
+    quantized one, which keeps its own: None for a format that the engine does not load."""
+    engine, weights = split_cell(cell)
+    if any(step.name not in FLOATS for step in variants.parse(name).steps):
+        return name if variants.format_of(name) in engines.formats(engine) else None
+    if weights in ELEMENT_BYTES:
+        return engines.variant_for(engine, name, weights)
+    return f"{name} > gguf_quantized(type={weights})"
+
+
+def made(*chains: str) -> tuple[str, ...]:
+    """Those that take a step to make."""
+    return tuple(one for one in chains if variants.parse(one).steps)
+
+
+def hashes(*chains: str) -> str:
+    """What the artifacts of chains are addressed by."""
+    return " ".join(LOOKUP if one == LOOKUP else hash_of(one) for one in chains)
+
+
+@functools.cache
+def hash_of(chain: str) -> str:
+    """Kept while a plan is made, in which the same few models come hundreds of times."""
+    return variants.content_hash(chain)
+
+
+def texts_hash(domain: str) -> str:
+    """What the prompts of a domain are made of."""
+    name = acceptance.DOMAINS[domain]
+    return tasks.content_hash(name) if name else store.hash_files([tasks.prose_file()])
+
+
+def overlap_units(config, target: str, draft: str) -> Iterator[Unit]:
+    """Divergence of a pair, at temperature 0 and 1 only: these have a closed form that needs no cut of the distributions."""
+    where = dict(threads=config.threads, device=config.device)
+    plain = draft if not variants.parse(draft).steps or variants.format_of(draft) == "safetensors" else (
+        draft + variants.DEQUANTIZED)
+    for domain in config.domains:
+        for temperature in (value for value in config.temperatures if value in (0, 1)):
+            work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
+                        temperature=int(temperature), seed=config.seed)
+            condition = dict(task="overlap", model=target, draft=draft, engine=overlap.ENGINE, dtype=overlap.DTYPE,
+                             domain=domain, temperature=temperature, **where)
+            yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
+                       dict(target=target, draft=plain, **where, **work),
+                       f"{hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
+                       task_hash({**work, "texts": texts_hash(domain)}), shared=True, builds=made(target, plain))
+
+
+def batch_units(config, target: str, draft: str) -> Iterator[Unit]:
+    """Times of several texts at a time, with another model as the draft."""
+    where = dict(threads=config.threads, device=config.device)
+    for cell in config.batch_cells if variants.parse(draft).model not in (LOOKUP, target) else ():
+        engine, weights = split_cell(cell)
+        refusal = engines.absence(engine)
+        both = dict(target=chain(cell, target), draft=chain(cell, draft))
+        for domain in config.batch_domains if both["draft"] else ():
+            for batch in config.batches:
+                for repeat in range(1 if refusal else config.repeats):
+                    work = dict(domain=domain, prompts=config.batch_prompts, lengths=list(config.batch_lengths),
+                                max_new_tokens=config.max_new_tokens, rounds=config.rounds, seed=config.seed)
+                    yield Unit(dict(task="batch", model=target, draft=draft, engine=engine, dtype=weights, domain=domain,
+                                    temperature=0.0, batch=batch, **where), repeat,
+                               "edgekit.measure.batched:measure_batch",
+                               dict(**both, dtype=weights, batch=batch, **where, **work),
+                               f"{hashes(*both.values())} {engines.runtime(engine)}",
+                               task_hash({**work, "texts": texts_hash(domain)}), refusal, builds=made(*both.values()))
+
+
+def replay_units(config) -> Iterator[Unit]:
+    """Times of the pairs whose acceptance is that of the recorded pair; each repeat draws anew how many tokens are kept."""
+    recorded = split_pair("recorded_pair", config.recorded_pair)
+    where = dict(threads=config.threads, device=config.device)
+    for target, draft in (split_pair("replayed_pairs", pair) for pair in config.replayed_pairs):
+        for cell in config.replay_cells:
+            engine, weights = split_cell(cell)
+            refusal = engines.absence(engine) or engines.no_rollback(engine)
+            names = dict(zip(("target", "draft", "recorded_target", "recorded_draft"),
+                             (chain(cell, name) for name in (target, draft, *recorded)), strict=True))
+            for domain in config.recorded_domains:
+                for repeat in range(1 if refusal else config.repeats):
+                    work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
+                                prompt_tokens=config.replay_prompt_tokens, tokens=config.replay_tokens,
+                                lengths=list(config.replay_lengths), rounds=config.rounds, seed=config.seed + repeat)
+                    yield Unit(dict(task="replay", model=target, draft=draft, engine=engine, dtype=weights, domain=domain,
+                                    temperature=0.0, recorded=config.recorded_pair, **where), repeat,
+                               "edgekit.measure.replayed:measure_replay",
+                               dict(**names, engine=engine, dtype=weights, **where, **work),
+                               f"{hashes(*names.values())} {engines.runtime(engine)}",
+                               task_hash({**work, "texts": texts_hash(domain)}), refusal, source="modelled",
+                               builds=tuple(names.values()))
