@@ -16,7 +16,7 @@ BASE = {"params", "store", "provenance", "catalog"}
 # part -> parts that it may import beside itself
 MAY = {
     "params": {"store"}, "store": set(), "provenance": {"store"}, "catalog": {"store"},
-    "training": set(),  # one loop for what pocket trains and what compress distils
+    "training": {"muon"}, "muon": set(),  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
     "measure": BASE | {"compress", "engines"},
     "analyze": {"store", "catalog"}, "plots": {"store", "catalog", "analyze"},
