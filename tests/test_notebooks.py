@@ -7,6 +7,7 @@ import copy
 import re
 
 import nbformat
+import papermill
 import pytest
 import toy_kit
 
@@ -87,6 +88,11 @@ def test_notebook_keeps_its_promises(path):
     profiles = profiles_of(path.stem)
     assert {"ci", "pocket", "reference"} <= set(profiles)
     assert broken_promises(nbformat.read(path, as_version=4), profiles) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_knows_every_parameter_and_so_warns_of_none(path):
+    assert set(papermill.inspect_notebook(path)) == set(profiles_of(path.stem)["pocket"])
 
 
 def test_every_notebook_has_a_study_and_the_other_way_round():

@@ -12,7 +12,7 @@ from edgekit.studies import pairs
 from edgekit.studies import speculative as study
 
 GRID = dict(models=["pocket-200k", "pocket-900k", "pocket-3m"],
-            self_drafts=["rtn(bits=3, group=64)", "gguf_quantized(type=Q4_0)"],
+            self_drafts=["rtn(bits=3, group=64)", "Q4_0"],
             lookup=True, more_pairs=["pocket-200k < pocket-900k"], cells=["transformers/float32", "llama_cpp/float16"],
             domains=["prices", "prose"], temperatures=[0.0, 0.5, 1.0], lengths=[4], timed_models=["pocket-3m"],
             timed_drafts=["pocket-900k", "itself", "lookup"], timed_cells=["transformers/float32", "llama_cpp/Q4_0"],

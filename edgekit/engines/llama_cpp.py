@@ -69,17 +69,11 @@ class LlamaCpp(Engine):
     def score(self, tokens: Sequence[int]) -> np.ndarray:
         self.require_room(tokens, 0)
         self.begin_text()
-        batch = c.llama_batch_init(len(tokens), 0, 1)
-        try:
-            for i, token in enumerate(tokens):
-                batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, i, 1, 1
-                batch.seq_id[i][0] = 0
-            batch.n_tokens = len(tokens)
-            self.decode(batch)
-            logits = c.llama_get_logits(self.context)
-            return np.ctypeslib.as_array(logits, shape=(len(tokens), self.vocabulary)).copy()
-        finally:
-            c.llama_batch_free(batch)
+        batch = Batch(len(tokens))
+        batch.fill(0, tokens, 0, len(tokens))
+        self.decode(batch.of(len(tokens)))
+        logits = c.llama_get_logits(self.context)
+        return np.ctypeslib.as_array(logits, shape=(len(tokens), self.vocabulary)).copy()
 
     def stream(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
         self.require_room(prompt, max_new_tokens)
@@ -120,36 +114,50 @@ class LlamaCpp(Engine):
             del self.context, self.model
 
 
-class LlamaCppSession(Session):
-    """The one text in an engine's cache: a stream, a score or another session of the same engine ends it.
+class Batch:
+    """Room for tokens of one pass, each of text 0 unless said otherwise, with views of llama.cpp's memory.
 
-    Batch and logits are views of llama.cpp's memory, made once: a step of a small model takes no longer than making them.
+    To be made once: a step of a small model takes no longer than making it.
     """
+
+    def __init__(self, size: int):
+        self.batch = c.llama_batch_init(size, 0, 1)
+        weakref.finalize(self, c.llama_batch_free, self.batch)
+        self.token, self.position, self.wanted, texts = (
+            np.ctypeslib.as_array(of, shape=(size,))
+            for of in (self.batch.token, self.batch.pos, self.batch.logits, self.batch.n_seq_id))
+        texts[:] = 1
+        for i in range(size):
+            self.batch.seq_id[i][0] = 0
+        self.positions = np.arange(size, dtype=np.int32)
+
+    def fill(self, start: int, tokens: Sequence[int], held: int, last: int) -> int:
+        """From place `start`, tokens that follow `held` ones of a text, logits wanted after the `last` of them; the end."""
+        end = start + len(tokens)
+        self.token[start:end] = tokens
+        self.position[start:end] = self.positions[held:held + len(tokens)]
+        self.wanted[start:end - last] = 0
+        self.wanted[end - last:end] = 1
+        return end
+
+    def of(self, size: int):
+        """llama.cpp's structure, with the first `size` places in use."""
+        self.batch.n_tokens = size
+        return self.batch
+
+
+class LlamaCppSession(Session):
+    """The one text in an engine's cache: a stream, a score or another session of the same engine ends it."""
 
     def __init__(self, engine: LlamaCpp):
         super().__init__(engine.info)
         self.engine, self.text = engine, engine.begin_text()
-        size = engine.info.context
-        self.batch = c.llama_batch_init(size, 0, 1)
-        weakref.finalize(self, c.llama_batch_free, self.batch)
-        self.token, self.position, self.wanted, sequences = (
-            np.ctypeslib.as_array(of, shape=(size,))
-            for of in (self.batch.token, self.batch.pos, self.batch.logits, self.batch.n_seq_id))
-        sequences[:] = 1
-        for i in range(size):
-            self.batch.seq_id[i][0] = 0
-        self.positions = np.arange(size, dtype=np.int32)
+        self.batch = Batch(engine.info.context)
         self.address, self.logits = None, None
 
     def _append(self, tokens: Sequence[int], last: int) -> np.ndarray:
         self._require_text()
-        k = len(tokens)
-        self.token[:k] = tokens
-        self.position[:k] = self.positions[self.length:self.length + k]
-        self.wanted[:k - last] = 0
-        self.wanted[k - last:k] = 1
-        self.batch.n_tokens = k
-        self.engine.decode(self.batch)
+        self.engine.decode(self.batch.of(self.batch.fill(0, tokens, self.length, last)))
         pointer = c.llama_get_logits(self.engine.context)
         address = ctypes.addressof(pointer.contents)
         if address != self.address:  # llama.cpp moves its output when more rows are asked than ever before

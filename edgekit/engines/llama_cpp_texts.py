@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from llama_cpp import llama_cpp as c
 
 from edgekit.engines.base import EngineError
-from edgekit.engines.llama_cpp import LlamaCpp
+from edgekit.engines.llama_cpp import Batch, LlamaCpp
 
 
 class LlamaCppTexts:
@@ -19,13 +18,7 @@ class LlamaCppTexts:
         self.engine, self.info = engine, engine.info
         self.lengths = [0] * engine.sequences
         self.text = engine.begin_text()
-        size = engine.info.context * engine.sequences
-        self.batch = c.llama_batch_init(size, 0, 1)
-        weakref.finalize(self, c.llama_batch_free, self.batch)
-        self.token, self.position, self.wanted, sequences = (
-            np.ctypeslib.as_array(of, shape=(size,))
-            for of in (self.batch.token, self.batch.pos, self.batch.logits, self.batch.n_seq_id))
-        sequences[:] = 1
+        self.batch = Batch(engine.info.context * engine.sequences)
 
     def extend(self, parts: Mapping[int, Sequence[int]], last: Mapping[int, int]) -> dict[int, np.ndarray]:
         """See `together.Texts`. Raises EngineError for no token, or for more than a text has room for."""
@@ -36,17 +29,12 @@ class LlamaCppTexts:
             if not 1 <= k <= self.info.context - held or not 1 <= last[text] <= k:
                 raise EngineError(f"{self.info.name}: expected 1 to {self.info.context - held} more tokens of text {text} and "
                                   f"at most as many rows of logits, got {k} and {last[text]}")
-            here = slice(end, end + k)
-            self.token[here] = tokens
-            self.position[here] = np.arange(held, held + k)
-            self.wanted[here] = 0
-            self.wanted[end + k - last[text]:end + k] = 1
-            for i in range(end, end + k):
-                self.batch.seq_id[i][0] = text
+            start, end = end, self.batch.fill(end, tokens, held, last[text])
+            for i in range(start, end):
+                self.batch.batch.seq_id[i][0] = text
             found[text] = slice(rows, rows + last[text])
-            end, rows = end + k, rows + last[text]
-        self.batch.n_tokens = end
-        self.engine.decode(self.batch)
+            rows += last[text]
+        self.engine.decode(self.batch.of(end))
         logits = np.ctypeslib.as_array(c.llama_get_logits(self.engine.context), shape=(rows, self.info.vocabulary))
         for text, tokens in parts.items():
             self.lengths[text] += len(tokens)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from edgekit import engines, store
 from edgekit.catalog import tasks
+from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.measure import acceptance, overlap
@@ -26,7 +27,8 @@ def pairs(config) -> list[tuple[str, str]]:
     found = []
     for i, target in enumerate(config.models):
         found += [(target, draft) for draft in config.models[:i]]
-        found += [(target, f"{target} > {step}") for step in config.self_drafts]
+        found += [(target, f"{target} > {f'gguf_quantized(type={step})' if step in gguf_quantize.TYPES else step}")
+                  for step in config.self_drafts]
         found += [(target, LOOKUP)] * config.lookup
     return list(dict.fromkeys([*found, *(split_pair("more_pairs", pair) for pair in config.more_pairs)]))
 
