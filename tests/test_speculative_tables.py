@@ -11,7 +11,7 @@ from edgekit.analyze import claims
 from edgekit.analyze import speculative_speed as speeds
 from edgekit.analyze import speculative_tables as t
 from edgekit.analyze.observed import NotMeasured, Setting
-from edgekit.analyze.speculation import acceptance_for, best_length, least_overlap
+from edgekit.analyze.speculation import acceptance_for, best_length, expected_tokens, least_overlap
 from edgekit.analyze.speculative_quantities import QUANTITIES
 from edgekit.engines import natives
 
@@ -76,6 +76,16 @@ def test_speed_ups_are_paired_and_expected_from_costs_and_counts():
             assert (line.draft_cost, line.verify_cost) == pytest.approx((cost.draft, cost.verify), rel=0.03, abs=1e-9)
     theirs = table[table.engine == "llama-cpp-python"]
     assert len(theirs) and theirs.expected.isna().all() and theirs.decode.isna().all() and theirs.speed_up.notna().all()
+
+
+def test_a_lookup_that_finds_nothing_to_draft_in_half_of_its_blocks_is_expected_to_gain_half_the_tokens():
+    mine = (FRAME.draft == "lookup") & (FRAME.metric == "accepted")
+    table = speeds.speed_table(FRAME.assign(value=FRAME.value.where(~mine, FRAME.value / 2),
+                                            judged=FRAME.judged.where(~mine, FRAME.judged / 2)))
+    for domain, length in ((domain, length) for domain in ("prose", "chain think") for length in made.LENGTHS):
+        tokens = 1 + (expected_tokens(made.ACCEPTED["lookup", domain], length) - 1) / 2
+        line = only(table, draft="lookup", domain=domain, engine="llama_cpp", length=str(length))
+        assert line.expected == pytest.approx(tokens / made.costs("lookup", "llama_cpp", length).block(length), rel=0.06)
 
 
 def test_lengths_beyond_what_was_counted_have_no_expectation():

@@ -33,7 +33,8 @@ def draft_acceptance(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
     found, model, draft, engine, dtype, here = max(seen, key=lambda one: one[0].value)
     domains = ", ".join(f"{line.domain} {number(100 * line.acceptance)} %" for line in here.itertuples())
     return Observation(dataclasses.replace(stats.percent(found), what="acceptance, greedy, over all domains"),
-                       f"{draft} for {model}, {engine} {dtype}, {here.length.iloc[0]} drafted tokens", kind(model), domains)
+                       f"{tables.draft_label(model, draft)} for {model}, {engine} {dtype}, {here.length.iloc[0]} drafted tokens",
+                       kind(model), domains)
 
 
 def speculative_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
@@ -51,13 +52,14 @@ def speculative_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[
     found, (model, draft, engine, dtype, threads, length), here = max(seen, key=lambda one: one[0].value)
     domains = ", ".join(f"{line.domain} {number(line.speed_up)}" for line in here.itertuples())
     return Observation(Estimate(found.value, found.low, found.high, found.n, "times", "speed-up from end to end by drafting"),
-                       f"{draft} for {model}, {engine} {dtype}, {threads} threads, draft length {length}", kind(model), domains)
+                       f"{tables.draft_label(model, draft)} for {model}, {engine} {dtype}, {threads} threads, draft length "
+                       f"{length}", kind(model), domains)
 
 
 def _smaller(table: pd.DataFrame, setting: Setting, needed: str) -> pd.DataFrame:
-    """The lines of the largest target with another, smaller model as draft. Raises NotMeasured."""
+    """The lines of the largest target with another, smaller model as draft, as it is or distilled. Raises NotMeasured."""
     table = table[table.model.map(kind).isin(setting.models) & (table.draft_parameters < table.parameters)
-                  & ~table.draft.str.contains(" > ")] if len(table) else table
+                  & (table.draft.str.partition(" > ")[0] != table.model)] if len(table) else table
     if table.empty:
         raise NotMeasured(f"{needed} of a smaller model for a larger one (models {' or '.join(setting.models)})")
     return table[table.parameters == table.parameters.max()]

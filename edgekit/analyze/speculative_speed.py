@@ -9,9 +9,10 @@ import pandas as pd
 
 from edgekit.analyze import stats
 from edgekit.analyze.speculation import Costs, acceptance_for, best_length, expected_speedup, expected_tokens_of
-from edgekit.analyze.speculative_tables import ADAPTIVE, PAIR, acceptance_table, finished, longest, select
+from edgekit.analyze.speculative_tables import ADAPTIVE, LOOKUP, PAIR, acceptance_table, finished, longest, select
 
 PLAIN = "0"  # the draft length of rows without a draft
+COUNTED = ["model", "draft", "engine", "dtype", "domain"]  # what times and counts of a pair share: counts take any threads
 # A runtime's own loop -> the engine that ours runs on
 NATIVES = {"transformers-assisted": "transformers", "llama-cpp-python": "llama_cpp", "vllm-speculative": "vllm"}
 
@@ -21,12 +22,14 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     (`speed_up`) and after each text's first pass (`decode`), with what costs and counted acceptance lead to expect of that.
 
     draft, verify, overhead: costs over a plain step (see `speculation.Costs`), means over repeats. expected: from the
-    acceptance at each position, counted at the longest fixed length; empty for adaptive lengths, for positions that were not
-    counted, and for runtimes that tell no costs.
+    acceptance at each position, counted at the longest fixed length, and for the lookup also from how often it found a token to
+    draft there; empty for adaptive lengths, for positions that were not counted, and for runtimes that tell no costs.
     """
     rows = select(frame, "speed")
     positions = acceptance_table(frame, by_position=True)
     positions = longest(positions[positions.temperature == 0]) if len(positions) else positions
+    counts = select(frame, "acceptance")
+    blocks = counts[(counts.metric == "blocks") & (counts.temperature == 0)].groupby([*COUNTED, "length"]).value.sum()
     lines = []
     for key, here in rows.groupby([*PAIR, "domain"]):
         pair = dict(zip([*PAIR, "domain"], key, strict=True))
@@ -34,7 +37,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
         steps = _per_token(here, "rest_s", "rest_tokens")
         costs = here[here.metric.isin(["draft_s", "verify_s", "overhead_s"])].pivot_table(
             index="length", columns="metric", values="value")
-        accepted = _accepted(positions, pair)
+        accepted = _accepted(positions, blocks, pair)
         for length in sorted(set(seconds) - {PLAIN}):
             gain = stats.ratio_interval(*seconds[[PLAIN, length]].dropna().to_numpy().T)
             line = pair | {"length": length, "n": gain.n} | stats.ends_of("speed_up", gain)
@@ -106,13 +109,27 @@ def batch_table(frame: pd.DataFrame) -> pd.DataFrame:
     return finished(pd.DataFrame(lines, columns=columns), frame).astype({"batch": int})
 
 
-def _accepted(positions: pd.DataFrame, pair: dict) -> list[float]:
-    """Acceptance at the places 1, 2, ... of a pair's blocks, as far as they were counted without a gap, by any threads."""
-    for name in ("model", "draft", "engine", "dtype", "domain"):
+def _accepted(positions: pd.DataFrame, blocks: pd.Series, pair: dict) -> list[float]:
+    """The chance that a block goes on at the places 1, 2, ... if it came so far, as far as they were counted without a gap.
+
+    That is the acceptance for a model, which always drafts; the lookup must also have found a token there.
+    """
+    for name in COUNTED:
         positions = positions[positions[name] == pair[name]]
-    by_place = positions.set_index("position").acceptance if len(positions) else {}
-    places = range(1, len(by_place) + 1)
-    return [float(by_place[place]) for place in places] if all(place in by_place for place in places) else []
+    chances: list[float] = []
+    came = None
+    for place, line in enumerate(positions.sort_values("position").itertuples(), 1):
+        if line.position != place:
+            return []
+        chance = float(line.acceptance)
+        if pair["draft"] == LOOKUP:
+            came = blocks[(*(pair[name] for name in COUNTED), line.length)] if came is None else came
+            chance *= line.judged / came
+            came *= chance
+        chances.append(chance)
+        if not chance:
+            break
+    return chances
 
 
 def best_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -130,7 +147,7 @@ def best_table(frame: pd.DataFrame) -> pd.DataFrame:
     for key, here in speeds.groupby([*PAIR, "domain"]):
         pair = dict(zip([*PAIR, "domain"], key, strict=True))
         known = counted
-        for name in ("model", "draft", "engine", "dtype", "domain"):
+        for name in COUNTED:
             known = known[known[name] == pair[name]]
         if known.empty:
             continue
