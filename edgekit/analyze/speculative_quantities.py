@@ -33,8 +33,8 @@ def draft_acceptance(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
     found, model, draft, engine, dtype, here = max(seen, key=lambda one: one[0].value)
     domains = ", ".join(f"{line.domain} {number(100 * line.acceptance)} %" for line in here.itertuples())
     return Observation(dataclasses.replace(stats.percent(found), what="acceptance, greedy, over all domains"),
-                       f"{tables.draft_label(model, draft)} for {model}, {engine} {dtype}, {here.length.iloc[0]} drafted tokens",
-                       kind(model), domains)
+                       f"{tables.draft_label(model, draft)} for {model}, {engine} {dtype}, {here.length.iloc[0]} drafted "
+                       "tokens", kind(model), domains)
 
 
 def speculative_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
