@@ -64,11 +64,12 @@ def speculative_acceptance(table: pd.DataFrame) -> style.Drawn:
                 lines = here[here.by == name]
                 lines = lines.assign(position=lines.position + 0.06 * (place - (len(looks) - 1) / 2))
                 style.series(ax, lines, "position", "acceptance", colour=colour, marker=marker, linestyle="-")
-            ax.set(ylim=(0, 1.02), title=f"{domain}, {_greedy(temperature)}")
+            ax.set(ylim=(0, 1.02))
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        row[0].set_ylabel("share accepted")
-    for ax in axes[-1]:
-        ax.set_xlabel("place in the block")
+        row[0].set_ylabel(f"share accepted,\n{_greedy(temperature)}")
+    for ax, domain in zip(axes[0], domains, strict=True):
+        ax.set_title(domain)
+    axes[-1][(len(domains) - 1) // 2].set_xlabel("place in the block")
     _key(fig, looks)
     return fig, table
 
