@@ -32,9 +32,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--all", action="store_true", help="every notebook")
     run.add_argument("--profile", default="pocket", help="a folder of params/ (default: pocket)")
     run.add_argument("--force", action="store_true", help="execute notebooks again although nothing changed")
+    run.add_argument("--retry", action="store_true", help="try again what failed or was too slow before")
     measure = command("measure", "Measure a study's rows without Jupyter; its notebook then finds them.")
     measure.add_argument("study", help="e.g. baseline or 02_baseline")
     measure.add_argument("--profile", required=True, help="a folder of params/")
+    measure.add_argument("--retry", action="store_true", help="try again what failed or was too slow before")
     report = command("report", "Render the executed notebooks and the index of claims into reports/.")
     report.add_argument("--profile", default="pocket", help="a folder of runs/ (default: pocket)")
     publish = command("publish", "Copy a run's rows and figures to data/results/ and figures/, to be committed.")
@@ -83,20 +85,25 @@ def _run(options) -> int:
     if options.all == bool(options.notebooks):
         raise params.ParamsError(f"name notebooks, or --all; known: {', '.join(studies.STUDIES)}")
     return report.exit_code(report.run_notebooks(options.notebooks or list(studies.STUDIES), options.profile,
-                                                 force=options.force))
+                                                 force=options.force, retry=options.retry))
 
 
 def _measure(options) -> int:
     from edgekit import params, studies
+    from edgekit.studies import runner
 
     study = studies.module(options.study)
     if not studies.measures(options.study):
         raise studies.StudyError(f"{study.STUDY} measures nothing, it computes; run its notebook: edgekit run {study.STUDY}")
-    result = study.run(params.of_profile(study.Config, options.profile, study.STUDY))
+    with runner.retrying(options.retry):
+        result = study.run(params.of_profile(study.Config, options.profile, study.STUDY))
     print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
           f"rows in {result.path}")
     for skip in result.unexpected:
         print(f"edgekit: skipped: {' '.join(map(str, skip.condition.values()))}: {skip.reason}", file=sys.stderr)
+    if result.tried and not options.retry:
+        print(f"edgekit: to try again what failed or was too slow: edgekit measure {options.study} --profile {options.profile} "
+              "--retry", file=sys.stderr)
     return 1 if result.unexpected else 0
 
 

@@ -103,7 +103,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Why a planned unit has no rows. `expected`: known beforehand (too little memory, no sensor), not a failure."""
+    """Why a planned unit has no rows. `expected`: no failure, but known beforehand (too little memory, no sensor) or too slow
+    for this machine. `tried`: it was started, and is started again only when that is asked for."""
 
     run: str
     study: str
@@ -111,6 +112,7 @@ class Skip:
     reason: str
     expected: bool = True
     key: str = ""
+    tried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +284,7 @@ class Store:
     def skip(self, skip: Skip) -> None:
         """Write why a unit has no rows, once for each reason."""
         standing = self._skips.get(skip.key)
-        if standing is None or (standing.reason, standing.expected) != (skip.reason, skip.expected):
+        if standing is None or dataclasses.replace(standing, run=skip.run) != skip:
             self._write([skip])
             self._skips[skip.key] = skip
 

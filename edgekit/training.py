@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit import progress
+
 if TYPE_CHECKING:
     import torch
 
@@ -190,6 +192,7 @@ def run(trainer, *, steps: int, tokens_per_step: int, file: Path, recipe: dict, 
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=title, unit="step")
     for step in bar:
         loss_sum += trainer.step(step)
+        progress.step()
         done = step + 1
         if validate_at(done):
             point = dict(step=done, tokens=done * tokens_per_step, wall_s=round(time.perf_counter() - started, 1),

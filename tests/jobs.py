@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+
+from edgekit import progress
 
 
 def square(*, number: int, threads: int = 1, device: str = "cpu") -> dict:
@@ -83,4 +88,40 @@ def probe_that_lacks() -> dict[str, str]:
 def probe_of_another_processor() -> dict[str, str]:
     """A probe of what was compiled for another processor."""
     os.kill(os.getpid(), signal.SIGILL)
+    return {}
+
+
+def spin(*, seconds: float) -> dict:
+    """Compute without a report, as a library does that loads or compiles."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return {"done": True}
+
+
+def wait_for_a_compiler(*, seconds: float) -> dict:
+    """Wait for a child that computes."""
+    subprocess.run([sys.executable, "-c", f"import jobs; jobs.spin(seconds={seconds})"], check=True)
+    return {"done": True}
+
+
+def step_and_sleep(*, seconds: float) -> dict:
+    """Wait for a device, and report each step of it."""
+    for _ in range(int(10 * seconds)):
+        time.sleep(0.1)
+        progress.step()
+    return {"done": True}
+
+
+def foretell_and_sleep(*, foretold: float, seconds: float) -> dict:
+    """Foretell one time and take another."""
+    progress.foretell(foretold)
+    return step_and_sleep(seconds=seconds)
+
+
+def hang_beside_a_poller() -> dict:
+    """Wait for ever while another process of multiprocessing's, as pollers of energy counters are, keeps on."""
+    child = multiprocessing.get_context("spawn").Process(target=spin, kwargs={"seconds": 60}, daemon=True)
+    child.start()
+    child.join()
     return {}

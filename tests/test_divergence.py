@@ -46,6 +46,13 @@ class Warmer:
         return self.model(torch.tensor([list(tokens)])).logits[0].numpy() / self.temperature
 
 
+def rounding(whole) -> float:
+    """Most that keeping the reference in float32 adds to the divergence of a model from itself: each log-probability is off by
+    at most half a unit in its last place, 2^-24 of itself, and weighs as its probability does. What processors round
+    differently in the logits counts by its square."""
+    return 2**-24 * sum(float(-(np.exp(log_p) * log_p).sum()) for log_p in (whole[i].astype(float) for i in range(TEXTS)))
+
+
 def summed(found, metric):
     return sum(one["value"] for one in found if one["metric"] == metric)
 
@@ -65,7 +72,7 @@ def test_a_model_does_not_diverge_from_itself_and_a_warmer_one_does_by_the_close
     same = list(d.divergence({"unquantized": whole}, Warmer(1.0), 3))
     tokens = sum(one["tokens"] for one in same if one["metric"] == "kl_nats")
     assert tokens == sum(len(ids) - 1 for ids in whole.ids) and summed(same, "agreed") == tokens
-    assert summed(same, "kl_nats") == pytest.approx(0, abs=1e-5)
+    assert abs(summed(same, "kl_nats")) < rounding(whole)
     warm = list(d.divergence({"unquantized": whole}, Warmer(2.0), 3))
     assert summed(warm, "agreed") == tokens, "a temperature leaves the order as it is"
     by_form = 0.0  # KL(p || p^(1/2)/Z) = log Z - H(p)/2
@@ -93,7 +100,7 @@ def test_blocks_share_out_the_texts(whole):
     assert {one["block"] for one in many} == set(range(TEXTS))
 
 
-def test_a_loss_job_tells_rounding_from_the_runtimes_own_error():
+def test_a_loss_job_tells_rounding_from_the_runtimes_own_error(whole):
     """Eight bits lose less than two; the unquantized model loses nothing; llama.cpp adds little to the bits of its file."""
     def job(chain, engine="transformers", dtype="float32"):
         answer = quantized.measure_loss(base=MODEL, chain=chain, engine=engine, dtype=dtype, threads=1, device="cpu",
@@ -104,11 +111,11 @@ def test_a_loss_job_tells_rounding_from_the_runtimes_own_error():
     def kl(seen, against="unquantized"):
         return summed([one for one in seen if one["task"] == "divergence" and one["against"] == against], "kl_nats")
 
-    whole = job(MODEL)
-    assert kl(whole) == pytest.approx(0, abs=1e-6)
-    assert sum(one["metric"] == "correct" for one in whole) == 3
+    unchanged = job(MODEL)
+    assert abs(kl(unchanged)) < rounding(whole)
+    assert sum(one["metric"] == "correct" for one in unchanged) == 3
     coarse, fine = (job(f"{MODEL} > rtn(bits={bits}, group=32)") for bits in (2, 8))
-    assert 0 < kl(fine) < kl(coarse) / 100
+    assert rounding(whole) < kl(fine) < kl(coarse) / 100
     q4 = job(f"{MODEL} > gguf_quantized(type=Q4_0)", "llama_cpp", "Q4_0")
     assert kl(fine) < kl(q4) and 0 < kl(q4, "dequantized") < kl(q4) / 2
     bits = next(one["value"] for one in q4 if one["metric"] == "stored_bits_per_weight")

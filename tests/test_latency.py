@@ -53,7 +53,7 @@ def test_a_grid_gives_each_quantity_at_each_length(monkeypatch):
 
 def test_warm_up_stops_when_the_spread_settles_and_at_its_cap(monkeypatch):
     steady = Fake(STEPS, monkeypatch)
-    assert latency.warm_up(steady, [1], 10) == (3, pytest.approx(0.0))
+    assert latency.warm_up(steady, [1], 10) == (3, pytest.approx(0.0), pytest.approx(sum(STEPS[1:8]) / 7))
     wild = Fake(STEPS, monkeypatch)
     plain = wild.stream
     pace = itertools.count(1)
@@ -65,9 +65,9 @@ def test_warm_up_stops_when_the_spread_settles_and_at_its_cap(monkeypatch):
             yield step
 
     monkeypatch.setattr(wild, "stream", jumpy)
-    count, cv = latency.warm_up(wild, [1], 5)
+    count, cv, _ = latency.warm_up(wild, [1], 5)
     assert count == 5 and cv > latency.WARMUP_CV
-    assert latency.warm_up(Fake(STEPS, monkeypatch), [1], 2) == (2, None)
+    assert latency.warm_up(Fake(STEPS, monkeypatch), [1], 2)[:2] == (2, None)
 
 
 def test_a_stream_that_loses_tokens_is_no_measurement(monkeypatch):

@@ -104,7 +104,7 @@ def test_nothing_is_executed_twice_until_something_changes(home, stand_in, file)
     assert stand_in[0] == (toy_kit.NOTEBOOK, params.read_yaml(home / "params/ci/90_toy.yaml"))
 
 
-def test_a_skip_that_nobody_planned_ends_non_zero_and_is_tried_again(home, stand_in, capsys):
+def test_a_skip_that_nobody_planned_ends_non_zero_and_what_was_refused_is_looked_at_again(home, stand_in, capsys):
     with store.Store(home / "output/runs/ci/90_toy.jsonl") as rows:
         rows.skip(store.Skip("r", "toy", {"model": "a"}, "no sensor", True, "k1"))
     assert report.exit_code(report.run_notebooks([toy_kit.NOTEBOOK], "ci")) == 0
@@ -115,6 +115,26 @@ def test_a_skip_that_nobody_planned_ends_non_zero_and_is_tried_again(home, stand
         assert (outcomes[0].state, outcomes[0].unexpected, report.exit_code(outcomes)) == (
             "executed", ("killed by signal 9",), 1)
     assert "90_toy: skipped unexpectedly: killed by signal 9" in capsys.readouterr().err
+
+
+def test_what_failed_or_was_too_slow_is_tried_again_when_asked_and_told_until_then(home, stand_in, capsys):
+    def states(**asked):
+        outcomes = report.run_notebooks([toy_kit.NOTEBOOK], "ci", **asked)
+        return outcomes[0].state, report.exit_code(outcomes)
+
+    def skip(key, reason, expected):
+        with store.Store(home / "output/runs/ci/90_toy.jsonl") as rows:
+            rows.skip(store.Skip("r", "toy", {"model": key}, reason, expected, key, tried=True))
+
+    skip("k1", "slow: stopped", True)
+    assert [states(), states(), states(retry=True)] == [("executed", 0), ("unchanged", 0), ("executed", 0)]
+    capsys.readouterr()
+    skip("k2", "killed by signal 9", False)
+    assert [states(), states()] == [("executed", 1), ("unchanged", 1)]
+    told = capsys.readouterr().err
+    assert told.count("90_toy: skipped unexpectedly: killed by signal 9") == 2
+    assert told.count("to try again what failed or was too slow: edgekit run --profile ci --retry 90_toy") == 2
+    assert states(retry=True) == ("executed", 1) and "--retry" not in capsys.readouterr().err
 
 
 SPEED = {"task": "speed", "model": "shape:qwen2.5-0.5b", "engine": "llama_cpp", "dtype": "float16", "threads": 2,

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -160,7 +161,50 @@ def test_a_failing_unit_is_a_skip_with_its_reason_and_the_rest_goes_on():
     manifest = json.loads(provenance.manifest_path(result.path).read_text()).popitem()[1]
     assert (manifest["planned"], manifest["completed"], manifest["skipped"]) == (12, 9, 3)
     mended = run_study(units("jobs:fail_on", bad=2)[:4] + units("jobs:square")[4:])
-    assert len(mended.unexpected) == 1
+    assert len(mended.unexpected) == 3 and mended.measured == 0, "nobody asked to try it again"
+    with runner.retrying(True):
+        mended = run_study(units("jobs:fail_on", bad=2)[:4] + units("jobs:square")[4:])
+    assert len(mended.unexpected) == 1 and mended.measured == 2
+
+
+def test_what_was_interrupted_or_refused_has_not_failed_and_is_measured_at_the_next_run():
+    refused = [dataclasses.replace(unit, refusal="no memory now") for unit in units("jobs:square")[:2]]
+    absent = [dataclasses.replace(unit, refusal="cannot be had", planned=False) for unit in units("jobs:square")[2:3]]
+    first = run_study([*refused, *absent])
+    assert not first.tried and len(first.skips) == 3
+    assert run_study(units("jobs:square")).measured == 12
+
+
+def test_a_unit_that_is_too_slow_is_no_failure_and_stands_until_it_is_asked_for(monkeypatch):
+    slow = units("jobs:spin", seconds=30)[:1]
+    slow = [dataclasses.replace(unit, arguments={"seconds": 30}) for unit in slow]
+    asked = Config(timeout_s=1.0)
+    result = run_units("toy", 1, asked, slow)
+    [skip] = result.skips
+    assert skip.expected and skip.tried and re.match("slow: stopped after . s, the longest", skip.reason)
+    assert not result.unexpected and result.tried == [skip]
+    monkeypatch.setattr(runner, "run_job", lambda *_, **__: pytest.fail("tried again"))
+    assert run_units("toy", 1, asked, slow).skips == [skip]
+    monkeypatch.undo()
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setattr(store, "OUTPUT", result.path.parents[2])
+    with runner.retrying(True):
+        quick = [dataclasses.replace(unit, function="jobs:square", arguments={"number": 1}) for unit in slow]
+        assert run_units("toy", 1, asked, quick).measured == 1
+
+
+def test_what_a_unit_took_foretells_its_other_repeats(monkeypatch):
+    foretold = []
+
+    def recorded(function, arguments, **limits):
+        if function == "jobs:square":
+            foretold.append(limits["foretold_s"])
+        return run_job(function, arguments, **limits)
+
+    run_job = runner.run_job
+    monkeypatch.setattr(runner, "run_job", recorded)
+    run_study(units("jobs:square"))
+    assert foretold[:4] == [None] * 4 and all(0 < seconds < 60 for seconds in foretold[4:])
 
 
 def test_a_planned_refusal_is_expected_and_starts_nothing():

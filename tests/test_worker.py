@@ -61,12 +61,42 @@ def test_a_worker_does_one_job_after_another_in_one_process():
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_hung_job_is_ended_at_its_limit():
+@pytest.mark.parametrize("job", ["hang", "hang_beside_a_poller"])
+def test_a_job_that_neither_steps_nor_computes_is_hung(job):
     start = time.monotonic()
-    with pytest.raises(JobFailed, match="no result within 2 s: hung, or too slow") as caught:
-        run_job("jobs:hang", {}, timeout_s=2)
-    assert caught.value.kind == "timeout" and time.monotonic() - start < 60
+    with pytest.raises(JobFailed, match="hung: no sign of life for 2 s") as caught:
+        run_job(f"jobs:{job}", {}, timeout_s=600, hung_s=2)
+    assert caught.value.kind == "hung" and time.monotonic() - start < 60
     assert not [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("job", ["spin", "wait_for_a_compiler", "step_and_sleep"])
+def test_a_job_that_computes_or_steps_is_not_hung_however_long_it_takes(job):
+    assert run_job(f"jobs:{job}", {"seconds": 4}, timeout_s=60, hung_s=1) == {"done": True}
+
+
+def test_slow_is_longer_than_may_be_or_ten_times_what_was_foretold():
+    with pytest.raises(JobFailed, match=r"slow: stopped after 2 s, the longest that a unit may take .timeout_s.;") as caught:
+        run_job("jobs:spin", {"seconds": 60}, timeout_s=2)
+    assert caught.value.kind == "slow"
+    foretold = "slow: .* foretold 0.1 s, and 10 times that, at least 1 s, is the limit"
+    with pytest.raises(JobFailed, match=foretold) as caught:
+        run_job("jobs:foretell_and_sleep", {"foretold": 0.1, "seconds": 60}, timeout_s=60, least_slow_s=1)
+    assert caught.value.kind == "slow"
+    with pytest.raises(JobFailed, match=foretold):
+        run_job("jobs:step_and_sleep", {"seconds": 60}, timeout_s=60, least_slow_s=1, foretold_s=0.1)
+    late = dict(foretold=0.5, seconds=3)
+    assert run_job("jobs:foretell_and_sleep", late, timeout_s=60, least_slow_s=1) == {"done": True}, "six times is not slow"
+    assert run_job("jobs:foretell_and_sleep", late | dict(foretold=0.1), timeout_s=60) == {"done": True}, "at least 120 s"
+
+
+def test_what_one_job_foretold_does_not_bind_the_next():
+    with Worker() as worker:
+        for seconds in (0, 3):
+            foretold = 0.1 if not seconds else 1.0
+            assert worker.run("jobs:foretell_and_sleep", dict(foretold=foretold, seconds=seconds), timeout_s=60,
+                              least_slow_s=1) == {"done": True}
+        assert worker.run("jobs:step_and_sleep", {"seconds": 2}, timeout_s=60, least_slow_s=1) == {"done": True}
 
 
 def test_a_job_that_outgrows_its_memory_is_ended():

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgekit import progress
+
 if TYPE_CHECKING:
     import torch
 
@@ -50,6 +52,7 @@ def mean_squares_of(loaded: torch.nn.Module, sequences: Sequence[Sequence[int]])
     with torch.inference_mode():
         for sequence in sequences:
             loaded(input_ids=torch.tensor([list(sequence)]), use_cache=False)
+            progress.step()
     for hook in hooks:
         hook.remove()
     return {name: (total / seen[name]).float().numpy() for name, total in sums.items()}

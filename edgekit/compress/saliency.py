@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgekit import progress
 from edgekit.catalog.models import Architecture
 from edgekit.compress import importance
 
@@ -65,6 +66,7 @@ def _passes(model: torch.nn.Module, sequences: Sequence[Sequence[int]]):
     for batch in ids.split(max(1, BATCH_TOKENS // ids.shape[1])):
         logits = model(input_ids=batch, use_cache=False).logits[:, :-1].float()
         yield torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
+        progress.step()
 
 
 def _predicted(sequences: Sequence[Sequence[int]]) -> int:

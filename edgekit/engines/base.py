@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit import progress
 from edgekit.catalog.engines import take_back
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Session(ABC):
                               f"{self.info.context}, {self.length} are held), got {k}")
         logits = self._append(tokens, k if last is None else last)
         self.length += k
+        progress.step()
         return logits
 
     def rollback(self, length: int) -> None:
@@ -141,6 +143,7 @@ class Engine(ABC):
         for prompt in prompts:
             tokens = []
             for step in self.stream(prompt, max_new_tokens):
+                progress.step()
                 if step.token in stop:
                     break
                 tokens.append(step.token)
@@ -161,6 +164,7 @@ class Engine(ABC):
             tokens: list[int] = []
             for u in row:
                 logits = self.score([*prompt, *tokens])[-1].astype(np.float64)
+                progress.step()
                 cumulative = np.exp(logits - logits.max()).cumsum()
                 token = min(int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), len(cumulative) - 1)
                 if token in stop:

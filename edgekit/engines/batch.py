@@ -8,6 +8,8 @@ import torch
 import transformers
 from transformers.cache_utils import Cache, DynamicLayer
 
+from edgekit import progress
+
 ROOM = 64  # tokens by which a full cache grows
 BATCH = 128  # a larger one has more rows that wait for its longest
 
@@ -78,6 +80,7 @@ def continue_batch(model: transformers.PreTrainedModel, prompts: Sequence[Sequen
         logits = model(token, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True,
                        logits_to_keep=1).logits
         token = pick(logits[:, -1], rows.tolist(), step)
+        progress.step()
         going &= ~torch.isin(token[:, 0], stops)
         for row, picked, goes in zip(rows.tolist(), token[:, 0].tolist(), going.tolist(), strict=True):
             if goes:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from llama_cpp import llama_cpp as c
 
+from edgekit import progress
 from edgekit.engines.base import EngineError
 from edgekit.engines.llama_cpp import Batch, LlamaCpp
 
@@ -38,6 +39,7 @@ class LlamaCppTexts:
         logits = np.ctypeslib.as_array(c.llama_get_logits(self.engine.context), shape=(rows, self.info.vocabulary))
         for text, tokens in parts.items():
             self.lengths[text] += len(tokens)
+        progress.step()
         return {text: logits[part] for text, part in found.items()}
 
     def rollback(self, text: int, length: int) -> None:

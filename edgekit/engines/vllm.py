@@ -33,6 +33,7 @@ from vllm.model_executor.layers.linear import LinearBase
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
+from edgekit import progress
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
 from edgekit.engines.probe import no_packed_kernel
@@ -154,6 +155,7 @@ class Vllm(Engine):
         """The tokens made for each prompt."""
         made = {self.add(prompt, params): [] for prompt in prompts}
         while self.engine.has_unfinished_requests():
+            progress.step()
             for output in self.engine.step():
                 made[output.request_id] = list(output.outputs[0].token_ids)
         return list(made.values())

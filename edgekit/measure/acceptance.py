@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from edgekit import progress
 from edgekit.catalog import tasks as catalog
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import Engine, EngineError
@@ -72,6 +73,7 @@ def compare(models: dict[str, Engine], prompts: Sequence[tuple[str, Sequence[int
     for name, target in models.items():
         texts = write_texts(target, [ids for _, ids in prompts], end, temperature=temperature, seed=seed, most=most)
         for (item, ids), text in zip(prompts, texts, strict=True):
+            progress.step()
             scores = {other: log_softmax(engine.score([*ids, *text][:-1])[len(ids) - 1:]) for other, engine in models.items()
                       if temperature or other != name}
             for draft in (other for other in models if other != name):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from edgekit import engines
+from edgekit import engines, progress
 from edgekit.catalog import texts as catalog
 from edgekit.catalog.texts import EvaluationText
 from edgekit.compress import variant as variants
@@ -80,6 +80,7 @@ class Reference:
         with engines.open_engine(ENGINE, artifact, dtype=DTYPE, threads=threads, device=device, context=context) as engine:
             for i, ids in enumerate(self.ids):
                 self._kept[self.starts[i]:self.starts[i + 1]] = log_probabilities(engine, ids)
+                progress.step()
 
     def __getitem__(self, i: int) -> np.ndarray:
         """Log-probabilities of text i: (tokens - 1, vocabulary)."""
@@ -100,6 +101,7 @@ def divergence(references: Mapping[str, Reference], engine: Engine, blocks: int)
     sums: dict[tuple[str, str, int], dict[str, float]] = {}
     for i, (text, ids) in enumerate(zip(first.texts, first.ids, strict=True)):
         scored = log_probabilities(engine, ids)
+        progress.step()
         for name, whole in references.items():
             found = compare(whole[i], scored, ids) | {"tokens": len(ids) - 1}
             kept = sums.setdefault((name, PROSE if text.domain == PROSE else "problems", i % blocks), dict.fromkeys(found, 0.0))

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from edgekit import progress
 from edgekit.engines.base import Engine, EngineError
 
 WARMUP_TOKENS = 8
@@ -31,6 +32,7 @@ def time_stream(engine: Engine, prompt: Sequence[int], tokens: int) -> list[floa
     for _ in engine.stream(prompt, tokens):
         sync()
         stamps.append(clock() - start)
+        progress.step()
     if len(stamps) != tokens:
         raise EngineError(f"{engine.info.name}: expected {tokens} tokens, got {len(stamps)}; its times would not be comparable")
     return stamps
@@ -41,10 +43,10 @@ def tpot(stamps: Sequence[float], tokens: int) -> float:
     return (stamps[tokens - 1] - stamps[0]) / (tokens - 1)
 
 
-def warm_up(engine: Engine, prompt: Sequence[int], most: int) -> tuple[int, float | None]:
+def warm_up(engine: Engine, prompt: Sequence[int], most: int) -> tuple[int, float | None, float]:
     """Run short streams until the TPOT of the last three spreads by less than 5 % (CV), at most `most` times.
 
-    Returns how many were run and their last CV; None if fewer than three were.
+    Returns how many were run, their last CV, None if fewer than three were, and the last TPOT in seconds.
     """
     seen: list[float] = []
     cv = None
@@ -55,7 +57,7 @@ def warm_up(engine: Engine, prompt: Sequence[int], most: int) -> tuple[int, floa
             cv = statistics.stdev(last) / statistics.fmean(last)
             if cv < WARMUP_CV:
                 break
-    return len(seen), cv
+    return len(seen), cv, seen[-1]
 
 
 def prompt_ids(vocabulary: int, length: int, seed: int) -> list[int]:
@@ -72,7 +74,9 @@ def measure_grid(engine: Engine, grid: Sequence[tuple[int, Sequence[int]]], *, s
     are the same work. Each observation is {metric, value, …coordinates}.
     """
     vocabulary = engine.info.vocabulary
-    count, cv = warm_up(engine, prompt_ids(vocabulary, grid[0][0], seed), warmups)
+    count, cv, step_s = warm_up(engine, prompt_ids(vocabulary, grid[0][0], seed), warmups)
+    # A token of a prompt takes no longer than one of the output, and each prompt is read twice.
+    progress.foretell(step_s * sum(2 * length + max(outputs) for length, outputs in grid))
     seen = [dict(metric="warmup_runs", value=count)]
     if cv is not None:
         seen.append(dict(metric="warmup_cv", value=cv))

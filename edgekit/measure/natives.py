@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from edgekit import progress
 from edgekit.engines.base import EngineError
 from edgekit.engines.natives import open_native
 from edgekit.measure.quality import MOST_CONTEXT
@@ -38,6 +39,7 @@ def measure_native(*, native: str, target: str, draft: str, dtype: str, threads:
                 start = time.perf_counter()
                 for item, ids in asked:
                     text, passes = runtime.generate(ids, max_new_tokens, {end})
+                    progress.step()
                     tokens += len(text)
                     texts[length, item] = text
                     if not turn and length != PLAIN:

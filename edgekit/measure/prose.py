@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from tokenizers import Tokenizer
 
+from edgekit import progress
 from edgekit.catalog.tasks import Story
 from edgekit.engines.base import Engine, EngineError
 from edgekit.measure.quality import log_softmax
@@ -35,6 +36,7 @@ def excess_of_stories(engine: Engine, tokenizer: Tokenizer, stories: Sequence[St
     for story in stories:
         ids, given = encode_story(tokenizer, story)
         log_p = log_softmax(engine.score(ids[:-1])[given - 1:])
+        progress.step()
         scored = np.asarray(ids[given:])
         value = -float(log_p[np.arange(len(scored)), scored].sum()) + story.log_p
         seen.append(dict(metric="excess_nats", value=value, item=story.id, tokens=len(scored)))

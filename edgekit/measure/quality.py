@@ -18,6 +18,7 @@ from lm_eval.api.task import Task
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tokenizers import Tokenizer
 
+from edgekit import progress
 from edgekit.catalog.models import ModelSpec
 from edgekit.engines.base import Engine, EngineError
 
@@ -72,6 +73,7 @@ class EngineLM(TemplateLM):
     def _continuation(self, before: Sequence[int], after: Sequence[int]) -> tuple[float, bool]:
         """(sum of log-probabilities in nats, whether greedy decoding gives it) of `after` behind `before`."""
         log_p = log_softmax(self.engine.score([*before, *after][:-1])[len(before) - 1:])
+        progress.step()
         picked = log_p[np.arange(len(after)), list(after)]
         return float(picked.sum()), bool((log_p.argmax(-1) == np.asarray(after)).all())
 

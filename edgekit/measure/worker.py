@@ -1,6 +1,7 @@
-"""Measurements in processes of their own: a fresh interpreter with a time limit and a memory limit.
+"""Measurements in processes of their own: a fresh interpreter with limits on its time and memory.
 
-An out-of-memory kill, a crash or a hang costs one unit and not the study: it comes back as `JobFailed` with its reason.
+An out-of-memory kill, a crash, a hang or one that is too slow costs one unit and not the study: it comes back as `JobFailed`
+with its reason (see waiting.py for what is hung and what is slow).
 The child ends when its parent does (its standard input closes), so a killed study leaves nothing running.
 """
 
@@ -17,9 +18,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from pathlib import Path
+
+from edgekit import progress
+from edgekit.measure.waiting import Limits, Watch
 
 POLL_S = 0.2
 # Errors whose own text is the sentence that a reader needs; of any other the type is named too.
@@ -27,7 +30,7 @@ PLAIN_ERRORS = ("EngineError", "BuildError", "ModelError", "VariantError", "Task
 
 
 class JobFailed(RuntimeError):
-    """A job gave no result: `kind` is memory, timeout, crash or refused; the message is the reason."""
+    """A job gave no result: `kind` is memory, hung, slow, crash or refused; the message is the reason."""
 
     def __init__(self, kind: str, reason: str):
         super().__init__(reason)
@@ -44,26 +47,30 @@ class Worker:
     def __init__(self, environment: dict[str, str] | None = None):
         self._folder = tempfile.TemporaryDirectory(prefix="edgekit-job-")
         self._log = Path(self._folder.name) / "log.txt"
+        signs = Path(self._folder.name) / "progress"
+        self._progress = progress.create(signs)
         self._done, done = os.pipe()
         with open(self._log, "wb") as output:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "edgekit.measure.worker", str(done)], stdin=subprocess.PIPE, stdout=output,
+                [sys.executable, "-m", "edgekit.measure.worker", str(done), str(signs)], stdin=subprocess.PIPE, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(done,), env={**os.environ, **(environment or {})})
         os.close(done)  # the child's copy is the last one: its death ends the pipe
 
-    def run(self, function: str, arguments: dict, *, timeout_s: float, memory_limit_bytes: int | None = None) -> dict:
-        """Call `module:function` with `arguments` and return its JSON-like result.
+    def run(self, function: str, arguments: dict, **limits) -> dict:
+        """Call `module:function` with `arguments` and return its JSON-like result; `limits` are the fields of waiting.Limits.
 
-        Raises JobFailed when the job is killed, hangs past `timeout_s`, makes the process grow past `memory_limit_bytes`
+        Raises JobFailed when the job is killed, hangs, is too slow, makes the process grow past `memory_limit_bytes`
         (resident), or raises; only in the last case is the worker `alive` afterwards.
         """
+        limits = Limits(**limits)
         result = Path(self._folder.name) / "result.json"
         result.unlink(missing_ok=True)
         job = json.dumps(dict(function=function, arguments=arguments, result=str(result)))
+        progress.reset(self._progress)
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code is read below
             self._child.stdin.write(job.encode() + b"\n")
             self._child.stdin.flush()
-        if stopped := self._wait(timeout_s, memory_limit_bytes):
+        if stopped := self._wait(limits):
             _kill(self._child)
             raise JobFailed(*stopped)
         answer = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
@@ -90,23 +97,24 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.close()
         os.close(self._done)
+        self._progress.close()
         self._folder.cleanup()
 
-    def _wait(self, timeout_s: float, memory_limit_bytes: int | None) -> tuple[str, str] | None:
+    def _wait(self, limits: Limits) -> tuple[str, str] | None:
         """Wait until a job is done or the process dead; a (kind, reason) if a limit was passed first."""
         import psutil
 
-        deadline = time.monotonic() + timeout_s
+        watch, most = Watch(self._child.pid, self._progress, limits), limits.memory_limit_bytes
         while not select.select([self._done], [], [], POLL_S)[0]:
-            if time.monotonic() > deadline:
-                return "timeout", f"no result within {timeout_s:.0f} s: hung, or too slow for its time limit (timeout_s)"
-            if memory_limit_bytes is not None:
+            if verdict := watch.verdict():
+                return verdict
+            if most is not None:
                 try:
                     used = psutil.Process(self._child.pid).memory_info().rss
                 except psutil.NoSuchProcess:
                     continue
-                if used > memory_limit_bytes:
-                    return "memory", (f"used {used / 1e9:.1f} GB of memory, the limit is {memory_limit_bytes / 1e9:.1f} GB "
+                if used > most:
+                    return "memory", (f"used {used / 1e9:.1f} GB of memory, the limit is {most / 1e9:.1f} GB "
                                       "(memory_share of what was free)")
         os.read(self._done, 1)
         return None
@@ -118,11 +126,10 @@ class Worker:
         self.close()
 
 
-def run_job(function: str, arguments: dict, *, timeout_s: float, memory_limit_bytes: int | None = None,
-            environment: dict[str, str] | None = None) -> dict:
-    """One job in a process of its own. Returns and raises as `Worker.run` does."""
+def run_job(function: str, arguments: dict, *, environment: dict[str, str] | None = None, **limits) -> dict:
+    """One job in a process of its own. Takes limits, returns and raises as `Worker.run` does."""
     with Worker(environment) as worker:
-        return worker.run(function, arguments, timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes)
+        return worker.run(function, arguments, **limits)
 
 
 def _kill(child: subprocess.Popen) -> None:
@@ -162,10 +169,12 @@ def main() -> None:
     It never leaves by itself: its parent kills it, because some runtimes crash while unloading, after the result is safe.
     """
     done = int(sys.argv[1])
+    progress.attach(Path(sys.argv[2]))
     jobs: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
         job = json.loads(jobs.get())
+        progress.begin()
         answer = _answer(job)
         result = Path(job["result"])
         temporary = result.with_suffix(".tmp")

@@ -19,11 +19,13 @@ from typing import Literal, TextIO
 
 from edgekit import params, provenance, store
 from edgekit.report.check import check, source_path
+from edgekit.studies import runner
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one notebook ended. `unexpected`: reasons of the skips among its rows that nobody planned for."""
+    """How one notebook ended. `unexpected`: reasons of the skips among its rows that nobody planned for. `tried`: how many
+    units were started and have no rows, failed or too slow."""
 
     notebook: str
     state: Literal["executed", "unchanged", "failed", "interrupted"]
@@ -31,24 +33,30 @@ class Outcome:
     executed: Path
     sentence: str = ""
     unexpected: tuple[str, ...] = ()
+    tried: int = 0
 
 
-def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False) -> list[Outcome]:
+def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False, retry: bool = False) -> list[Outcome]:
     """Execute notebooks into runs/<profile>/, one after the other, and say how each ended.
 
     All of them are checked before the first kernel starts (ParamsError). A failing one is kept with its error and the
-    others still run; Ctrl-C ends the list with an `interrupted` outcome. `force` executes unchanged ones too.
+    others still run; Ctrl-C ends the list with an `interrupted` outcome. `force` executes unchanged ones too; `retry` starts
+    units again that failed or were too slow, which are otherwise left as they are and told.
     """
     values = {notebook: check(notebook, profile) for notebook in notebooks}
     outcomes = []
     for notebook in values:
-        outcomes.append(_run(notebook, profile, values[notebook], force))
+        with runner.retrying(retry):
+            outcomes.append(_run(notebook, profile, values[notebook], force, retry))
         print(f"{notebook}: {outcomes[-1].sentence} ({outcomes[-1].seconds:.0f} s)", flush=True)
         if outcomes[-1].state == "interrupted":
             break
     for outcome in outcomes:
         for reason in outcome.unexpected:
             print(f"{outcome.notebook}: skipped unexpectedly: {reason}", file=sys.stderr, flush=True)
+    if not retry and (again := [outcome.notebook for outcome in outcomes if outcome.tried]):
+        print(f"to try again what failed or was too slow: edgekit run --profile {profile} --retry {' '.join(again)}",
+              file=sys.stderr, flush=True)
     return outcomes
 
 
@@ -60,16 +68,17 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
     return int(any(outcome.state == "failed" or outcome.unexpected for outcome in outcomes))
 
 
-def _run(notebook: str, profile: str, values: dict, force: bool) -> Outcome:
+def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) -> Outcome:
     import nbformat
 
     executed = store.runs_folder(profile) / f"{notebook}.ipynb"
     made_of = _sources(notebook, profile)
     stamp = _stamp(executed)
-    unexpected = _unexpected(notebook, profile)
-    if not force and not unexpected and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile)]:
+    skips, refused = _skips(notebook, profile), _refused(notebook, profile)
+    again = force or refused or (retry and skips["tried"])
+    if not again and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile)]:
         return Outcome(notebook, "unchanged", stamp["seconds"], executed,
-                       f"nothing changed since {_shown(executed)} was made; not executed again")
+                       f"nothing changed since {_shown(executed)} was made; not executed again", **skips)
     begun = time.monotonic()
     print(f"{notebook}: running, profile {profile} (log: {_shown(executed.with_suffix('.log'))})", flush=True)
     state, sentence = _execute(notebook, profile, values, executed)
@@ -81,8 +90,7 @@ def _run(notebook: str, profile: str, values: dict, force: bool) -> Outcome:
             "source": store.hash_files([source_path(notebook)]), **_commit(),
             "made_of": [made_of, _rows_hash(notebook, profile)] if state == "executed" else None}
         store.write_atomically(executed, nbformat.writes(node))
-    return Outcome(notebook, state, seconds, executed, sentence,
-                   _unexpected(notebook, profile))
+    return Outcome(notebook, state, seconds, executed, sentence, **_skips(notebook, profile))
 
 
 def _execute(notebook: str, profile: str, values: dict, executed: Path) -> tuple[str, str]:
@@ -176,11 +184,21 @@ def _rows_hash(notebook: str, profile: str) -> str:
     return store.hash_files([path]) if path.exists() else ""
 
 
-def _unexpected(notebook: str, profile: str) -> tuple[str, ...]:
+def _standing(notebook: str, profile: str) -> list[store.Skip]:
     path = _rows_path(notebook, profile)
-    if not path.exists():
-        return ()
-    return tuple(dict.fromkeys(skip.reason for skip in store.read(path)[1] if not skip.expected))
+    return store.read(path)[1] if path.exists() else []
+
+
+def _refused(notebook: str, profile: str) -> bool:
+    """Whether something that nobody planned for was not even started, as a model that could not be had: it may be there now."""
+    return any(not skip.expected and not skip.tried for skip in _standing(notebook, profile))
+
+
+def _skips(notebook: str, profile: str) -> dict:
+    """What an Outcome tells of the units without rows."""
+    skips = _standing(notebook, profile)
+    return dict(unexpected=tuple(dict.fromkeys(skip.reason for skip in skips if not skip.expected)),
+                tried=sum(skip.tried for skip in skips))
 
 
 def _stamp(executed: Path) -> dict:

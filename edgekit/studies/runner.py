@@ -2,18 +2,21 @@
 
 A unit is one condition, once, in one process (its own where times or memory are measured). Units run in shuffled order
 within each repeat, so that drift of the machine is noise and not bias; finished ones are skipped on a rerun; a failed one
-becomes a `Skip` and the rest go on.
+becomes a `Skip` and the rest go on. What failed or was too slow is tried again when that is asked for (RETRY), and stands until
+then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
+import os
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store, StoreError
 
 BUILD_TIMEOUT_S = 3600.0
+RETRY = "EDGEKIT_RETRY"  # set in the environment, which notebooks inherit, by --retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,25 @@ class Result:
         """Skips that nobody planned: each is a failure to be looked at."""
         return [skip for skip in self.skips if not skip.expected]
 
+    @property
+    def tried(self) -> list[Skip]:
+        """Skips of units that were started, failed or too slow: what --retry starts again."""
+        return [skip for skip in self.skips if skip.tried]
+
+
+@contextlib.contextmanager
+def retrying(retry: bool) -> Iterator[None]:
+    """Whether studies that run meanwhile, in notebooks too, start units again that failed or were too slow."""
+    before = os.environ.pop(RETRY, None)
+    if retry:
+        os.environ[RETRY] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(RETRY, None)
+        if before is not None:
+            os.environ[RETRY] = before
+
 
 def task_hash(task: dict) -> str:
     """Content address of what is asked of an artifact (lengths, seed, items)."""
@@ -80,7 +103,8 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     """Measure what `units` lack in runs/<profile>/<study>.jsonl and return all that the file then holds of them.
 
     `config` is the study's Config: its profile and seed are read, and what one unit may take at most, `timeout_s` and
-    `memory_share` of the device's free memory. Raises StoreError when rows cannot be written; DeviceError when the device that
+    `memory_share` of the device's free memory. Units that failed or were too slow in an earlier run are left alone, and their
+    skips stand, unless RETRY is set. Raises StoreError when rows cannot be written; DeviceError when the device that
     was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
     from tqdm import tqdm
@@ -115,9 +139,12 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
 
 
 def _stands(file: Store, key: str, unit: Unit) -> bool:
-    """Whether a refusal is on record already, in the same words."""
+    """Whether there is nothing to do for a unit without rows: its refusal is on record already, in the same words; or it was
+    tried, and nobody asks for it again."""
     standing = file.standing(key)
-    return unit.refusal is not None and standing is not None and standing.reason == unit.refusal
+    if standing is None:
+        return False
+    return standing.reason == unit.refusal if unit.refusal is not None else standing.tried and RETRY not in os.environ
 
 
 def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
@@ -132,17 +159,24 @@ class _Processes:
     def __init__(self, timeout_s: float, memory_limit_bytes: int):
         self.limits = dict(timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes)
         self._shared: dict[int, Worker] = {}
+        self._took: dict[str, float] = {}
 
     def run(self, unit: Unit) -> dict:
-        """The answer of a unit's job. Raises JobFailed."""
-        threads = unit.condition["threads"]
+        """The answer of a unit's job. Raises JobFailed. What a unit took foretells what its other repeats take."""
+        same, began = store.canonical(dict(unit.condition)), time.monotonic()
+        answer = self._run(unit, self._took.get(same))
+        self._took[same] = max(time.monotonic() - began, self._took.get(same, 0.0))
+        return answer
+
+    def _run(self, unit: Unit, foretold_s: float | None) -> dict:
+        threads, limits = unit.condition["threads"], self.limits | dict(foretold_s=foretold_s)
         environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         if not unit.shared:
-            return run_job(unit.function, unit.arguments, environment=environment, **self.limits)
+            return run_job(unit.function, unit.arguments, environment=environment, **limits)
         if threads not in self._shared or not self._shared[threads].alive:
             self._end(threads)
             self._shared[threads] = Worker(environment)
-        return self._shared[threads].run(unit.function, unit.arguments, **self.limits)
+        return self._shared[threads].run(unit.function, unit.arguments, **limits)
 
     def _end(self, threads: int) -> None:
         if worker := self._shared.pop(threads, None):
@@ -165,12 +199,12 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     """
     run = manifest.run
 
-    def skip(reason: str, expected: bool) -> bool:
-        file.skip(Skip(run, study, unit.condition, reason, expected, key))
+    def skip(reason: str, expected: bool, tried: bool = True) -> bool:
+        file.skip(Skip(run, study, unit.condition, reason, expected, key, tried))
         return False
 
     if unit.refusal:
-        return skip(unit.refusal, expected=unit.planned)
+        return skip(unit.refusal, expected=unit.planned, tried=False)
     try:
         for chain in (*([unit.arguments["variant"]] if unit.arguments.get("variant") else []), *unit.builds):
             if chain not in built:
@@ -178,7 +212,7 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
                 built.add(chain)
         answer = processes.run(unit)
     except JobFailed as failure:
-        return skip(str(failure), expected=False)
+        return skip(str(failure), expected=failure.kind == "slow")
     try:
         rows = [Row(run, study, {**unit.condition, **{name: value for name, value in seen.items()
                                                       if name not in ("metric", "value")}},
