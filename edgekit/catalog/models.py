@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit import store
+from edgekit.errors import InvalidRequest
 
 
-class ModelError(ValueError):
+class ModelError(InvalidRequest):
     """A model name is unknown, or what it names is unusable; the message says what to do."""
 
 

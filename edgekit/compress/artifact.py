@@ -18,12 +18,13 @@ from pathlib import Path
 
 from edgekit import store
 from edgekit.catalog.models import ModelSpec
+from edgekit.errors import RunFailed
 
 ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 WEIGHT_FILES = {"gguf": "*.gguf", "onnx": "model.onnx*"}  # by format; of the others *.safetensors
 
 
-class BuildError(RuntimeError):
+class BuildError(RunFailed):
     """An artifact cannot be built; the message says what is missing."""
 
 

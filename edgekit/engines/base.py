@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.errors import InvalidRequest
+
 if TYPE_CHECKING:
     import numpy as np
 
 
-class EngineError(RuntimeError):
+class EngineError(InvalidRequest):
     """An engine is unknown, missing, or refuses what it is given; the message says what to do."""
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from edgekit import provenance, store
+from edgekit.errors import RunFailed
 from edgekit.report import machine, pages
 
 LEAD = ("Each line below is a sentence that somebody published, turned into a test on rows that were measured here, or into "
@@ -29,7 +30,7 @@ VERDICTS = {
 ARITHMETIC = ("inconsistent", "consistent")
 
 
-class ReportError(RuntimeError):
+class ReportError(RunFailed):
     """There is nothing to render; the message says what to run first."""
 
 
