@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -10,10 +11,10 @@ from importlib import metadata
 from pathlib import Path
 
 from edgekit import store
+from edgekit.catalog import engines
 from edgekit.store import StoreError
 
-PACKAGES = ("edgekit", "torch", "transformers", "llama-cpp-python", "gguf", "vllm", "lm_eval", "zeus", "numpy", "tokenizers",
-            "papermill")
+PACKAGES = ("edgekit", "torch", "gguf", "lm_eval", "zeus", "numpy", "tokenizers", "papermill")
 
 
 @dataclass
@@ -64,13 +65,15 @@ def write_manifest(rows_path: Path, manifest: Manifest) -> None:
 
 
 def packages() -> dict[str, str]:
-    """Versions of what can change a number; "not installed" for what is not there."""
+    """Versions of what can change a number: of every package that brings a runtime the one that is there; "not installed" for
+    what is not."""
     found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
+    for names in [(name,) for name in PACKAGES] + [runtime.packages for runtime in engines.runtimes().values()]:
+        versions = {}
+        for name in names:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                versions[name] = metadata.version(name)
+        found |= versions or {names[0]: "not installed"}
     return found
 
 

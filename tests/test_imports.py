@@ -15,7 +15,7 @@ PACKAGE = store.ROOT / "edgekit"
 BASE = {"errors", "params", "store", "provenance", "catalog"}
 # part -> parts that it may import beside itself
 MAY = {
-    "errors": set(), "params": {"errors", "store"}, "store": {"errors"}, "provenance": {"errors", "store"},
+    "errors": set(), "params": {"errors", "store"}, "store": {"errors"}, "provenance": {"errors", "store", "catalog"},
     "catalog": {"errors", "store"},
     "training": {"errors", "muon"}, "muon": set(),  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
