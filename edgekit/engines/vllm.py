@@ -35,6 +35,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
+from edgekit.engines.probe import no_packed_kernel
 
 SEQUENCES = 32  # most prompts that `generate` works on at a time
 BLOCK = 128  # tokens in a block of the cache; vLLM's own choice on a CPU
@@ -67,6 +68,8 @@ class Vllm(Engine):
         if device == "cpu":
             for one in filter(None, (artifact, spare)):
                 _require_heads(one)
+                if one.format != "safetensors" and (why := no_packed_kernel()):
+                    raise EngineError(f"vllm: {one.variant}: {why}")
         kv_bytes = ELEMENT_BYTES[dtype] * architecture.kv_elements_per_token()
         drafted = speculative_config["num_speculative_tokens"] if speculative_config else 0
         # With a draft its pages have one size for both models, padded to a common multiple.

@@ -104,7 +104,7 @@ def measure_speed(*, variant: str, engine: str, dtype: str, threads: int, device
     from edgekit.measure import memory
 
     engines.require_known(engine)
-    importlib.import_module(engines.ENGINES[engine][0])  # libraries belong to the base, not to the model
+    importlib.import_module(engines.ENGINES[engine].module)  # libraries belong to the base, not to the model
     artifact = variants.build(variant)
     base = memory.resident_bytes()
     context = max(length + max(outputs) for length, outputs in grid) + WARMUP_TOKENS

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from edgekit.analyze import speculative_tables
 from edgekit.analyze.speculation import least_overlap
-from edgekit.analyze.speculative_speed import NATIVES
 from edgekit.analyze.speculative_tables import ADAPTIVE, LOOKUP
+from edgekit.catalog.engines import NATIVES
 from edgekit.plots import style
 
 # Drafts in the order of their sizes, then the lookup: colour and marker.

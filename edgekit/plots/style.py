@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from edgekit import store
+from edgekit.catalog import engines as catalog
 
 WIDTH = 6.8  # inches: the text width of a two-column page
 RC = {
@@ -32,17 +33,7 @@ RC = {
     "svg.fonttype": "path", "svg.hashsalt": "edgekit", "figure.constrained_layout.use": True,
 }
 
-# Okabe and Ito's colours, safe for colour-blind readers; the marker (16-bit, 32-bit) tells them apart in grey.
-ENGINES = {
-    "transformers": ("#0072B2", "o", "D"),
-    "transformers-compiled": ("#56B4E9", "^", "v"),
-    "llama_cpp": ("#D55E00", "s", "P"),
-    "vllm": ("#009E73", "h", "X"),
-    # The runtimes' own speculative decoding
-    "transformers-assisted": ("#CC79A7", "<", ">"),
-    "llama-cpp-python": ("#E69F00", "p", "*"),
-    "vllm-speculative": ("0.45", "d", "8"),
-}
+ENGINES = catalog.ENGINES | catalog.NATIVES
 # Quantization methods: colour and marker.
 METHODS = {"rtn": ("0.45", "x"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s"), "gguf": ("#E69F00", "^"),
            "gguf_imatrix": ("#D55E00", "v")}
@@ -123,9 +114,9 @@ def styled(draw: Callable) -> Callable:
 def engine_style(engine: str, dtype: str) -> tuple[str, str]:
     """Colour and marker of an engine at a precision. Raises PlotError for one that has none yet."""
     if engine not in ENGINES:
-        raise PlotError(f"no colour for engine {engine!r}; known: {', '.join(ENGINES)} (edgekit/plots/style.py)")
-    colour, half, full = ENGINES[engine]
-    return colour, full if dtype == "float32" else half
+        raise PlotError(f"no colour for engine {engine!r}; known: {', '.join(ENGINES)} (edgekit/catalog/engines.py)")
+    entry = ENGINES[engine]
+    return entry.colour, entry.full if dtype == "float32" else entry.half
 
 
 def model_label(model: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 
-ENGINES = ("torch", "transformers", "llama-cpp-python", "gguf", "vllm", "onnxruntime-genai", "openvino-genai")
+from edgekit.catalog import engines
+
+PACKAGES = ("torch", "gguf", *engines.packages())
 LABELS = {"os": "System", "cpu": "Processor", "gpu": "GPU", "clocks_hz": "Clocks", "temperature_c": "Temperature [°C]",
           "load_average": "Load before the run (1, 5, 15 min)"}
 
@@ -25,7 +27,7 @@ def facts(manifest: dict) -> dict[str, str]:
                              (min(bandwidth), statistics.median(bandwidth), max(bandwidth)))
         found["Measured read bandwidth"] = f"{median} GB/s (median; {low} to {high}, n = {len(bandwidth)})"
     found |= {name: version for name, version in manifest["packages"].items()
-              if name in ENGINES and version != "not installed"}
+              if name in PACKAGES and version != "not installed"}
     found["Commit"] = commit(manifest["git_commit"], manifest["git_dirty"])
     found["Newest run"] = f"{manifest['run']}, started {manifest['started']}"
     return found

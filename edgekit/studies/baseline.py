@@ -18,10 +18,10 @@ from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES
-from edgekit.engines.base import EngineError
 from edgekit.measure import device as devices
 from edgekit.measure import energy
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.studies.cells import FLOATS, Cell
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "02_baseline"
@@ -77,7 +77,7 @@ class Config:
                 f"workload_models: expected some of models and shapes, got {self.workload_models}")
         require(bool(self.models or self.shapes), "models, shapes: expected at least one model")
         for cell in (*self.cells, *self.shape_cells, *self.task_cells, *self.workload_cells):
-            split_cell(cell)
+            Cell.parse(cell, FLOATS)
         for name in (*self.models, *self.shapes):
             require(name.startswith("shape:") == (name in self.shapes),
                     f"{name}: shapes belong under `shapes`, models with trained weights under `models`")
@@ -92,18 +92,6 @@ class Config:
                     spec.require_weights("accuracy")
         except (ModelError, TaskError) as error:
             raise ParamsError(str(error)) from error
-
-
-def split_cell(cell: str) -> tuple[str, str]:
-    """`engine/dtype` as a pair. Raises ParamsError for another form, an unknown engine or dtype."""
-    engine, slash, dtype = cell.partition("/")
-    require(bool(slash) and dtype in ELEMENT_BYTES,
-            f"cell {cell!r}: expected engine/dtype with dtype one of {', '.join(ELEMENT_BYTES)}")
-    try:
-        engines.require_known(engine)
-    except EngineError as error:
-        raise ParamsError(f"cell {cell!r}: {error}") from error
-    return engine, dtype
 
 
 def run(config: Config) -> Result:
@@ -145,11 +133,12 @@ def plan(config: Config, free_bytes: int) -> Iterator[Unit]:
 
 def _cell(config: Config, spec: ModelSpec, cell: str, task: str, free_bytes: int) -> tuple[dict, dict, str, str | None]:
     """(condition, the job's common arguments, artifact hash, refusal) of a model in a cell."""
-    engine, dtype = split_cell(cell)
+    of = Cell.parse(cell, FLOATS)
+    engine, dtype = of.engine, of.weights
     variant = engines.variant_for(engine, spec.name, dtype)
     where = dict(threads=config.threads, device=config.device)
     needs = ELEMENT_BYTES[dtype] * spec.architecture.parameters + OVERHEAD_BYTES
-    refusal = None
+    refusal = of.refusal(variant)
     if needs > config.memory_share * free_bytes:
         refusal = (f"needs about {needs / 1e9:.1f} GB in {dtype}: more than memory_share ({config.memory_share:.0%}) of the "
                    "memory that was free")

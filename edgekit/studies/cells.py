@@ -1,8 +1,9 @@
-"""Cells of the quantization study, `engine/weights`, and the units that time shapes in them."""
+"""A cell, `engine/weights`: what runs a model and how its weights are stored; and the units that time shapes in cells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from edgekit import engines
 from edgekit.catalog.models import ModelSpec
@@ -16,28 +17,40 @@ from edgekit.studies.runner import Unit, task_hash
 
 # 4-bit formats of runtimes, and the step that rounds to them without calibration.
 PACKED = {"awq": "packed_awq(bits=4, group={})", "gptq": "packed_gptq(bits=4, group={}, symmetric=True)"}
+FLOATS = tuple(ELEMENT_BYTES)
+UNPACKED = (*FLOATS, *gguf_quantize.TYPES)
+WEIGHTS = (*UNPACKED, *PACKED)
 
 
-def split_cell(cell: str) -> tuple[str, str]:
-    """`engine/weights`: weights are a dtype, a GGUF type, or awq or gptq at 4 bits. Raises ParamsError for another form, or
-    for weights in a format that the engine does not load."""
-    engine, slash, weights = cell.partition("/")
-    known = (*ELEMENT_BYTES, *gguf_quantize.TYPES, *PACKED)
-    require(bool(slash) and weights in known, f"cell {cell!r}: expected engine/weights with weights one of {', '.join(known)}")
-    try:
-        engines.require_known(engine)
-    except EngineError as error:
-        raise ParamsError(f"cell {cell!r}: {error}") from error
-    if weights not in ELEMENT_BYTES:
-        format = weights if weights in PACKED else "gguf"
-        require(format in engines.formats(engine), f"cell {cell!r}: {engine} loads {', '.join(engines.formats(engine))}")
-    return engine, weights
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An engine, and the weights that it is given: a float type, a GGUF type, or awq or gptq at 4 bits."""
 
+    engine: str
+    weights: str
 
-def engine_and_dtype(config, cell: str) -> tuple[str, str]:
-    """The engine of a cell and the float type that it computes in (`config`: the study's)."""
-    engine, weights = split_cell(cell)
-    return engine, config.activations if weights in PACKED else weights
+    @classmethod
+    def parse(cls, text: str, known: Iterable[str] = WEIGHTS) -> Cell:
+        """The cell of `engine/weights`. Raises ParamsError for another form, weights that are not `known`, an unknown engine,
+        or weights in a format that the engine does not load."""
+        engine, slash, weights = text.partition("/")
+        require(bool(slash) and weights in known,
+                f"cell {text!r}: expected engine/weights with weights one of {', '.join(known)}")
+        try:
+            loads = engines.formats(engine)
+        except EngineError as error:
+            raise ParamsError(f"cell {text!r}: {error}") from error
+        if weights not in FLOATS:
+            require((weights if weights in PACKED else "gguf") in loads, f"cell {text!r}: {engine} loads {', '.join(loads)}")
+        return cls(engine, weights)
+
+    def dtype(self, activations: str) -> str:
+        """What the cell says of the float type of arithmetic; packed weights leave it to `activations`."""
+        return activations if self.weights in PACKED else self.weights
+
+    def refusal(self, *chains: str) -> str | None:
+        """Why its engine cannot run these chains on this machine (package, kernel for their format); None where it can."""
+        return next(filter(None, (engines.absence(self.engine, variants.format_of(chain)) for chain in chains)), None)
 
 
 def speed_units(config, specs: Mapping[str, ModelSpec]) -> Iterator[Unit]:
@@ -71,8 +84,8 @@ def _cell(config, name: str, cell: str, task: str, threads: int) -> tuple[dict, 
 
     Its weights are random, so what AWQ or GPTQ would choose does not matter: they are rounded to the same format.
     """
-    engine, dtype = engine_and_dtype(config, cell)
-    weights = split_cell(cell)[1]
+    of = Cell.parse(cell)
+    engine, weights, dtype = of.engine, of.weights, of.dtype(config.activations)
     if weights in PACKED:
         chain = f"{name} > {PACKED[weights].format(config.groups[0])}"
     elif weights in gguf_quantize.TYPES:
@@ -82,7 +95,7 @@ def _cell(config, name: str, cell: str, task: str, threads: int) -> tuple[dict, 
     where = dict(threads=threads, device=config.device)
     return (dict(task=task, model=name, engine=engine, weights=weights, dtype=dtype, batch=1, **where),
             dict(variant=chain, engine=engine, dtype=dtype, **where),
-            f"{variants.content_hash(chain)} {engines.runtime(engine)}", engines.absence(engine))
+            f"{variants.content_hash(chain)} {engines.runtime(engine)}", of.refusal(chain))
 
 
 def _speed(config, name: str, cell: str, threads: int, repeat: int) -> Unit:

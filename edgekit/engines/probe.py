@@ -1,0 +1,87 @@
+"""What an installed engine cannot do on this processor, found out in a process that the answer may kill.
+
+A wheel holds one build for several processors, or was compiled on another one: the package is there, and its kernels are not.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from edgekit.catalog.engines import ENGINES
+
+EVERYTHING = "*"  # stands for every format
+TIMEOUT_S = 300  # importing a runtime from a cold disk is slow
+CHILD = "from edgekit.engines import probe; probe.main()"
+WNA16 = "cpu_gemm_wna16"  # vLLM's product of 16-bit activations and 4-bit weights on a CPU
+
+
+@functools.cache
+def lacks(engine: str) -> Mapping[str, str]:
+    """Format -> why this build of an engine cannot load it on this processor; {} where nothing is known to be missing.
+
+    Asked once a process: it starts an interpreter that imports the runtime.
+    """
+    probe = ENGINES[engine].probe
+    if probe is None:
+        return {}
+    try:
+        done = subprocess.run([sys.executable, "-c", CHILD, probe], capture_output=True, text=True,
+                              check=False, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return {EVERYTHING: f"{engine}: did not load within {TIMEOUT_S} s"}
+    if done.returncode == 0:
+        return {format: f"{engine}: {why}" for format, why in json.loads(done.stdout.splitlines()[-1]).items()}
+    if done.returncode < 0:
+        said = f"signal {-done.returncode}"
+    else:
+        said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return {EVERYTHING: f"{engine}: does not load ({said}); delete .venv and install it again: "
+                        f"{ENGINES[engine].runtime.install()}"}
+
+
+def missing(engine: str, format: str) -> str | None:
+    """Why an installed engine cannot load a format on this processor; None where nothing is known to be missing."""
+    found = lacks(engine)
+    return found.get(EVERYTHING) or found.get(format)
+
+
+def llama_cpp() -> dict[str, str]:
+    """A probe: compiled for one processor, it dies of an instruction that another one lacks."""
+    import llama_cpp
+
+    llama_cpp.llama_backend_init()
+    return {}
+
+
+def vllm() -> dict[str, str]:
+    """A probe: of the CPU's builds in vLLM's wheel, that for AVX2 has no kernel for 4-bit weights."""
+    from vllm.platforms import current_platform
+
+    if current_platform.device_type != "cpu":
+        return {}
+    current_platform.import_kernels()
+    why = no_packed_kernel()
+    return dict.fromkeys(("awq", "gptq"), why) if why else {}
+
+
+def no_packed_kernel() -> str | None:
+    """Why vLLM, imported in this process, cannot multiply 4-bit weights on a CPU; None where it can."""
+    import torch
+    import vllm.version
+
+    if hasattr(torch.ops._C, WNA16):
+        return None
+    return (f"vLLM {vllm.version.__version__} has no kernel for 4-bit weights on this processor ({WNA16} is in its build for "
+            "AVX-512 alone): take a float type, or another engine for 4 bits")
+
+
+def main() -> None:
+    """The child: run the probe named on the command line and print what it found as the last line."""
+    module, name = sys.argv[1].split(":")
+    found = getattr(importlib.import_module(module), name)()
+    print(json.dumps(found))
