@@ -200,12 +200,13 @@ def test_the_types_that_a_kernel_can_multiply_in(dtype, rates, used):
         assert found["compute_utilisation"] == pytest.approx(2 * 4.94e8 * 40 / rates[used])
 
 
-@pytest.mark.parametrize("float32, told", [((3e9, 3.1e9, 3e9), "alike: the rate is void"), ((1e9, 3e9, 3e9), "the roof is void"),
-                                           ((3e9,), "one process measured")])
+@pytest.mark.parametrize("float32, told", [((3e9, 3.1e9, 3e9), "alike: the rate is void"), ((3e9,), "one process measured"),
+                                           ((1e9, 3e9, 3e9), "differently: the roof is void")])
 def test_a_share_of_arithmetic_above_its_roof_is_void(float32, told):
     [found] = roofline.utilisation_table(old_processor(float32=float32)).to_dict("records")
     assert told in found["void"] and "1,320 % of the float32" in found["void"]
-    assert all(math.isnan(found[name]) for name in ("compute_utilisation", "compute_utilisation_high", "memory_over_arithmetic"))
+    void = ("compute_utilisation", "compute_utilisation_high", "memory_over_arithmetic")
+    assert all(math.isnan(found[name]) for name in void)
     assert found["bandwidth_utilisation"] == pytest.approx(0.8)          # the other roof stands
 
 
@@ -232,9 +233,10 @@ def test_the_cache_of_each_run_comes_from_its_manifest(tmp_path):
     from edgekit import provenance
 
     path = tmp_path / "02_baseline.jsonl"
-    for run, cpu in (("run-1", {"last_level_cache_bytes": 1 << 25}), ("run-2", {"last_level_cache_bytes": {"unavailable": "x"}})):
-        provenance.write_manifest(path, provenance.Manifest(run, "02_baseline", {}, 0, "c", False, {}, {"cpu": cpu}, "p", [1e9],
-                                                            {}, "2026"))
+    for run, size in (("run-1", 1 << 25), ("run-2", {"unavailable": "not readable"})):
+        machine = {"cpu": {"last_level_cache_bytes": size}}
+        provenance.write_manifest(path, provenance.Manifest(run, "02_baseline", {}, 0, "c", False, {}, machine, "p", [1e9], {},
+                                                            "2026"))
     runs = pd.DataFrame({"run": ["run-1", "run-2", "run-3"]})
     seen = provenance.with_machine(runs, path).last_level_cache_bytes
     assert seen[0] == 1 << 25 and seen[1:].isna().all()

@@ -109,8 +109,8 @@ def _fastest_of_largest(frame: pd.DataFrame, setting: Setting) -> tuple[pd.DataF
     table = _inside(roofline.utilisation_table(frame), setting, "decode times with the device's memory bandwidth")
     table = _largest(table)
     if table.cached.eq(True).all():
-        raise NotMeasured(f"decode times of a model that the last-level cache does not hold ({table.model.iloc[0]} reads at most "
-                          f"{number(table.step_bytes.max() / 1e6)} MB a step, and the cache holds them)")
+        raise NotMeasured(f"decode times of a model that the last-level cache does not hold ({table.model.iloc[0]} reads at "
+                          f"most {number(table.step_bytes.max() / 1e6)} MB a step, and the cache holds them)")
     fastest = table.loc[[table.decode_tok_per_s.idxmax()], roofline.UNIT]
     lengths = table.merge(fastest, on=roofline.UNIT).sort_values(["output_tokens", "prompt_tokens"]).iloc[-1]
     table = table[(table.prompt_tokens == lengths.prompt_tokens) & (table.output_tokens == lengths.output_tokens)]
