@@ -22,7 +22,7 @@ from edgekit.catalog import models
 from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.compress import training_texts
 from edgekit.compress import written as teachers_texts
-from edgekit.compress.artifact import Artifact, BuildError, address
+from edgekit.compress.artifact import Artifact, BuildError, address, require_plain
 from edgekit.compress.student import Student, vocabulary_of
 
 DATA = ("logits", "text", "both", "none")
@@ -158,9 +158,7 @@ def _teacher(asked: Distillation) -> ModelSpec:
 
 
 def _require(source: Artifact, asked: Distillation) -> None:
-    if source.format != "safetensors":
-        raise BuildError(f"distilled: expected a safetensors artifact, got {source.format} ({source.variant}); train before "
-                         "the step that packs the weights, or turn them into floats with dequantized()")
+    require_plain("distilled", source)
     if asked.length > source.spec.architecture.context:
         raise BuildError(f"distilled: rows of {asked.length} tokens are longer than the context of {source.spec.name}, "
                          f"{source.spec.architecture.context}")
@@ -172,6 +170,10 @@ def _require(source: Artifact, asked: Distillation) -> None:
     if teacher.kind == "shape":
         raise BuildError(f"distilled: teacher {teacher.name} has random weights, from which nothing can be learnt; name a "
                          "model with trained ones")
+    if teacher.format != "safetensors":
+        raise BuildError(f"distilled: teacher {teacher.name} has {teacher.format} weights, and one that teaches has plain "
+                         "ones; "
+                         "name the model that they were packed from")
     theirs = vocabulary_of(teacher.folder, teacher.name)
     if theirs != ours or teacher.architecture.vocabulary != source.spec.architecture.vocabulary:
         differing = len(set(ours[0].items()) ^ set(theirs[0].items()))

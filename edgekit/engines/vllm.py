@@ -33,6 +33,7 @@ from vllm.model_executor.layers.linear import LinearBase
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
+from edgekit.catalog import weight_files
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
 from edgekit.engines.probe import no_packed_kernel
@@ -65,8 +66,11 @@ class Vllm(Engine):
         if architecture.family == "qwen2" and architecture.heads * architecture.head_dim != architecture.width:
             raise EngineError(f"vllm: {artifact.variant} has {architecture.heads} heads of {architecture.head_dim} at width "
                               f"{architecture.width}, and vLLM's Qwen2 takes the heads to fill the width: take another engine")
-        if device == "cpu":
-            for one in filter(None, (artifact, spare)):
+        for one in filter(None, (artifact, spare)):
+            if not (one.path / weight_files.INDEX).is_file() and (others := weight_files.beside(one.path)):
+                raise EngineError(f"vllm: {one.path} holds {', '.join(others)} beside its weights, and vLLM reads every file "
+                                  "of a folder without an index; move them elsewhere")
+            if device == "cpu":
                 _require_heads(one)
                 if one.format != "safetensors" and (why := no_packed_kernel()):
                     raise EngineError(f"vllm: {one.variant}: {why}")
