@@ -86,7 +86,8 @@ def claims_table() -> str:
     frames: dict[str, list] = {}
     for platform, study, path in store.committed():
         if study in studies.STUDIES:
-            frames.setdefault(platform, []).append((study, store.to_frame(store.read(path)[0])))
+            frame = provenance.with_machine(store.to_frame(store.read(path)[0]), path)
+            frames.setdefault(platform, []).append((study, frame))
     parts, measured = [], set()
     for platform, studied in frames.items():
         verdicts = [verdict for study, frame in studied for verdict in claims.judge(claims.load(study), frame, platform)]
