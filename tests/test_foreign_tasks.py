@@ -7,7 +7,7 @@ import json
 import pytest
 
 from edgekit import params, store
-from edgekit.catalog import lm_eval_tasks, models, tasks
+from edgekit.catalog import lm_eval_tasks, models, prompting, tasks
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant
 from edgekit.engines import open_engine
@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model():
     engine = open_engine("transformers", variant.build(NAME), dtype="float32", threads=1, device="cpu", context=512)
-    return quality.EngineLM(engine, *quality.tokenizer_of(store.ROOT / "data/models" / NAME))
+    return quality.EngineLM(engine, prompting.of(store.ROOT / "data/models" / NAME))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from scipy import stats
 from toy_session import Table
 
 from edgekit import engines, store
+from edgekit.catalog import prompting
 from edgekit.compress import variant
 from edgekit.engines import speculative
 from edgekit.engines.base import EngineError
@@ -16,7 +17,6 @@ from edgekit.engines.drafters import AdaptiveLength, FixedLength, LookupDrafter,
 from edgekit.engines.replay import Recording, Replay
 from edgekit.engines.sampling import Decoding, accepts, residual
 from edgekit.measure.acceptance import prompts_of
-from edgekit.measure.quality import tokenizer_of
 
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 RNG = np.random.default_rng(0)
@@ -131,19 +131,19 @@ def written(made, stop):
 def test_greedy_texts_of_the_pocket_models_are_those_of_plain_decoding(name):
     """A pass over a block may round otherwise than passes over single tokens: a difference must be a tie in the logits."""
     folders = [variant.build(model).spec.folder for model in ("pocket-900k", "pocket-200k")]
-    tokenizer, end = tokenizer_of(folders[0])
+    tokens = prompting.of(folders[0])
     count = {"llama_cpp": 12, "transformers": 4}[name]
-    prompts = [tokenizer.encode(text, add_special_tokens=False).ids
+    prompts = [tokens.encode_prompt(text)
                for domain in ("chain think", "prices", "prose") for _, text in prompts_of(domain, count)]
-    decoding, ties, accepted, drafted = Decoding(40, frozenset({end})), [], 0, 0
+    decoding, ties, accepted, drafted = Decoding(40, tokens.stop), [], 0, 0
     with opened(name, folders[0]) as target, opened(name, folders[1]) as draft:
-        expected = [plain(target, prompt, 40, {end}) for prompt in prompts]
+        expected = [plain(target, prompt, 40, tokens.stop) for prompt in prompts]
         for begin in (lambda: ModelDrafter(draft.session(), FixedLength(4)),
                       lambda: ModelDrafter(draft.session(), AdaptiveLength(2, 8)), lambda: LookupDrafter(FixedLength(3))):
             session, drafter = target.session(), begin()
             made = [speculative.generate(session, drafter, prompt, decoding) for prompt in prompts]
             for prompt, right, one in zip(prompts, expected, made, strict=True):
-                ours = written(one, {end})
+                ours = written(one, tokens.stop)
                 accepted += sum(b.accepted for b in one.blocks)
                 drafted += sum(b.drafted for b in one.blocks)
                 if ours != right:
@@ -236,7 +236,7 @@ def test_a_lookup_finds_the_latest_of_the_longest():
     decoding = Decoding(9, frozenset({7}))
     assert drafter.propose(text, 4, decoding, None) == ([8, 7], [None, None]), "latest place of (2, 3), up to the stop"
     assert drafter.propose([*text, 9, 2, 3], 2, decoding, None)[0] == [8, 7], "three tokens decide before two"
-    drafter.begin(Table(TARGET).info)
+    drafter.begin(Table(TARGET).info, decoding)
     assert drafter.propose([1, 2, 3], 4, decoding, None) == ([], [])
 
 

@@ -59,12 +59,15 @@ def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
 
 
 def open_native(name: str, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,
-                context: int) -> Native:
+                context: int, vocabulary: int) -> Native:
     """Load a pair into a runtime; `draft` None is its own n-gram lookup, `length` 0 plain decoding by the same code.
+
+    Ids from `vocabulary` on, those with which the models pad theirs, are never written.
 
     Raises EngineError for an unknown name, or with what the runtime refuses.
     """
     require_known(name)
     entry = NATIVES[name]
     return getattr(importlib.import_module(entry.module), entry.cls)(target, draft, length=length, dtype=dtype,
-                                                                     threads=threads, device=device, context=context)
+                                                                     threads=threads, device=device, context=context,
+                                                                     vocabulary=vocabulary)
