@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny
@@ -67,6 +69,26 @@ DECODINGS = [Decoding(3, temperature=1.0), Decoding(3, temperature=0.6, top_p=0.
                          ids=["model", "adaptive", "lookup", "plain"])
 def test_sampled_texts_have_the_targets_exact_distribution(decoding, drafter):
     assert p_value(counts_of(drafter(), decoding), exact(decoding)) > 1e-3
+
+
+def padded(table, width):
+    """The same distributions over the first five ids, among `width` of which the others are likelier than any of them."""
+    wide = np.full((width, width), table.max())
+    wide[:5, :5] = table
+    return Table(wide / wide.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("decoding", DECODINGS, ids=str)
+@pytest.mark.parametrize("drafter", [lambda: ModelDrafter(padded(DRAFT, 7), FixedLength(2)),
+                                     lambda: ModelDrafter(padded(DRAFT, 12), FixedLength(2)), lambda: None],
+                         ids=["narrower", "wider", "plain"])
+def test_a_draft_that_pads_its_vocabulary_otherwise_changes_no_probability(decoding, drafter):
+    decoding = dataclasses.replace(decoding, vocabulary=5)
+    counts, rng, target, draft = np.zeros((5, 5), int), np.random.default_rng(2), padded(TARGET, 9), drafter()
+    for _ in range(TEXTS):
+        first, second, _ = speculative.generate(target, draft, [0], decoding, rng).tokens
+        counts[first, second] += 1
+    assert p_value(counts, exact(decoding)) > 1e-3
 
 
 @pytest.mark.parametrize("broken", [
