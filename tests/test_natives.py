@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -73,4 +74,7 @@ def test_heads_that_vllm_lacks_on_a_cpu_are_known_beforehand():
     small, large = (models.resolve(name) for name in ("pocket-200k", "pocket-10m"))
     assert "pocket-200k has heads of size 16" in natives.refusal("vllm-speculative", "cpu", [large, small])
     assert natives.refusal("vllm-speculative", "cpu", [large]) is None
+    wide = dataclasses.replace(large, architecture=dataclasses.replace(large.architecture, vocabulary=1088))
+    assert "have vocabularies of 1024 and 1088 ids" in natives.refusal("vllm-speculative", "cuda", [large, wide])
+    assert natives.refusal("transformers-assisted", "cpu", [large, wide]) is None
     assert natives.refusal("vllm-speculative", "cuda", [small]) is None is natives.refusal("llama-cpp-python", "cpu", [small])

@@ -51,6 +51,11 @@ def base_of(name: str) -> str:
 
 def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
     """Why a native cannot run a pair, as far as that is known without its package; None where it may."""
+    specs = list(specs)
+    widths = [spec.architecture.vocabulary for spec in specs]
+    if base_of(name) == "vllm" and len(set(widths)) > 1:
+        return (f"{name}: {' and '.join(spec.name for spec in specs)} have vocabularies of {' and '.join(map(str, widths))} "
+                "ids, and vLLM takes no draft that pads its own otherwise; our loop and transformers' do")
     for spec in specs if (base_of(name), device) == ("vllm", "cpu") else ():
         if spec.architecture.head_dim < LEAST_HEAD:
             return (f"{name}: {spec.name} has heads of size {spec.architecture.head_dim}; attention on a CPU needs "
