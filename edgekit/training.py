@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import progress
+from edgekit.errors import RunFailed
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 WORSE_THAN_GUESSING = 1.5  # a loss so many times that of guessing has diverged
 
 
-class TrainingError(RuntimeError):
+class TrainingError(RunFailed):
     """Training cannot go on; the message says why and what to do."""
 
 

@@ -16,7 +16,6 @@ from edgekit.analyze import audit, audit_quantities, claims, printed, printed_ta
 from edgekit.analyze.audit import Span
 from edgekit.analyze.speculation import Costs, expected_speedup
 from edgekit.catalog import models, platforms
-from edgekit.compress import shape
 from edgekit.studies import published_claims
 
 NUMBERS = claims.printed_numbers()
@@ -89,7 +88,7 @@ def test_quantized_bytes_are_those_of_the_tensors_one_by_one(name):
     """Each projection in groups of 128 with a scale and a zero point, everything else in 16 bits."""
     a = models.architectures()[name]
     total = 0.0
-    for tensor, size in shape.tensors(a):
+    for tensor, size in a.tensors():
         count = math.prod(size)
         if tensor.endswith("_proj.weight"):
             assert count % 128 == 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import tiny
 
 from edgekit import store
-from edgekit.catalog import models
+from edgekit.catalog import models, prompting
 from edgekit.compress import artifact, calibration, checkpoint, convert, shape, variant
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.variant import VariantError
@@ -100,7 +101,7 @@ def test_bytes_of_packed_weights_are_codes_scales_and_zero_points(tmp_path, step
     source = tiny.write(tmp_path / "model", tied=tied)
     made = variant.build(f"{source.path} > {step}")
     a = source.spec.architecture
-    weights = dict(shape.tensors(a))
+    weights = dict(a.tensors())
     sizes = {name: np.prod(size) for name, size in weights.items()}
     packed = sum(size for name, size in sizes.items() if "_proj" in name)
     plain = sum(sizes.values()) - packed
@@ -165,7 +166,7 @@ def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
     shape.write(models.ModelSpec("shape:test", "shape", architecture, None, "id"), tmp_path, seed=0)
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) > 2
-    assert sorted(index["weight_map"]) == sorted(name for name, _ in shape.tensors(architecture))
+    assert sorted(index["weight_map"]) == sorted(name for name, _ in architecture.tensors())
     stored = sum(file.stat().st_size for file in tmp_path.glob("*.safetensors"))
     assert index["metadata"]["total_size"] == 2 * architecture.parameters < stored
 
@@ -216,8 +217,8 @@ def test_llama_3_rope_divisors_are_those_of_transformers(tmp_path):
 def test_an_unknown_rope_is_refused(tmp_path):
     source = tiny.write(tmp_path / "model")
     config = json.loads((source.path / "config.json").read_text())
-    (source.path / "config.json").write_text(json.dumps(config | {"rope_parameters": {"rope_type": "yarn"}}))
-    with pytest.raises(BuildError, match="rope type 'yarn' is not known"):
+    (source.path / "config.json").write_text(json.dumps(config | {"rope_parameters": {"rope_type": "su"}}))
+    with pytest.raises(models.ModelError, match="rope type 'su' is not known; known: default, linear"):
         variant.build(f"{source.path} > gguf(dtype=float16)")
 
 
@@ -243,3 +244,23 @@ def test_llama_cpp_cuts_text_into_the_same_tokens():
         assert came == ours.encode(text, add_special_tokens=False).ids, text
         assert theirs.detokenize(came, special=True).decode() == text
     assert theirs.token_eos() == ours.token_to_id("<|endoftext|>")
+
+
+def test_a_gguf_file_begins_and_ends_texts_as_its_models_files_do(tmp_path):
+    """A beginning that the tokenizer adds, and an end that only generation_config.json has (as a list)."""
+    import llama_cpp
+
+    folder = tmp_path / "model"
+    shutil.copytree(store.ROOT / "data/models" / models.pocket_names()[0], folder)
+    read = json.loads((folder / "tokenizer.json").read_text())
+    read["post_processor"]["single"] = [{"SpecialToken": {"id": "!", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    read["post_processor"]["special_tokens"] = {"!": {"id": "!", "ids": [1], "tokens": ["!"]}}
+    (folder / "tokenizer.json").write_text(json.dumps(read))
+    (folder / "card.json").unlink()
+    for name, changed in (("tokenizer_config.json", dict(bos_token="!", eos_token=None)),
+                          ("config.json", dict(eos_token_id=None)), ("generation_config.json", dict(eos_token_id=[7, 0]))):
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | changed))
+    made = llama_cpp.Llama(str(variant.build(f"{folder} > gguf(dtype=float16)").file), vocab_only=True, verbose=False)
+    own = prompting.of(folder)
+    assert made.tokenize(b"Tom has 3 nuts.", add_bos=True) == own.encode("Tom has 3 nuts.") and own.prefix == 1
+    assert made.token_eos() == own.end == 7

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.catalog import packing
 from edgekit.compress import layouts, packed, rtn
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.layouts import Coded
@@ -50,10 +51,10 @@ def test_awq_words_hold_eight_outputs_in_its_own_order():
     assert same(layouts.unpack_awq(tensors), coded)
 
 
-@pytest.mark.parametrize("version", [layouts.GPTQ_V1, layouts.GPTQ_V2])
-@pytest.mark.parametrize("bits", layouts.GPTQ_BITS)
+@pytest.mark.parametrize("version", [packing.GPTQ_V1, packing.GPTQ_V2])
+@pytest.mark.parametrize("bits", packing.GPTQ_BITS)
 def test_gptq_tensors_read_back(bits, version):
-    coded = drawn(bits, lowest_zero=1 if version == layouts.GPTQ_V1 else 0, shuffled=True)
+    coded = drawn(bits, lowest_zero=1 if version == packing.GPTQ_V1 else 0, shuffled=True)
     tensors = layouts.pack_gptq(coded, bits, version)
     shapes = {"qweight": (3 * bits, 64), "qzeros": (3, 2 * bits), "scales": (3, 64), "g_idx": (96,)}
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == shapes
@@ -89,7 +90,7 @@ def test_autoawq_packs_and_reads_the_same():
     np.testing.assert_allclose(coded.weight(), made.float(), rtol=2**-11)  # theirs multiplies in float16
 
 
-@pytest.mark.parametrize("bits", layouts.GPTQ_BITS)
+@pytest.mark.parametrize("bits", packing.GPTQ_BITS)
 def test_gptqmodel_packs_and_reads_the_same(bits, monkeypatch):
     monkeypatch.setenv("GPTQMODEL_CPU_WORKERS", "2")
     qlinear = pytest.importorskip("gptqmodel.nn_modules.qlinear.torch")
@@ -100,7 +101,7 @@ def test_gptqmodel_packs_and_reads_the_same(bits, monkeypatch):
     linear.weight.data = coded.weight()
     theirs = qlinear.TorchLinear(bits=bits, group_size=32, sym=False, desc_act=False, in_features=96, out_features=64)
     theirs.pack_original(linear, coded.scales.float(), coded.zeros.float(), coded.group_of.to(torch.int32))
-    ours = layouts.pack_gptq(coded, bits, layouts.GPTQ_V2)
+    ours = layouts.pack_gptq(coded, bits, packing.GPTQ_V2)
     for name in layouts.PARTS["gptq"]:
         assert torch.equal(getattr(theirs, name).to(ours[name].dtype), ours[name]), name
     theirs.post_init()
@@ -108,7 +109,7 @@ def test_gptqmodel_packs_and_reads_the_same(bits, monkeypatch):
     # Saved as v1: zero points less one, those of 0 borrowing from their neighbour, and back.
     convert_gptq_v2_to_v1_format_module(theirs, type("config", (), {"bits": bits, "pack_dtype": torch.int32}))
     assert not torch.equal(theirs.qzeros, ours["qzeros"])
-    assert same(layouts.unpack_gptq({**ours, "qzeros": theirs.qzeros}, bits, layouts.GPTQ_V1), coded)
+    assert same(layouts.unpack_gptq({**ours, "qzeros": theirs.qzeros}, bits, packing.GPTQ_V1), coded)
 
 
 @pytest.mark.parametrize("bits, group", [(2, 16), (3, 32), (4, 32), (8, 64)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import quantized
+import torch
+from safetensors.torch import save_file
 
 from edgekit.engines import probe
 from edgekit.measure.worker import Worker
@@ -115,22 +116,24 @@ def threads(*, variant: str) -> dict:
 
 def test_what_it_cannot_load_is_one_sentence_and_the_next_one_loads(ask, source, tmp_path):
     narrow = quantized.source(tmp_path / "narrow", head_dim=16)
-    broken = quantized.source(tmp_path / "broken")
-    os.truncate(tmp_path / "broken" / "model.safetensors", 100_000)
+    gelu = quantized.source(tmp_path / "gelu", hidden_act="gelu")
+    beside = quantized.source(tmp_path / "beside")
+    save_file({"x": torch.ones(1)}, tmp_path / "beside" / "adapter_model.safetensors")
     fewer = f'{quantized.source(tmp_path / "qwen2", family="qwen2", head_dim=32)} > pruned(heads=0.5, mlp=0, score=magnitude)'
     asked = [dict(of=narrow, dtype="float32"), dict(of=f"{source} > {quantized.AWQ}", dtype="float32"),
-             dict(of=f"{source} > {quantized.ASYMMETRIC}", dtype="float16"), dict(of=broken, dtype="float32"),
+             dict(of=f"{source} > {quantized.ASYMMETRIC}", dtype="float16"), dict(of=gelu, dtype="float32"),
              dict(of=source, dtype="int4"), dict(of=source, dtype="float32", device="mps"),
              dict(of=source, dtype="float32", context=257), dict(of=f"{source} > gguf(dtype=float16)", dtype="float16"),
-             dict(of=fewer, dtype="float32"),
+             dict(of=fewer, dtype="float32"), dict(of=beside, dtype="float32"),
              dict(of=source, dtype="float32")]
     said = ask("refusals", engine="vllm", asked=asked)
     packed = ["no kernel for 4-bit weights"] * 2 if probe.lacks("vllm") else ["float32 is not supported", "bits=4, sym=False"]
-    for text, words in zip(said[:-1], ("heads of size 16; attention on a CPU has 32, 64", *packed, "cannot load",
+    for text, words in zip(said[:-1], ("heads of size 16; attention on a CPU has 32, 64", *packed, "cannot load .*silu",
                                        "unknown dtype 'int4'", "device 'mps' asked",
                                        "a context of 257 tokens asked, .* made for 256",
                                        "expected a safetensors or awq or gptq artifact, got gguf",
-                                       "has 2 heads of 32 at width 128, .*Qwen2 takes the heads to fill the width"),
+                                       "has 2 heads of 32 at width 128, .*Qwen2 takes the heads to fill the width",
+                                       "holds adapter_model.safetensors beside its weights, and vLLM reads every file"),
                            strict=True):
         assert re.search(words, text)
         assert "\n" not in text and len(text) < 600

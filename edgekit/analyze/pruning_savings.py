@@ -37,7 +37,7 @@ def _architecture(rows: pd.DataFrame) -> Architecture:
     """What the rows of one shape say; what no count needs (rotary base, norms' epsilon) is a neutral number."""
     parts = {part: int(value) for part, value in zip(rows.part, rows.value, strict=True)}
     return Architecture(family=rows.family.iloc[0], source="rows", rope_theta=1.0, norm_eps=0.0,
-                        **parts | {"tied": bool(parts["tied"])})
+                        **parts | {part: bool(parts[part]) for part in ("tied", "attention_bias", "mlp_bias") if part in parts})
 
 
 def count_table(frame: pd.DataFrame, prompt_tokens: int = 128, context: int = 128, weight_bytes: float = 2) -> pd.DataFrame:

@@ -16,101 +16,21 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit import store
-
-
-class ModelError(ValueError):
-    """A model name is unknown, or what it names is unusable; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """A decoder of the Llama kind, as published. Sizes count elements; `tied`: output head and embedding are one."""
-
-    family: Literal["llama", "qwen2"]
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    mlp_width: int
-    vocabulary: int
-    tied: bool
-    rope_theta: float
-    norm_eps: float
-    context: int
-    source: str
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights, tied ones counted once."""
-        attention = self.width * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        bias = self.head_dim * (self.heads + 2 * self.kv_heads) if self.family == "qwen2" else 0
-        layer = attention + bias + 3 * self.width * self.mlp_width + 2 * self.width
-        return self.layers * layer + self.width + self.embeddings * (1 if self.tied else 2)
-
-    @property
-    def embeddings(self) -> int:
-        """Number of weights of one embedding matrix."""
-        return self.vocabulary * self.width
-
-    @property
-    def read_per_step(self) -> int:
-        """Weights that one decode step reads: all but the input embedding, of which it reads one line.
-
-        A tied embedding is read whole, as the output head.
-        """
-        return self.parameters - (0 if self.tied else self.embeddings - self.width)
-
-    def kv_elements_per_token(self) -> int:
-        """Keys and values kept for one token of context."""
-        return 2 * self.layers * self.kv_heads * self.head_dim
-
-    def to_hf(self) -> dict:
-        """The same facts as a Hugging Face `config.json`."""
-        model = {"llama": "Llama", "qwen2": "Qwen2"}[self.family]
-        return dict(
-            model_type=self.family, architectures=[f"{model}ForCausalLM"], num_hidden_layers=self.layers,
-            hidden_size=self.width, num_attention_heads=self.heads, num_key_value_heads=self.kv_heads,
-            head_dim=self.head_dim, intermediate_size=self.mlp_width, vocab_size=self.vocabulary,
-            tie_word_embeddings=self.tied, rope_theta=self.rope_theta, rms_norm_eps=self.norm_eps,
-            max_position_embeddings=self.context, hidden_act="silu", torch_dtype="bfloat16",
-            bos_token_id=None, eos_token_id=None)
-
-    @classmethod
-    def from_hf(cls, config: dict, source: str) -> Architecture:
-        """Read a `config.json`. Raises ModelError for an architecture that is neither Llama's nor Qwen2's.
-
-        Mistral's without a sliding window (stated: a config without the entry means a window) is Llama's.
-        """
-        family = config.get("model_type")
-        if family == "mistral" and config.get("sliding_window", 0) is None:
-            family = "llama"
-        if family not in ("llama", "qwen2"):
-            raise ModelError(f"{source}: expected model_type llama or qwen2, got {family!r}; the GGUF conversion and the "
-                             "byte counts know only these")
-        needed = ("num_attention_heads", "hidden_size", "num_hidden_layers", "intermediate_size", "vocab_size", "rms_norm_eps",
-                  "max_position_embeddings")
-        if missing := [name for name in needed if name not in config]:
-            raise ModelError(f"{source}: expected {missing[0]}, which every {family} config has; the file is damaged")
-        heads, width = config["num_attention_heads"], config["hidden_size"]
-        rope = config.get("rope_parameters") or {}
-        return cls(family=family, layers=config["num_hidden_layers"], width=width, heads=heads,
-                   kv_heads=config.get("num_key_value_heads") or heads,
-                   head_dim=config.get("head_dim") or width // heads, mlp_width=config["intermediate_size"],
-                   vocabulary=config["vocab_size"], tied=bool(config.get("tie_word_embeddings", False)),
-                   rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0),
-                   norm_eps=float(config["rms_norm_eps"]), context=config["max_position_embeddings"], source=source)
+from edgekit.catalog import weight_files
+from edgekit.catalog.architecture import Architecture, ModelError, packing_of
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a model name means. `identity` is the content that an artifact made of it is addressed by."""
+    """What a model name means. `identity` is the content that an artifact made of it is addressed by; `format`: what its
+    weights are stored as, plain (safetensors) or packed."""
 
     name: str
     kind: Literal["pocket", "shape", "hub", "folder"]
     architecture: Architecture
     folder: Path | None
     identity: str
+    format: Literal["safetensors", "awq", "gptq"] = "safetensors"
 
     def require_weights(self, purpose: str) -> None:
         """Raise ModelError if this is a shape: its weights are random, so `purpose` would measure noise."""
@@ -131,8 +51,8 @@ def architectures() -> dict[str, Architecture]:
 
 def pocket_names() -> list[str]:
     """Shipped pocket models, smallest first."""
-    folders = (store.ROOT / "data/models").glob("pocket-*/config.json")
-    return [f.parent.name for f in sorted(folders, key=lambda f: sum(w.stat().st_size for w in _weights(f.parent)))]
+    files = (store.ROOT / "data/models").glob(f"pocket-*/{weight_files.SINGLE}")
+    return [file.parent.name for file in sorted(files, key=lambda file: file.stat().st_size)]
 
 
 def card(name: str) -> dict:
@@ -155,8 +75,7 @@ def resolve(name: str) -> ModelSpec:
         shape = name.removeprefix("shape:")
         if shape not in known:
             raise ModelError(f"unknown shape {name!r}; known: {', '.join('shape:' + n for n in known)}")
-        facts = json.dumps(dataclasses.asdict(known[shape]), sort_keys=True)
-        return ModelSpec(name, "shape", known[shape], None, hashlib.sha256(facts.encode()).hexdigest())
+        return ModelSpec(name, "shape", known[shape], None, _identity_of_facts(known[shape]))
     if name.startswith("pocket-"):
         folder = store.ROOT / "data/models" / name
         if not folder.is_dir():
@@ -170,25 +89,28 @@ def resolve(name: str) -> ModelSpec:
                      f"({', '.join(architectures())}), a hub id owner/name, or a folder (/…, ./…, ~…)")
 
 
-def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
+def _identity_of_facts(architecture: Architecture) -> str:
+    """Hash of an architecture's facts, without those that are as in every model before they were told apart."""
+    facts = {field.name: getattr(architecture, field.name) for field in dataclasses.fields(architecture)
+             if getattr(architecture, field.name) != field.default}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{name}: no config.json in {folder}; expected a model folder in Hugging Face format")
-    weights = _weights(folder)
-    if not weights:
-        raise ModelError(f"{name}: no weights in {folder} (expected *.safetensors); the download or checkout is incomplete: "
-                         "fetch it again")
+    weights = weight_files.files_of(folder)
     card = folder / "card.json"
     if kind == "pocket" and not card.is_file():
         raise ModelError(f"{name}: no card.json in {folder}; restore the folder, or retrain it: edgekit models train {name}")
     if card.is_file() and (found := damage(name, folder)):
         raise ModelError(found[0])
     config = folder / "config.json"
-    architecture = Architecture.from_hf(_read_json(config), source=str(config))
-    return ModelSpec(name, kind, architecture, folder, _identity([config, *weights]))
+    told = _read_json(config)
+    architecture, packing = Architecture.from_hf(told, source=str(config)), packing_of(told, source=str(config))
+    weight_files.require_whole(folder, architecture, packing)
+    return ModelSpec(name, kind, architecture, folder, _identity([config, *weights]),
+                     "safetensors" if packing is None else packing.method)
 
 
 def _read_json(path: Path) -> dict:

@@ -11,19 +11,21 @@ import json
 import math
 import os
 import shutil
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store
+from edgekit.catalog import weight_files
+from edgekit.catalog.architecture import packing_of
 from edgekit.catalog.models import ModelSpec
+from edgekit.errors import RunFailed
 
 ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-WEIGHT_FILES = {"gguf": "*.gguf", "onnx": "model.onnx*"}  # by format; of the others *.safetensors
+WEIGHT_FILES = {"gguf": "*.gguf", "onnx": "model.onnx*"}  # by format; of the others see weight_files.py
 
 
-class BuildError(RuntimeError):
+class BuildError(RunFailed):
     """An artifact cannot be built; the message says what is missing."""
 
 
@@ -48,8 +50,9 @@ class Artifact:
 
     def size_bytes(self) -> int:
         """Bytes of the weight files on disk."""
-        pattern = WEIGHT_FILES.get(self.format, "*.safetensors")
-        return sum(file.stat().st_size for file in self.path.glob(pattern))
+        pattern = WEIGHT_FILES.get(self.format)
+        files = weight_files.files_of(self.path) if pattern is None else self.path.glob(pattern)
+        return sum(file.stat().st_size for file in files)
 
     def bits_per_weight(self) -> float:
         """Bits of the weight files over the number of weights: scales, zero points and what is not quantized are counted."""
@@ -60,8 +63,8 @@ class Artifact:
 
         An untied input embedding is left out (a step reads one line of it); a tied one counts, as the output head.
         `dtype` is what plain weights are loaded as; packed ones, their scales and zero points, and GGUF files are read as they
-        are stored. GPTQ's g_idx is left out: without activation order kernels compute an input's group from its place. Raises
-        BuildError for ONNX, of which no engine here reads steps.
+        are stored. GPTQ's g_idx is left out where groups are of neighbours: kernels compute an input's group from its place.
+        Raises BuildError for ONNX, of which no engine here reads steps.
         """
         if self.format == "onnx":
             raise BuildError(f"the bytes that a step reads of {self.variant} are not known for onnx: ask for its source's")
@@ -73,18 +76,23 @@ class Artifact:
             return sum(size for name, size in sizes.items() if not (untied and name == "token_embd.weight"))
         left_out = "lm_head.weight" if self.spec.architecture.tied else "model.embed_tokens.weight"
         total = 0
-        for file in self.path.glob("*.safetensors"):
-            with open(file, "rb") as stream:
-                header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-            for name, tensor in header.items():
-                if name in ("__metadata__", left_out) or name.endswith(".g_idx"):
-                    continue
-                if name.endswith((".qweight", ".qzeros", ".scales")):
-                    first, end = tensor["data_offsets"]
-                    total += end - first
-                else:
-                    total += ELEMENT_BYTES[dtype] * math.prod(tensor["shape"])
+        for name, tensor in weight_files.stored(self.path).items():
+            if name == left_out or (name.endswith(".g_idx") and not self._reordered()):
+                continue
+            packed = name.endswith((".qweight", ".qzeros", ".scales", ".g_idx"))
+            total += tensor.nbytes if packed else ELEMENT_BYTES[dtype] * math.prod(tensor.shape)
         return total
+
+    def _reordered(self) -> bool:
+        config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        return packing_of(config, str(self.path)).reordered
+
+
+def require_plain(step: str, source: Artifact) -> None:
+    """Raise BuildError, in the name of `step`, unless `source` holds plain weights."""
+    if source.format != "safetensors":
+        raise BuildError(f"{step}: expected a safetensors artifact, got {source.format} ({source.variant}); put dequantized() "
+                         "before this step, or take this step before the one that packs the weights")
 
 
 def address(made_of: dict) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgekit.catalog import weight_files
+from edgekit.catalog.packing import AWQ_BITS
 from edgekit.compress import calibrated
 from edgekit.compress.artifact import Artifact, BuildError
-from edgekit.compress.layouts import AWQ_BITS
 
 
 def size_bytes(source: Artifact, *, bits: int = 4, group: int = 128, **_) -> int:
@@ -61,7 +62,7 @@ def _same_header(folder: Path) -> None:
     """Write the weights again: AutoAWQ notes tied tensors in the header, in an order that differs from run to run."""
     from safetensors.torch import load_file, save_file
 
-    for file in folder.glob("*.safetensors"):
+    for file in weight_files.files_of(folder):
         weights = load_file(file)
         file.unlink()  # read lazily: writing over it would change what is being read
         save_file(weights, file, metadata={"format": "pt"})

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.catalog import weight_files
+from edgekit.catalog.architecture import ModelError
 from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:
@@ -19,26 +21,22 @@ COPIED = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "
 
 
 class Weights(Mapping):
-    """The tensors of a folder's safetensors files by name, read when asked for, in the order of the files.
+    """The tensors of the model in a folder by name, read when asked for, in the order of its files (see weight_files.py).
 
     A context manager: leaving it closes the files. Raises BuildError for a folder without weights or with a damaged file.
     """
 
     def __init__(self, folder: Path):
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
+        try:
+            tensors = weight_files.stored(folder)
+        except ModelError as error:
+            raise BuildError(str(error)) from error
         self._stack = ExitStack()
-        self._files: dict[str, object] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            try:
-                opened = self._stack.enter_context(safe_open(file, framework="pt"))
-            except SafetensorError as error:
-                self._stack.close()
-                raise BuildError(f"{file} is damaged ({error}); restore it, or delete the artifact's folder to build it "
-                                 "again") from error
-            self._files |= dict.fromkeys(opened.offset_keys(), opened)
-        if not self._files:
-            raise BuildError(f"no *.safetensors in {folder}: nothing to read; name a folder with weights")
+        opened = {file: self._stack.enter_context(safe_open(file, framework="pt"))
+                  for file in dict.fromkeys(tensor.file for tensor in tensors.values())}
+        self._files = {name: opened[tensor.file] for name, tensor in tensors.items()}
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._files[name].get_tensor(name)
@@ -93,9 +91,9 @@ class ShardWriter:
         if kind is not None:
             return
         shards = len(set(self._index.values())) + 1
-        self._flush("model.safetensors" if shards == 1 else f"model-{shards:05d}.safetensors")
+        self._flush(weight_files.SINGLE if shards == 1 else f"model-{shards:05d}.safetensors")
         if shards > 1:
-            (self._folder / "model.safetensors.index.json").write_text(
+            (self._folder / weight_files.INDEX).write_text(
                 json.dumps({"metadata": {"total_size": self._total}, "weight_map": self._index}), encoding="utf-8")
 
 

@@ -12,8 +12,10 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgekit.catalog import prompting, weight_files
 from edgekit.catalog.models import Architecture
-from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError
+from edgekit.compress import checkpoint
+from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError, require_plain
 
 # Pre-tokenizers that llama.cpp knows by name, by a part of the regular expression that only they have.
 PRE_TOKENIZERS = {r"|\p{N}{1,3}|": "llama-bpe", r"?\p{L}+|\p{N}| ?[^": "qwen2"}
@@ -41,8 +43,7 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
     import gguf
     import numpy as np
 
-    if source.format != "safetensors":
-        raise BuildError(f"gguf: expected a safetensors artifact, got {source.format} ({source.variant})")
+    require_plain("gguf", source)
     a = source.spec.architecture
     config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
     graph = graph_of(a)
@@ -129,35 +130,21 @@ def rotated_heads(name: str, a: Architecture) -> int | None:
 
 
 def kept(name: str, a: Architecture) -> bool:
-    """Whether a stored tensor is a weight of its own: not the tied output head, not the frequencies of old checkpoints."""
-    return not (name == "lm_head.weight" and a.tied) and not name.endswith("rotary_emb.inv_freq")
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
+    """Whether a stored tensor is a weight of its own: not the tied output head."""
+    return not (name == "lm_head.weight" and a.tied)
 
 
 def _shapes(folder: Path, a: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
-    from safetensors import safe_open
-
-    for file in _files(folder):
-        with safe_open(file, "pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 (no mapping: it has no iterator of its own)
-                if kept(name, a):
-                    yield name, tuple(weights.get_slice(name).get_shape())
+    yield from ((name, tensor.shape) for name, tensor in weight_files.stored(folder).items() if kept(name, a))
 
 
 def _weights(folder: Path, a: Architecture) -> Iterator:
-    from safetensors import safe_open
-
-    for file in _files(folder):
-        with safe_open(file, "pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 (no mapping: it has no iterator of its own)
-                if not kept(name, a):
-                    continue
-                tensor = weights.get_tensor(name)
+    """The tensors in the order of `_shapes`, with rows in llama.cpp's order."""
+    with checkpoint.Weights(folder) as weights:
+        for name in weights:
+            if kept(name, a):
                 heads = rotated_heads(name, a)
-                yield tensor if heads is None else permute_rotary(tensor, heads)
+                yield weights[name] if heads is None else permute_rotary(weights[name], heads)
 
 
 def _to_numpy(tensor, dtype: str):
@@ -209,11 +196,14 @@ def _add_tokenizer(writer, folder: Path, vocabulary: int) -> None:
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges)
-    for name, add in (("bos_token_id", writer.add_bos_token_id), ("eos_token_id", writer.add_eos_token_id),
-                      ("pad_token_id", writer.add_pad_token_id)):
-        if isinstance(config.get(name), int):
-            add(config[name])
-    writer.add_add_bos_token(False)
+    around = prompting.of(folder)
+    begins = around.encode("")[:1] == [around.prefix]
+    bos = around.prefix if begins else config.get("bos_token_id")
+    for id, add in ((bos, writer.add_bos_token_id), (around.end, writer.add_eos_token_id),
+                    (config.get("pad_token_id"), writer.add_pad_token_id)):
+        if isinstance(id, int):
+            add(id)
+    writer.add_add_bos_token(begins)
 
 
 def _pre_tokenizer(file: Path) -> str | None:

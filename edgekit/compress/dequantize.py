@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.compress import checkpoint, convert, layouts, removal, shape
+from edgekit.catalog.architecture import ModelError, packing_of
+from edgekit.compress import checkpoint, convert, layouts, removal
 from edgekit.compress.artifact import Artifact, BuildError
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ def to_float(source: Artifact, folder: Path) -> None:
     model that the artifact was made of.
     """
     dequantized_bytes(source)
-    expected = dict(shape.tensors(source.spec.architecture))
+    expected = dict(source.spec.architecture.tensors())
     with checkpoint.ShardWriter(folder) as out:
         for name, weight in READERS[source.format](source):
-            wanted = expected.pop(name, tuple(weight.shape))  # what the shape does not list (a bias, say) is kept
+            wanted = expected.pop(name, None)
             if tuple(weight.shape) != wanted:
                 raise BuildError(f"dequantized: {name} of {source.variant} has shape {tuple(weight.shape)}, its base "
-                                 f"{source.spec.name} {wanted}; delete {source.path} to build it again")
+                                 f"{source.spec.name} {wanted or 'no such tensor'}; delete {source.path} to build it again")
             out.add(name, weight.float())
     if expected:
         raise BuildError(f"dequantized: {source.variant} lacks {len(expected)} tensors of its base {source.spec.name}, among "
@@ -69,20 +70,16 @@ def _from_packed(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _reader(source: Artifact):
     """The function that reads one matrix of the checkpoint. Raises BuildError for a layout that is none of the known."""
-    told = checkpoint.read_config(source.path).get("quantization_config") or {}
-    method, bits = told.get("quant_method"), told.get("bits")
+    try:
+        packing = packing_of(checkpoint.read_config(source.path), f"{source.path}/config.json")
+    except ModelError as error:
+        raise BuildError(f"dequantized: {error}") from error
+    method = packing and packing.method
     if method != source.format:
         raise BuildError(f"dequantized: {source.path}/config.json: expected quant_method {source.format}, got {method!r}")
     if method == "awq":
-        if bits != layouts.AWQ_BITS or str(told.get("version")).lower() != "gemm":
-            raise BuildError(f"dequantized: {source.path}: expected AWQ's gemm layout of 4 bits, got {bits!r} bits, version "
-                             f"{told.get('version')!r}")
         return layouts.unpack_awq
-    version = told.get("checkpoint_format")
-    if bits not in layouts.GPTQ_BITS or version not in (layouts.GPTQ_V1, layouts.GPTQ_V2):
-        raise BuildError(f"dequantized: {source.path}: expected GPTQ of {', '.join(map(str, layouts.GPTQ_BITS))} bits as gptq "
-                         f"or gptq_v2, got {bits!r} bits as {version!r}")
-    return lambda tensors: layouts.unpack_gptq(tensors, bits, version)
+    return lambda tensors: layouts.unpack_gptq(tensors, packing.bits, packing.version)
 
 
 def _from_gguf(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
@@ -91,7 +88,7 @@ def _from_gguf(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
     from gguf import dequantize as gguf_dequantize
 
     a = source.spec.architecture
-    names = {convert.gguf_name(name, convert.graph_of(a)): name for name, _ in shape.tensors(a)}
+    names = {convert.gguf_name(name, convert.graph_of(a)): name for name, _ in a.tensors()}
     for tensor in GGUFReader(source.file).tensors:
         if tensor.name not in names:
             if tensor.name == "rope_freqs.weight":  # made from the config, not a weight

@@ -22,8 +22,8 @@ from edgekit.catalog import models
 from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.compress import training_texts
 from edgekit.compress import written as teachers_texts
-from edgekit.compress.artifact import Artifact, BuildError, address
-from edgekit.compress.student import Student, vocabulary_of
+from edgekit.compress.artifact import Artifact, BuildError, address, require_plain
+from edgekit.compress.student import Student, prompting_of
 
 DATA = ("logits", "text", "both", "none")
 FROM_LOGITS, FROM_TEXT = ("logits", "both"), ("text", "both")
@@ -158,23 +158,27 @@ def _teacher(asked: Distillation) -> ModelSpec:
 
 
 def _require(source: Artifact, asked: Distillation) -> None:
-    if source.format != "safetensors":
-        raise BuildError(f"distilled: expected a safetensors artifact, got {source.format} ({source.variant}); train before "
-                         "the step that packs the weights, or turn them into floats with dequantized()")
+    require_plain("distilled", source)
     if asked.length > source.spec.architecture.context:
         raise BuildError(f"distilled: rows of {asked.length} tokens are longer than the context of {source.spec.name}, "
                          f"{source.spec.architecture.context}")
     training_texts.file_of(asked.texts)
-    ours = vocabulary_of(source.path, source.spec.name)
+    ours = prompting_of(source.path, source.spec.name)
     if asked.teacher == NOBODY:
         return
     teacher = _teacher(asked)
     if teacher.kind == "shape":
         raise BuildError(f"distilled: teacher {teacher.name} has random weights, from which nothing can be learnt; name a "
                          "model with trained ones")
-    theirs = vocabulary_of(teacher.folder, teacher.name)
-    if theirs != ours or teacher.architecture.vocabulary != source.spec.architecture.vocabulary:
-        differing = len(set(ours[0].items()) ^ set(theirs[0].items()))
+    if teacher.format != "safetensors":
+        raise BuildError(f"distilled: teacher {teacher.name} has {teacher.format} weights, and one that teaches has plain "
+                         "ones; "
+                         "name the model that they were packed from")
+    theirs = prompting_of(teacher.folder, teacher.name)
+    if differing := len(set(ours.tokenizer.get_vocab().items()) ^ set(theirs.tokenizer.get_vocab().items())):
         raise BuildError(f"distilled: the teacher {teacher.name} and the student {source.spec.name} have different tokenizers "
                          f"({differing} entries differ): the same ids must mean the same tokens; choose a teacher of the "
                          "student's family")
+    if theirs.end != ours.end:
+        raise BuildError(f"distilled: the teacher {teacher.name} ends a text with the id {theirs.end}, the student "
+                         f"{source.spec.name} with {ours.end}: choose a teacher that ends texts alike")

@@ -13,15 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.catalog.packing import AWQ_BITS, GPTQ_V1
+
 if TYPE_CHECKING:
     import torch
 
-AWQ_BITS = 4
 # The output of every eight that each nibble of a word holds, the lowest nibble first.
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
-GPTQ_BITS = (2, 3, 4, 8)
-# Checkpoint formats of GPTQ: v1 stores a zero point less one, so a zero point of 0 has no place in it; v2 stores it as it is.
-GPTQ_V1, GPTQ_V2 = "gptq", "gptq_v2"
 PARTS = {"awq": ("qweight", "qzeros", "scales"), "gptq": ("qweight", "qzeros", "scales", "g_idx")}
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact, BuildError, require_plain
 
 INSTALL = "python3 edgekit/environment/install.py --extra onnx"
 BUILDER = "onnxruntime_genai.models.builder"
@@ -27,9 +27,7 @@ def onnx_bytes(source: Artifact, *, precision: str) -> int:
     `to_onnx` does for what is known beforehand."""
     if precision not in PRECISIONS:
         raise BuildError(f"onnx: unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
-    if source.format != "safetensors":
-        raise BuildError(f"onnx: expected a safetensors artifact, got {source.format} ({source.variant}); packed weights "
-                         "become plain ones by dequantized()")
+    require_plain("onnx", source)
     if source.spec.kind == "shape":
         raise BuildError(f"onnx: {source.spec.name} is a shape, without a tokenizer, and the folder of a model for "
                          "onnxruntime-genai holds one; take a model with trained weights")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.catalog import packing
 from edgekit.compress import checkpoint, layouts, rtn
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.layouts import Coded
@@ -37,16 +38,16 @@ def _bytes(source: Artifact, bits: int, group: int) -> int:
 
 
 def _require_awq(source: Artifact, bits: int, group: int) -> None:
-    if bits != layouts.AWQ_BITS:
-        raise BuildError(f"packed_awq: AWQ's layout holds {layouts.AWQ_BITS} bits, got {bits!r}; packed_gptq holds "
-                         f"{', '.join(map(str, layouts.GPTQ_BITS))}")
+    if bits != packing.AWQ_BITS:
+        raise BuildError(f"packed_awq: AWQ's layout holds {packing.AWQ_BITS} bits, got {bits!r}; packed_gptq holds "
+                         f"{', '.join(map(str, packing.GPTQ_BITS))}")
     rtn.require("packed_awq", source, group)
     require_whole_words("packed_awq", source, 8)
 
 
 def _require_gptq(source: Artifact, bits: int, group: int) -> None:
-    if bits not in layouts.GPTQ_BITS:
-        raise BuildError(f"packed_gptq: GPTQ's layout holds {', '.join(map(str, layouts.GPTQ_BITS))} bits, got {bits!r}")
+    if bits not in packing.GPTQ_BITS:
+        raise BuildError(f"packed_gptq: GPTQ's layout holds {', '.join(map(str, packing.GPTQ_BITS))} bits, got {bits!r}")
     rtn.require("packed_gptq", source, group)
     require_whole_words("packed_gptq", source, 32)  # what gptqmodel's kernels ask for at any bits
 
@@ -108,7 +109,7 @@ def to_gptq(source: Artifact, folder: Path, *, bits: int, group: int, symmetric:
     beyond float16.
     """
     _require_gptq(source, bits, group)
-    version = layouts.GPTQ_V1 if symmetric else layouts.GPTQ_V2
+    version = packing.GPTQ_V1 if symmetric else packing.GPTQ_V2
     config = checkpoint.gptq_config(bits=bits, group=group, symmetric=symmetric, checkpoint_format=version)
     _write(source, folder, config,
            lambda weight: layouts.pack_gptq(quantize(weight, bits=bits, group=group, symmetric=symmetric), bits, version))

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint, removal, saliency
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact, BuildError, require_plain
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.saliency import Scores
 
@@ -85,9 +85,7 @@ def pruned_bytes(source: Artifact, **arguments) -> int:
 
 
 def _require(source: Artifact, asked: Pruning) -> removal.Kept:
-    if source.format != "safetensors":
-        raise BuildError(f"pruned: expected a safetensors artifact, got {source.format} ({source.variant}); prune before the "
-                         "step that packs the weights")
+    require_plain("pruned", source)
     if source.spec.kind == "shape" and asked.score in saliency.RUNNING:
         raise BuildError(f"pruned: score={asked.score} needs trained weights and {source.spec.name} has random ones; use "
                          "score=random or magnitude")

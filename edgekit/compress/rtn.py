@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact, BuildError, require_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +57,7 @@ def _require(source: Artifact, bits: int, group: int) -> None:
 
 def require(step: str, source: Artifact, group: int) -> None:
     """Raise BuildError, in the name of `step`, for packed weights or a group that does not divide every input width."""
-    if source.format != "safetensors":
-        raise BuildError(f"{step}: expected a safetensors artifact, got {source.format} ({source.variant})")
+    require_plain(step, source)
     if group < 1:
         raise BuildError(f"{step}: expected a group of at least one weight, got {group!r}")
     widths = input_widths(source.spec.architecture)

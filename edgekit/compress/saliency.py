@@ -25,7 +25,7 @@ import numpy as np
 
 from edgekit import progress
 from edgekit.catalog.models import Architecture
-from edgekit.compress import importance
+from edgekit.compress import checkpoint, importance
 
 if TYPE_CHECKING:
     import torch
@@ -140,23 +140,20 @@ def of_weights(folder: Path, a: Architecture) -> Scores:
 
     A key or value head counts to each of its query heads by an equal part of its squares.
     """
-    from safetensors import safe_open
-
     heads, neurons = np.zeros((a.layers, a.heads)), np.zeros((a.layers, a.mlp_width))
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as weights:
-            for name in weights.offset_keys():
-                if not (found := PROJECTION.search(name)):
-                    continue
-                layer, part = int(found[1]), found[2]
-                squares = weights.get_tensor(name).float().square().sum(0 if part in ("o", "down") else 1).double().numpy()
-                if part in ("gate", "up", "down"):
-                    neurons[layer] += squares
-                elif part in ("q", "o"):
-                    heads[layer] += squares.reshape(a.heads, -1).sum(1)
-                else:
-                    shared = a.heads // a.kv_heads
-                    heads[layer] += np.repeat(squares.reshape(a.kv_heads, -1).sum(1) / shared, shared)
+    with checkpoint.Weights(folder) as weights:
+        for name in weights:
+            if not (found := PROJECTION.search(name)):
+                continue
+            layer, part = int(found[1]), found[2]
+            squares = weights[name].float().square().sum(0 if part in ("o", "down") else 1).double().numpy()
+            if part in ("gate", "up", "down"):
+                neurons[layer] += squares
+            elif part in ("q", "o"):
+                heads[layer] += squares.reshape(a.heads, -1).sum(1)
+            else:
+                shared = a.heads // a.kv_heads
+                heads[layer] += np.repeat(squares.reshape(a.kv_heads, -1).sum(1) / shared, shared)
     return Scores(np.sqrt(heads), np.sqrt(neurons))
 
 

@@ -9,34 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.catalog.models import Architecture, ModelSpec
+from edgekit.catalog.models import ModelSpec
 from edgekit.compress import checkpoint
 
 BLOCK = 1 << 20
-
-
-def tensors(architecture: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of all weights, as transformers names them; a tied output head is not listed."""
-    a = architecture
-    yield "model.embed_tokens.weight", (a.vocabulary, a.width)
-    for i in range(a.layers):
-        layer = f"model.layers.{i}."
-        for name, rows in (("q", a.heads), ("k", a.kv_heads), ("v", a.kv_heads)):
-            yield f"{layer}self_attn.{name}_proj.weight", (rows * a.head_dim, a.width)
-            if a.family == "qwen2":
-                yield f"{layer}self_attn.{name}_proj.bias", (rows * a.head_dim,)
-        yield f"{layer}self_attn.o_proj.weight", (a.width, a.heads * a.head_dim)
-        yield f"{layer}mlp.gate_proj.weight", (a.mlp_width, a.width)
-        yield f"{layer}mlp.up_proj.weight", (a.mlp_width, a.width)
-        yield f"{layer}mlp.down_proj.weight", (a.width, a.mlp_width)
-        yield f"{layer}input_layernorm.weight", (a.width,)
-        yield f"{layer}post_attention_layernorm.weight", (a.width,)
-    yield "model.norm.weight", (a.width,)
-    if not a.tied:
-        yield "lm_head.weight", (a.vocabulary, a.width)
 
 
 def write(spec: ModelSpec, folder: Path, *, seed: int) -> None:
@@ -46,7 +24,7 @@ def write(spec: ModelSpec, folder: Path, *, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     block = (torch.randn(BLOCK, generator=generator) * 0.02).to(torch.bfloat16)
     with checkpoint.ShardWriter(folder) as out:
-        for name, shape in tensors(spec.architecture):
+        for name, shape in spec.architecture.tensors():
             if "norm" in name:
                 out.add(name, torch.ones(shape, dtype=torch.bfloat16))
             else:

@@ -13,10 +13,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.catalog import models
+from edgekit.catalog import models, weight_files
+from edgekit.catalog.architecture import packing_of
 from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, onnx, packed, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration
+from edgekit.errors import InvalidRequest
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
 # A step that looks at calibration texts has the arguments calibration, samples, length and seed.
@@ -41,7 +43,7 @@ KINDS = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 BUILDER_VERSION = 1
 
 
-class VariantError(ValueError):
+class VariantError(InvalidRequest):
     """A chain cannot be read; the message shows how one is written."""
 
 
@@ -125,9 +127,12 @@ def _literal(value: str) -> str | int | float | bool:
 
 
 def format_of(text: str) -> str:
-    """The format of what a chain makes. Raises VariantError."""
-    steps = parse(text).steps
-    return STEPS[steps[-1].name][2] if steps else "safetensors"
+    """The format of what a chain makes; of a hub id, which is looked up when its turn comes, plain weights. Raises VariantError
+    or ModelError."""
+    variant = parse(text)
+    if variant.steps:
+        return STEPS[variant.steps[-1].name][2]
+    return "safetensors" if models.is_hub_id(variant.model) else models.resolve(variant.model).format
 
 
 def build(variant: Variant | str) -> Artifact:
@@ -156,7 +161,9 @@ def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec
     """The source's spec, with the architecture that the step left: pruning changes it, most steps do not."""
     if made_format in ("gguf", "onnx"):  # their folders hold no config.json
         return source.spec
-    architecture = models.Architecture.from_hf(checkpoint.read_config(path), source=source.spec.architecture.source)
+    config = checkpoint.read_config(path)
+    architecture = models.Architecture.from_hf(config, source=source.spec.architecture.source)
+    weight_files.require_whole(path, architecture, packing_of(config, str(path)))
     return dataclasses.replace(source.spec, architecture=architecture)
 
 
@@ -207,7 +214,7 @@ def _shape_made_of(spec: models.ModelSpec) -> dict:
 def _base(name: str) -> Artifact:
     spec = models.resolve(name)
     if spec.kind != "shape":
-        return Artifact(name, spec, spec.folder, "safetensors", spec.identity[:16])
+        return Artifact(name, spec, spec.folder, spec.format, spec.identity[:16])
     made_of = _shape_made_of(spec)
     path = build_once(made_of, name, 2 * spec.architecture.parameters, lambda folder: shape.write(spec, folder, seed=0))
     return Artifact(name, spec, path, "safetensors", address(made_of))

@@ -34,6 +34,7 @@ from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
 from edgekit import progress
+from edgekit.catalog import weight_files
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
 from edgekit.engines.probe import no_packed_kernel
@@ -66,8 +67,11 @@ class Vllm(Engine):
         if architecture.family == "qwen2" and architecture.heads * architecture.head_dim != architecture.width:
             raise EngineError(f"vllm: {artifact.variant} has {architecture.heads} heads of {architecture.head_dim} at width "
                               f"{architecture.width}, and vLLM's Qwen2 takes the heads to fill the width: take another engine")
-        if device == "cpu":
-            for one in filter(None, (artifact, spare)):
+        for one in filter(None, (artifact, spare)):
+            if not (one.path / weight_files.INDEX).is_file() and (others := weight_files.beside(one.path)):
+                raise EngineError(f"vllm: {one.path} holds {', '.join(others)} beside its weights, and vLLM reads every file "
+                                  "of a folder without an index; move them elsewhere")
+            if device == "cpu":
                 _require_heads(one)
                 if one.format != "safetensors" and (why := no_packed_kernel()):
                     raise EngineError(f"vllm: {one.variant}: {why}")
@@ -83,7 +87,7 @@ class Vllm(Engine):
             max_model_len=context + 1, max_num_seqs=sequences,
             max_num_batched_tokens=max(context + 1, sequences * (drafted + 1)), enable_prefix_caching=False,
             async_scheduling=False, logprobs_mode="raw_logits", disable_log_stats=True,
-            use_tqdm_on_load=False, speculative_config=speculative_config), artifact, threads)
+            generation_config="vllm", use_tqdm_on_load=False, speculative_config=speculative_config), artifact, threads)
         self.model = self.engine.model_executor.driver_worker.worker.model_runner.model
         self.names = map(str, itertools.count())
         self.info = EngineInfo(
@@ -120,7 +124,8 @@ class Vllm(Engine):
         self.require_room(prompt, max_new_tokens)
         if max_new_tokens < 1:  # which vLLM would refuse
             return
-        name = self.add(prompt, SamplingParams(max_tokens=max_new_tokens, output_kind=RequestOutputKind.DELTA, **GREEDY))
+        name = self.add(prompt, SamplingParams(max_tokens=max_new_tokens, output_kind=RequestOutputKind.DELTA, **GREEDY,
+                                               **self.allowed()))
         try:
             while self.engine.has_unfinished_requests():
                 for output in self.engine.step():
@@ -128,13 +133,15 @@ class Vllm(Engine):
         finally:  # its reader may have had enough
             self.engine.abort_request([name])
 
-    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
+                 keep_stop: bool = False) -> list[list[int]]:
         """As Engine.generate, all prompts at once: vLLM batches them."""
         for prompt in prompts:
             self.require_room(prompt, max_new_tokens)
         outputs = self._run(prompts, SamplingParams(max_tokens=max_new_tokens, stop_token_ids=sorted(stop),
-                                                    output_kind=RequestOutputKind.FINAL_ONLY, **GREEDY))
-        return [list(itertools.takewhile(lambda token: token not in stop, tokens)) for tokens in outputs]
+                                                    output_kind=RequestOutputKind.FINAL_ONLY, **GREEDY, **self.allowed()))
+        ends = [next((i for i, token in enumerate(tokens) if token in stop), len(tokens)) for tokens in outputs]
+        return [tokens[:end + keep_stop] for tokens, end in zip(outputs, ends, strict=True)]
 
     def device_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_reserved() if self.info.device == "cuda" else None
@@ -150,6 +157,11 @@ class Vllm(Engine):
         name = next(self.names)
         self.engine.add_request(name, {"prompt_token_ids": list(prompt)}, params)
         return name
+
+    def allowed(self) -> dict:
+        """What keeps a request to the ids that may be written."""
+        least = self.info.vocabulary if self.writable is None else self.writable
+        return {} if least >= self.info.vocabulary else dict(allowed_token_ids=list(range(least)))
 
     def _run(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> list[list[int]]:
         """The tokens made for each prompt."""

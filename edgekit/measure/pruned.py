@@ -44,8 +44,9 @@ def measure_shape(*, model: str, heads: float, mlp: float, multiple: int) -> dic
 
 
 def sizes(a: Architecture) -> Iterator[dict]:
-    """An architecture as observations `size`, a `part` each (`tied` is 0 or 1); its `family` stands beside each."""
-    for part in (*COUNTS, "tied"):
+    """An architecture as observations `size`, a `part` each (`tied` and biases, where it has some, are 0 or 1); its `family`
+    stands beside each."""
+    for part in (*COUNTS, "tied", *(part for part in ("attention_bias", "mlp_bias") if getattr(a, part))):
         yield dict(metric="size", part=part, value=int(getattr(a, part)), family=a.family)
 
 
