@@ -32,15 +32,16 @@ CARRIED = {*COUNTS, "model_type", "architectures", "num_key_value_heads", "head_
 NEUTRAL = {
     "partial_rotary_factor": (1,), "rope_interleaved": (False,), "use_mrope": (False,), "is_encoder_decoder": (False,),
     "add_cross_attention": (False,), "tie_encoder_decoder": (False,), "pruned_heads": ({},), "chunk_size_feed_forward": (0,),
-    "auto_map": ({},)}
+    "auto_map": ({},), "return_dict": (True,),
+    "_attn_implementation": ("sdpa",)}
 # Of files and their history; of training; of how a loader runs and what it returns; of heads for other tasks; ids of tokens and
 # settings of generation, which are read where texts are made.
 IRRELEVANT = {
     "transformers_version", "_name_or_path", "name_or_path", "_commit_hash", "_attn_implementation_autoset", "is_llama_config",
     "transformers.js_config", "unsloth_version", "unsloth_fixed", "tokenizer_class", "prefix", "max_sequence_length",
     "initializer_range", "attention_dropout", "gradient_checkpointing", "router_aux_loss_coef",
-    "use_cache", "pretraining_tp", "max_window_layers", "attn_implementation", "_attn_implementation",
-    "_flash_attn_2_enabled", "torchscript", "use_bfloat16", "is_decoder", "return_dict", "return_dict_in_generate",
+    "use_cache", "pretraining_tp", "max_window_layers", "attn_implementation",
+    "_flash_attn_2_enabled", "torchscript", "use_bfloat16", "is_decoder", "return_dict_in_generate",
     "output_attentions", "output_hidden_states", "output_scores",
     "finetuning_task", "id2label", "label2id", "num_labels", "problem_type", "task_specific_params",
     "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "forced_bos_token_id",
@@ -162,7 +163,7 @@ class Architecture:
                               for name, default in (("num_key_value_heads", heads), ("head_dim", width // heads)))
         if heads % kv_heads or head_dim % 2:
             raise ModelError(f"{source}: expected num_attention_heads ({heads}) to be a multiple of num_key_value_heads "
-                             f"({kv_heads}), and heads of an even size, got {head_dim}; the file is damaged")
+                             f"({kv_heads}), and head_dim to be even, got {head_dim}; the file is damaged")
         theta, rope = _rope(config, source)
         activation = config.get("hidden_act", "silu")
         if activation not in ACTIVATIONS:
@@ -216,10 +217,10 @@ def _refuse_windows(config: Mapping, family: str, source: str) -> None:
     if family != "qwen2":  # which has a size there even where it is not used; a Mistral config without the entry means a window
         slides |= config.get("sliding_window", 4096 if family == "mistral" else None) is not None
     kinds = config.get("layer_types") or []
-    if slides or any(kind != "full_attention" for kind in kinds):
+    if slides or any(kind != "full_attention" for kind in kinds) or (kinds and family == "mistral"):
         told = {name: config[name] for name in ("use_sliding_window", "sliding_window", "layer_types") if name in config}
         raise ModelError(f"{source}: expected attention over the whole context (sliding_window null, or for qwen2 "
-                         f"use_sliding_window false, and layer_types all full_attention), got "
+                         f"use_sliding_window false, and layer_types null or, but for mistral, all full_attention), got "
                          f"{told or 'no sliding_window, which for mistral means one of 4096'}; windows are not carried: take a "
                          "model without them")
 
