@@ -12,11 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import edgekit
-
-# By name, because importing their modules (torch, pandas) would make `edgekit --help` slow.
-EXPECTED = {"ParamsError": 2, "StudyError": 2, "ModelError": 2, "TaskError": 2, "VariantError": 2, "EngineError": 2,
-            "PlatformError": 2, "CardError": 2, "SizeError": 2, "ReportError": 1, "ClaimsError": 1, "BuildError": 1,
-            "StoreError": 1, "DeviceError": 2, "PlotError": 1, "PublishError": 1}
+from edgekit.errors import EdgekitError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,12 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"edgekit: cannot write {error.filename}: {error.strerror}; what was measured before is kept", file=sys.stderr)
         return 1
-    except Exception as error:
-        status = EXPECTED.get(type(error).__name__)
-        if status is None:
-            raise
+    except EdgekitError as error:
         print(f"edgekit: {error}", file=sys.stderr)
-        return status
+        return error.exit_code
 
 
 def _run(options) -> int:

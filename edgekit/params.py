@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgekit import store
+from edgekit.errors import InvalidRequest
 
 
-class ParamsError(ValueError):
+class ParamsError(InvalidRequest):
     """A parameter is unknown, missing or mistyped; the message names where and what to write."""
 
 

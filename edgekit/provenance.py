@@ -9,10 +9,14 @@ import subprocess
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit import store
 from edgekit.catalog import engines
 from edgekit.store import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PACKAGES = ("edgekit", "torch", "gguf", "lm_eval", "zeus", "numpy", "tokenizers", "papermill")
 
@@ -62,6 +66,15 @@ def write_manifest(rows_path: Path, manifest: Manifest) -> None:
     runs = read_manifests(rows_path)
     runs[manifest.run] = dataclasses.asdict(manifest)
     store.write_atomically(manifest_path(rows_path), json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+
+
+def with_machine(frame: pd.DataFrame, rows_path: Path) -> pd.DataFrame:
+    """A frame of a file's rows with what the manifests say of the machine of each run: `last_level_cache_bytes`, empty where a
+    run has no manifest or the machine did not say."""
+    caches = {run: facts["machine"].get("cpu", {}).get("last_level_cache_bytes")
+              for run, facts in read_manifests(rows_path).items()}
+    known = {run: float(size) for run, size in caches.items() if isinstance(size, int)}
+    return frame.assign(last_level_cache_bytes=frame.run.map(known)) if len(frame) else frame
 
 
 def packages() -> dict[str, str]:

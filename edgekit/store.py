@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.errors import RunFailed
+
 ROOT = Path(os.environ.get("EDGEKIT_HOME") or Path(__file__).parents[1]).resolve()
 # Where runs/, artifacts/ and reports/ are written: the repository, unless the environment says otherwise.
 OUTPUT = Path(os.environ.get("EDGEKIT_OUTPUT") or ROOT).resolve()
@@ -74,7 +76,7 @@ METRICS = {
 }
 
 
-class StoreError(RuntimeError):
+class StoreError(RunFailed):
     """A rows file cannot be read or written; the message says what to do."""
 
 

@@ -13,13 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.errors import RunFailed
+
 if TYPE_CHECKING:
     import torch
 
 WORSE_THAN_GUESSING = 1.5  # a loss so many times that of guessing has diverged
 
 
-class TrainingError(RuntimeError):
+class TrainingError(RunFailed):
     """Training cannot go on; the message says why and what to do."""
 
 

@@ -13,7 +13,7 @@ from edgekit.catalog import models
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import Engine, EngineError, uniforms
 from edgekit.measure import acceptance
-from edgekit.measure.quality import log_softmax
+from edgekit.measure.engine_lm import log_softmax
 
 END = 0
 
@@ -35,7 +35,7 @@ class Fixed(Engine):
 def rates(models, temperature, prompts=200, seed=0):
     """{(target, draft): accepted share of all drafted tokens}."""
     asked = [(f"p{i}", [1, 2]) for i in range(prompts)]
-    seen = list(acceptance.compare(models, asked, END, temperature=temperature, seed=seed))
+    seen = list(acceptance.compare(models, asked, {END}, temperature=temperature, seed=seed))
     pairs = {(one["model"], one["draft"]) for one in seen}
     chosen = {pair: [one for one in seen if (one["model"], one["draft"]) == pair] for pair in pairs}
     return {pair: sum(one["value"] for one in of) / sum(one["drafted"] for one in of) for pair, of in chosen.items()}, seen
@@ -90,9 +90,9 @@ def test_overlap_and_accepted_count_every_position():
 def test_sampled_texts_follow_the_distribution_and_their_seed():
     p = (0.05, 0.15, 0.2, 0.6)
     engine = Fixed(p)
-    texts = acceptance.write_texts(engine, [[1]] * 300, END, temperature=1, seed=3)
-    assert texts == acceptance.write_texts(engine, [[1]] * 300, END, temperature=1, seed=3)
-    assert texts != acceptance.write_texts(engine, [[1]] * 300, END, temperature=1, seed=4)
+    texts = acceptance.write_texts(engine, [[1]] * 300, {END}, temperature=1, seed=3)
+    assert texts == acceptance.write_texts(engine, [[1]] * 300, {END}, temperature=1, seed=3)
+    assert texts != acceptance.write_texts(engine, [[1]] * 300, {END}, temperature=1, seed=4)
     assert all(END not in text[:-1] for text in texts)
     assert all(text[-1] == END or len(text) == acceptance.MAX_NEW_TOKENS for text in texts)
     drawn = np.concatenate(texts)
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused_in_words(tmp_path, monkeypatch):
     with pytest.raises(TaskError, match="9999 prompts asked, 600 items there"):
         acceptance.prompts_of("prices", 9999)
     with pytest.raises(EngineError, match="temperature: expected 0 .greedy. or 1"):
-        acceptance.write_texts(Fixed((0.5, 0.5)), [[1]], END, temperature=2, seed=0)
+        acceptance.write_texts(Fixed((0.5, 0.5)), [[1]], {END}, temperature=2, seed=0)
 
 
 def test_the_job_compares_all_pairs(tmp_path, monkeypatch):

@@ -166,9 +166,29 @@ def test_memory_bandwidth_is_the_limit_where_the_fastest_engine_comes_near_it():
 
 def test_decoding_that_computes_more_than_it_reads_is_not_limited_by_memory():
     frame = made.frame(models=("shape:qwen2.5-0.5b",), engines=("llama_cpp",))
-    frame.loc[frame.metric == "matmul_flop_per_s", "value"] /= 20
+    slow = frame.metric == "matmul_flop_per_s"
+    frame.loc[slow, "value"] /= 20
+    limit = frame[slow & (frame["dtype"] == "float32")].value.median() / (2 * made.MODELS["shape:qwen2.5-0.5b"][0])
+    frame.loc[frame.metric == "tpot_s", "value"] = 1 / (0.9 * limit)
     verdict = judge("S3.9", frame)
     assert verdict.verdict == "not reproduced" and verdict.seen[1].estimate.high < 1
+
+
+def test_a_processor_without_bfloat16_does_not_make_arithmetic_the_limit():
+    from test_roofline import old_processor
+
+    assert judge("S3.9", old_processor()).verdict == "reproduced"
+
+
+@pytest.mark.parametrize("changes, told", [
+    (dict(float32=(3e9, 3.1e9)), "1,300 % of the float32 matrix-multiplication rate"),
+    (dict(float32=(1e9, 3e9)), "the roof is void"),
+    (dict(cache=2e9), "that the last-level cache does not hold")])
+def test_no_verdict_rests_on_a_share_that_passes_its_roof_or_on_a_cache(changes, told):
+    from test_roofline import old_processor
+
+    verdict = judge("S3.9", old_processor(**changes))
+    assert verdict.verdict == "not testable here" and told in verdict.reason
 
 
 def test_without_rows_it_says_what_was_not_measured():

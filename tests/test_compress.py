@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import tiny
 
 from edgekit import store
-from edgekit.catalog import models
-from edgekit.compress import artifact, calibration, checkpoint, convert, shape, variant
+from edgekit.catalog import models, prompting
+from edgekit.compress import artifact, calibration, checkpoint, convert, gguf_rope, shape, variant
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.variant import VariantError
 
@@ -208,7 +209,7 @@ def test_llama_3_rope_divisors_are_those_of_transformers(tmp_path):
     config = transformers.AutoConfig.from_pretrained(source.path)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     plain = 500000.0 ** -(torch.arange(0, 64, 2) / 64)
-    ours = convert._rope_factors(json.loads((source.path / "config.json").read_text()), source.spec.architecture)
+    ours = gguf_rope.divisors(source.spec.architecture)
     np.testing.assert_allclose(ours["rope_freqs.weight"], (plain / scaled).numpy(), rtol=1e-4)
     assert ours["rope_freqs.weight"].max() == pytest.approx(32.0)
 
@@ -243,3 +244,23 @@ def test_llama_cpp_cuts_text_into_the_same_tokens():
         assert came == ours.encode(text, add_special_tokens=False).ids, text
         assert theirs.detokenize(came, special=True).decode() == text
     assert theirs.token_eos() == ours.token_to_id("<|endoftext|>")
+
+
+def test_a_gguf_file_begins_and_ends_texts_as_its_models_files_do(tmp_path):
+    """A beginning that the tokenizer adds, and an end that only generation_config.json has (as a list)."""
+    import llama_cpp
+
+    folder = tmp_path / "model"
+    shutil.copytree(store.ROOT / "data/models" / models.pocket_names()[0], folder)
+    read = json.loads((folder / "tokenizer.json").read_text())
+    read["post_processor"]["single"] = [{"SpecialToken": {"id": "!", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    read["post_processor"]["special_tokens"] = {"!": {"id": "!", "ids": [1], "tokens": ["!"]}}
+    (folder / "tokenizer.json").write_text(json.dumps(read))
+    (folder / "card.json").unlink()
+    for name, changed in (("tokenizer_config.json", dict(bos_token="!", eos_token=None)),
+                          ("config.json", dict(eos_token_id=None)), ("generation_config.json", dict(eos_token_id=[7, 0]))):
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | changed))
+    made = llama_cpp.Llama(str(variant.build(f"{folder} > gguf(dtype=float16)").file), vocab_only=True, verbose=False)
+    own = prompting.of(folder)
+    assert made.tokenize(b"Tom has 3 nuts.", add_bos=True) == own.encode("Tom has 3 nuts.") and own.prefix == 1
+    assert made.token_eos() == own.end == 7

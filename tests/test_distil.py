@@ -9,11 +9,10 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from edgekit import store, training
-from edgekit.catalog import models
+from edgekit.catalog import models, prompting
 from edgekit.compress import checkpoint, distil, training_texts, variant, written
 from edgekit.compress import student as student_module
 from edgekit.compress.artifact import BuildError
@@ -43,8 +42,7 @@ def validation_losses(folder):
     """Mean cross-entropy on rows that no seed of the tests draws, and mean divergence from pocket-200k."""
     student, teacher = (AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
                         for path in (folder, models.resolve("pocket-200k").folder))
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    ids = torch.from_numpy(Rows(training_texts.load("mixture"), tokenizer, 0, length=128, seed=99)(0, 8)[0])
+    ids = torch.from_numpy(Rows(training_texts.load("mixture"), prompting.of(folder), length=128, seed=99)(0, 8)[0])
     with torch.no_grad():
         p, q = (model(ids).logits.log_softmax(-1) for model in (teacher, student))
         return training.losses_of(q[:, :-1], ids).mean().item(), (p.exp() * (p - q)).sum(-1).mean().item()
@@ -65,12 +63,12 @@ def test_the_softened_divergence_is_the_formula_and_becomes_matching_of_logits()
 
 
 def test_rows_begin_with_a_text_and_do_not_depend_on_where_one_starts():
-    tokenizer = Tokenizer.from_file(str(models.resolve("pocket-200k").folder / "tokenizer.json"))
+    tokenizer = prompting.of(models.resolve("pocket-200k").folder)
     texts = [Text("Mia has 3 coins.\ndirect", "\nanswer 3"), Text("", "Tom finds 12 nuts."), Text("story", "\nThe old sailor")]
-    rows = Rows(texts, tokenizer, 0, length=32, seed=1)
+    rows = Rows(texts, tokenizer, length=32, seed=1)
     ids, in_prompt = rows(0, 40)
     later, _ = rows(7, 5)
-    assert np.array_equal(ids[7:12], later) and not np.array_equal(ids, Rows(texts, tokenizer, 0, length=32, seed=2)(0, 40)[0])
+    assert np.array_equal(ids[7:12], later) and not np.array_equal(ids, Rows(texts, tokenizer, length=32, seed=2)(0, 40)[0])
     known = {text.prompt + text.completion for text in texts}
     for row, mask in zip(ids, in_prompt, strict=True):
         *whole, cut = [tokenizer.decode(part.tolist()) for part in np.split(row, np.flatnonzero(row == 0))]

@@ -10,13 +10,13 @@ import torch
 import transformers
 
 from edgekit import store
-from edgekit.catalog import texts
+from edgekit.catalog import prompting, texts
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.measure import divergence as d
 from edgekit.measure import quantized
-from edgekit.measure.quality import log_softmax, tokenizer_of
+from edgekit.measure.engine_lm import log_softmax
 
 MODEL, TEXTS = "pocket-200k", 6
 FOLDER = store.ROOT / "data/models" / MODEL
@@ -141,6 +141,5 @@ def test_a_stream_of_ones_own_is_read_and_its_faults_are_named(tmp_path):
     assert texts.load(str(file), 1)[0].text == "The fox rests."
     with pytest.raises(TaskError, match="line 2: expected id, domain, text"):
         texts.load(str(file), 2)
-    tokenizer, end = tokenizer_of(FOLDER)
     with pytest.raises(EngineError, match="evaluation text a: expected 2 to 3 tokens .the model's context., got"):
-        d.encode(tokenizer, end, texts.load(str(file), 1)[0], 3)
+        d.encode(prompting.of(FOLDER), texts.load(str(file), 1)[0], 3)

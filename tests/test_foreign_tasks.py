@@ -7,7 +7,7 @@ import json
 import pytest
 
 from edgekit import params, store
-from edgekit.catalog import lm_eval_tasks, models, tasks
+from edgekit.catalog import lm_eval_tasks, models, prompting, tasks
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant
 from edgekit.engines import open_engine
@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model():
     engine = open_engine("transformers", variant.build(NAME), dtype="float32", threads=1, device="cpu", context=512)
-    return quality.EngineLM(engine, *quality.tokenizer_of(store.ROOT / "data/models" / NAME))
+    return quality.EngineLM(engine, prompting.of(store.ROOT / "data/models" / NAME))
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,11 @@ def test_missing_items_and_other_metrics_and_too_few_items_are_refused(folder, m
     (folder / "bleu.yaml").write_text(EXACT.replace("exact_match", "bleu").replace("task: sums", "task: bleu"))
     with pytest.raises(TaskError, match="judged by exact_match or acc, this one has bleu"):
         foreign_tasks.load(f"lm-eval:{folder}/bleu.yaml")
+    for told, complaint in (("do_sample: true, temperature: 0.6", "drawn .do_sample=True"),
+                            ("num_beams: 3", "num_beams=3 is not")):
+        (folder / "drawn.yaml").write_text(EXACT.replace("do_sample: false", told).replace("task: sums", "task: drawn"))
+        with pytest.raises(TaskError, match=f"drawn.yaml: .*{complaint}"):
+            foreign_tasks.load(f"lm-eval:{folder}/drawn.yaml")
     with pytest.raises(TaskError, match=f"{ITEMS + 1} items asked, it has {ITEMS}"):
         foreign_tasks.answer(model, f"lm-eval:{folder}/pick.yaml", ITEMS + 1)
 

@@ -12,14 +12,15 @@ import pytest
 from edgekit import store
 
 PACKAGE = store.ROOT / "edgekit"
-BASE = {"params", "store", "provenance", "catalog"}
+BASE = {"errors", "params", "store", "provenance", "catalog"}
 # part -> parts that it may import beside itself
 MAY = {
-    "params": {"store"}, "store": set(), "provenance": {"store", "catalog"}, "catalog": {"store"},
-    "training": {"muon"}, "muon": set(),  # one loop for what pocket trains and what compress distils
+    "errors": set(), "params": {"errors", "store"}, "store": {"errors"}, "provenance": {"errors", "store", "catalog"},
+    "catalog": {"errors", "store"},
+    "training": {"errors", "muon"}, "muon": set(),  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
     "measure": BASE | {"compress", "engines"},
-    "analyze": {"store", "catalog"}, "plots": {"store", "catalog", "analyze"},
+    "analyze": {"errors", "store", "catalog"}, "plots": {"errors", "store", "catalog", "analyze"},
     "studies": BASE | {"compress", "engines", "measure", "analyze"},
     "report": BASE | {"studies", "analyze", "plots"}, "publish": BASE | {"studies", "analyze", "plots"},
     "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,

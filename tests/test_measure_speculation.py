@@ -11,11 +11,11 @@ import pytest
 from toy_session import Table
 
 from edgekit import engines, store
-from edgekit.catalog import models
+from edgekit.catalog import models, prompting
+from edgekit.catalog.models import ModelError
 from edgekit.engines.base import EngineError
 from edgekit.engines.sampling import Decoding
 from edgekit.measure import speculation, speculation_jobs
-from edgekit.measure.quality import shared_tokenizer
 
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
 
@@ -108,15 +108,21 @@ def swapped(vocabulary):
 
 @pytest.mark.parametrize("file, change", [
     ("tokenizer.json", lambda read: read["model"].update(vocab=swapped(read["model"]["vocab"]))),
-    ("config.json", lambda read: read.update(eos_token_id=1))])
-def test_other_tokenizers_are_refused(file, change, tmp_path):
+    ("config.json", lambda read: read.update(eos_token_id=1, vocab_size=1088))])
+def test_token_strings_decide_whether_a_draft_speaks_its_targets_tokens(file, change, tmp_path):
+    """Neither how far its vocabulary is padded nor what ends its own texts matters: the texts are the target's."""
     folder = models.resolve("pocket-200k").folder
     for name in ("tokenizer.json", "config.json"):
         read = json.loads((folder / name).read_text(encoding="utf-8"))
         if name == file:
             change(read)
         (tmp_path / name).write_text(json.dumps(read), encoding="utf-8")
-    ours = SimpleNamespace(name="ours", folder=folder)
-    assert shared_tokenizer([ours, ours])[1] == 0
-    with pytest.raises(EngineError, match="other and ours have different tokenizers"):
-        shared_tokenizer([ours, SimpleNamespace(name="other", folder=tmp_path)])
+    ours, other = (SimpleNamespace(name=name, folder=at, architecture=SimpleNamespace(
+        vocabulary=json.loads((at / "config.json").read_text())["vocab_size"])) for name, at in (("ours", folder),
+                                                                                             ("other", tmp_path)))
+    if file == "config.json":
+        tokens = prompting.shared([ours, other])
+        assert (tokens.vocabulary, tokens.stop) == (1024, {0}) and prompting.shared([other, ours]).stop == {1}
+    else:
+        with pytest.raises(ModelError, match="other and ours have different tokenizers"):
+            prompting.shared([ours, other])

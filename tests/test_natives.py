@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -34,9 +35,9 @@ def plain(tmp_path_factory):
     """Lengths of the target's own texts, by the reference engine."""
     from edgekit.measure.speculation_jobs import ids_of, pair_of
 
-    [artifact], tokenizer, end = pair_of(TARGET, "lookup")
+    [artifact], tokens = pair_of(TARGET, "lookup")
     with engines.open_engine("transformers", artifact, dtype="float32", threads=1, device="cpu", context=512) as engine:
-        texts = engine.generate([ids for _, ids in ids_of(tokenizer, ASKED["domain"], 2)], 24, {end})
+        texts = engine.generate([ids for _, ids in ids_of(tokens, ASKED["domain"], 2)], 24, tokens.stop)
     return [len(text) + (len(text) < 24) for text in texts]
 
 
@@ -63,7 +64,7 @@ def test_vllm_drafts_in_a_process_of_its_own(plain, tmp_path):
 def test_what_is_no_native_is_refused():
     with pytest.raises(EngineError, match="unknown native 'eagle'; known: transformers-assisted, llama-cpp-python, vllm"):
         natives.open_native("eagle", variant.build(TARGET), None, length=1, dtype="float32", threads=1, device="cpu",
-                            context=64)
+                            context=64, vocabulary=1024)
     with pytest.raises(EngineError, match="at least 1 drafted token"):
         measure_native(native="transformers-assisted", target=TARGET, draft="lookup", dtype="float32",
                        **(ASKED | dict(lengths=[0])))
@@ -73,4 +74,7 @@ def test_heads_that_vllm_lacks_on_a_cpu_are_known_beforehand():
     small, large = (models.resolve(name) for name in ("pocket-200k", "pocket-10m"))
     assert "pocket-200k has heads of size 16" in natives.refusal("vllm-speculative", "cpu", [large, small])
     assert natives.refusal("vllm-speculative", "cpu", [large]) is None
+    wide = dataclasses.replace(large, architecture=dataclasses.replace(large.architecture, vocabulary=1088))
+    assert "have vocabularies of 1024 and 1088 ids" in natives.refusal("vllm-speculative", "cuda", [large, wide])
+    assert natives.refusal("transformers-assisted", "cpu", [large, wide]) is None
     assert natives.refusal("vllm-speculative", "cuda", [small]) is None is natives.refusal("llama-cpp-python", "cpu", [small])

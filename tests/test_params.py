@@ -82,7 +82,7 @@ def test_every_profile_is_accepted_by_the_study(profile):
     (dict(models=["pocket-9m"]), "unknown pocket model 'pocket-9m'; shipped: pocket-"),
     (dict(shapes=["shape:gpt-5"]), "unknown shape 'shape:gpt-5'; known: .*shape:llama-2-7b"),
     (dict(cells=["lama_cpp/float16"]), "unknown engine 'lama_cpp'; known: transformers, "),
-    (dict(cells=["llama_cpp/float8"]), "dtype one of float32"),
+    (dict(cells=["llama_cpp/float8"]), "weights one of float32"),
     (dict(tasks=["gsm9k"]), "unknown task 'gsm9k'; known: pocket_chain"),
     (dict(shapes=[], models=["shape:llama-2-7b"]), "shapes belong under `shapes`"),
     (dict(task_models=["shape:smollm2-135m"]), "random weights, so accuracy cannot be measured"),

@@ -9,8 +9,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from edgekit import cli
 from edgekit import training as loop
-from edgekit.pocket import chain, language, queries, rows, sizes
+from edgekit.pocket import card, chain, language, queries, rows, sizes
 from edgekit.pocket import train as training
 from edgekit.pocket.recipe import Recipe
 from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY, load_tokenizer, sample_texts, train_tokenizer
@@ -266,3 +267,11 @@ def test_a_loss_that_diverges_stops_the_run_and_keeps_the_checkpoint(tmp_path, q
     with pytest.raises(loop.TrainingError, match=r"diverged at step \d+: expected at most 10.4 nats .* got .* peak_lr"):
         training.run_recipe(RECIPE, out=tmp_path)
     assert (tmp_path / training.CHECKPOINT).exists() and not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_training_that_diverges_ends_the_command_with_one_sentence(tmp_path, quick_tokenizer, monkeypatch, capsys):
+    monkeypatch.setattr(Recipe, "learning_rate", lambda self, step: float("nan"))
+    monkeypatch.setattr(card, "recipe_of", lambda name, **asked: RECIPE)
+    status = cli.main(["models", "train", "pocket-200k", "--out", str(tmp_path)])
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert status == 1 and last.startswith("edgekit: the loss diverged at step"), last

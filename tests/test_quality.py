@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgekit import engines, store
-from edgekit.catalog import models, tasks
+from edgekit.catalog import models, prompting, tasks
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant
 from edgekit.engines.base import EngineError
@@ -32,7 +32,7 @@ def theirs():
 def ours(name):
     made = variant.build(engines.variant_for(name, NAME, "float32"))
     engine = engines.open_engine(name, made, dtype="float32", threads=1, device="cpu", context=512)
-    return quality.EngineLM(engine, *quality.tokenizer_of(made.spec.folder))
+    return quality.EngineLM(engine, prompting.of(made.spec.folder))
 
 
 def config(name="pocket_chain_think"):
@@ -79,8 +79,7 @@ def test_a_text_longer_than_the_context_is_scored_in_windows_each_token_once():
             assert len(tokens) <= 8
             return np.zeros((len(tokens), 600), np.float32)
 
-    tokenizer, end = quality.tokenizer_of(store.ROOT / "data/models" / NAME)
-    model = quality.EngineLM(Uniform(), tokenizer, end)
+    model = quality.EngineLM(Uniform(), prompting.of(store.ROOT / "data/models" / NAME))
     text = "Tom has 23 pears. " * 5
     [value] = model.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (text,), 0)])
     tokens = np.array(model.tok_encode(text))

@@ -150,3 +150,93 @@ def test_one_run_has_a_value_and_no_interval():
     found = line(roofline.utilisation_table(FRAME[(FRAME.repeat == 0) | (FRAME.task == "device")]), **AT)
     assert found.n == 1 and found.bandwidth_utilisation > 0.5
     assert math.isnan(found.bandwidth_utilisation_low) and math.isnan(found.decode_tok_per_s_high)
+
+
+# Roofs that are passed
+
+
+def old_processor(bfloat16=1.3e9, float32=(70e9, 75e9, 72e9), tok_per_s=40.0, model="shape:qwen2.5-0.5b", cache=None):
+    """Rows of a processor without bfloat16 instructions: llama.cpp decodes in float16, which it multiplies as float32."""
+    rows = [row for row in made.rows(models=(model,), engines=("llama_cpp",), repeats=3, lengths=[(16, 32)])
+            if row.metric != "matmul_flop_per_s"]
+    for repeat, rate in enumerate(float32):
+        for dtype, value in (("float32", rate), ("bfloat16", bfloat16)):
+            rows.append(made.store.Row("run-1", "02_baseline", {"task": "device", "threads": 2, "dtype": dtype},
+                                       "matmul_flop_per_s", value, repeat))
+    frame = made.store.to_frame(rows)
+    if tok_per_s:
+        size = roofline.step_bytes(2 * made.MODELS[model][0], made.MODELS[model][1], roofline.mean_context(16, 32))
+        frame.loc[frame.metric == "memory_bandwidth_byte_per_s", "value"] = 1.25 * size * tok_per_s
+        frame.loc[frame.metric == "tpot_s", "value"] = 1 / tok_per_s
+    return frame if cache is None else frame.assign(last_level_cache_bytes=float(cache))
+
+
+def test_arithmetic_is_compared_with_the_fastest_rate_that_the_kernel_can_use():
+    [found] = roofline.utilisation_table(old_processor()).to_dict("records")
+    # 2 * 494 million operations 40 times a second, of 72 GFLOP/s: not the 3,000 % of what the processor only emulates
+    assert found["flop_dtype"] == "float32" and found["compute_utilisation"] == pytest.approx(2 * 4.94e8 * 40 / 72e9)
+    assert found["void"] == "" and found["bandwidth_utilisation"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("dtype, rates, used", [
+    ("bfloat16", {"float32": 70e9, "bfloat16": 1.3e9}, "float32"),       # emulated: widened instead
+    ("bfloat16", {"float32": 70e9, "bfloat16": 300e9}, "bfloat16"),
+    ("float16", {"float32": 70e9, "bfloat16": 300e9}, "float32"),        # no kernel turns float16 into bfloat16
+    ("float16", {"float32": 70e9, "float16": 140e9}, "float16"),
+    ("float32", {"float32": 70e9, "bfloat16": 300e9, "float16": 300e9}, "float32"),
+    ("float16", {"bfloat16": 300e9}, None),
+    ("Q4_0", {"float32": 70e9, "bfloat16": 300e9}, None),                # multiplies integers: no roof of that is measured
+])
+def test_the_types_that_a_kernel_can_multiply_in(dtype, rates, used):
+    frame = old_processor()
+    frame.loc[frame.engine.notna(), "dtype"] = dtype
+    device = pd.DataFrame([dict(task="device", threads=2, dtype=name, metric="matmul_flop_per_s", value=rate, repeat=repeat,
+                                source="measured", run="run-1") for name, rate in rates.items() for repeat in range(3)])
+    [found] = roofline.utilisation_table(pd.concat([frame[frame.metric != "matmul_flop_per_s"], device])).to_dict("records")
+    if used is None:
+        assert found["flop_dtype"] is None and math.isnan(found["compute_utilisation"])
+    else:
+        assert found["flop_dtype"] == used
+        assert found["compute_utilisation"] == pytest.approx(2 * 4.94e8 * 40 / rates[used])
+
+
+@pytest.mark.parametrize("float32, told", [((3e9, 3.1e9, 3e9), "alike: the rate is void"), ((3e9,), "one process measured"),
+                                           ((1e9, 3e9, 3e9), "differently: the roof is void")])
+def test_a_share_of_arithmetic_above_its_roof_is_void(float32, told):
+    [found] = roofline.utilisation_table(old_processor(float32=float32)).to_dict("records")
+    assert told in found["void"] and "1,320 % of the float32" in found["void"]
+    void = ("compute_utilisation", "compute_utilisation_high", "memory_over_arithmetic")
+    assert all(math.isnan(found[name]) for name in void)
+    assert found["bandwidth_utilisation"] == pytest.approx(0.8)          # the other roof stands
+
+
+def test_a_share_within_what_a_probe_may_miss_is_kept():
+    [found] = roofline.utilisation_table(old_processor(float32=(36e9, 36e9, 36e9))).to_dict("records")
+    assert found["compute_utilisation"] == pytest.approx(39.52 / 36) and found["void"] == ""
+
+
+@pytest.mark.parametrize("cache, kept", [(None, False), (1e6, False), (2e9, True)])
+def test_only_what_a_cache_holds_may_pass_the_bandwidth_of_the_memory(cache, kept):
+    frame = old_processor(cache=cache)
+    frame.loc[frame.metric == "memory_bandwidth_byte_per_s", "value"] /= 2                 # 160 % of it
+    [found] = roofline.utilisation_table(frame).to_dict("records")
+    assert found["cached"] is (None if cache is None else kept)
+    if kept:
+        assert found["bandwidth_utilisation"] == pytest.approx(1.6) and found["void"] == ""
+    else:
+        assert math.isnan(found["bandwidth_utilisation"]) and math.isnan(found["memory_over_arithmetic"])
+        assert "160 % of the read bandwidth" in found["void"] and ("not on record" in found["void"]) == (cache is None)
+        assert found["compute_utilisation"] == pytest.approx(2 * 4.94e8 * 40 / 72e9)
+
+
+def test_the_cache_of_each_run_comes_from_its_manifest(tmp_path):
+    from edgekit import provenance
+
+    path = tmp_path / "02_baseline.jsonl"
+    for run, size in (("run-1", 1 << 25), ("run-2", {"unavailable": "not readable"})):
+        machine = {"cpu": {"last_level_cache_bytes": size}}
+        provenance.write_manifest(path, provenance.Manifest(run, "02_baseline", {}, 0, "c", False, {}, machine, "p", [1e9], {},
+                                                            "2026"))
+    runs = pd.DataFrame({"run": ["run-1", "run-2", "run-3"]})
+    seen = provenance.with_machine(runs, path).last_level_cache_bytes
+    assert seen[0] == 1 << 25 and seen[1:].isna().all()

@@ -11,14 +11,13 @@ import torch
 import transformers
 
 from edgekit import store
-from edgekit.catalog import models, tasks
+from edgekit.catalog import models, prompting, tasks
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import EngineError
 from edgekit.measure import outliers, prose, scale
-from edgekit.measure.quality import tokenizer_of
 
 NAME = models.pocket_names()[0]
-TOKENIZER, END = tokenizer_of(store.ROOT / "data/models" / NAME)
+PROMPTING = prompting.of(store.ROOT / "data/models" / NAME)
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +33,15 @@ class Uniform:
 def test_a_uniform_models_excess_is_known():
     """n log V less the story's true surprise, for each of the n scored tokens."""
     stories = tasks.stories(5)
-    for story, one in zip(stories, prose.excess_of_stories(Uniform(), TOKENIZER, stories), strict=True):
-        ids, given = prose.encode_story(TOKENIZER, story)
-        assert ids[-1] == END and one["tokens"] == len(ids) - given and one["item"] == story.id
+    for story, one in zip(stories, prose.excess_of_stories(Uniform(), PROMPTING, stories), strict=True):
+        ids, given = prose.encode_story(PROMPTING, story)
+        assert ids[-1] == PROMPTING.end and one["tokens"] == len(ids) - given and one["item"] == story.id
         assert one["value"] == pytest.approx(one["tokens"] * np.log(1024) + story.log_p)
 
 
 def test_a_model_that_knows_the_text_by_heart_has_minus_the_true_surprise():
     story = tasks.stories(1)[0]
-    ids, _ = prose.encode_story(TOKENIZER, story)
+    ids, _ = prose.encode_story(PROMPTING, story)
 
     class ByHeart:
         def score(self, tokens):
@@ -50,7 +49,7 @@ def test_a_model_that_knows_the_text_by_heart_has_minus_the_true_surprise():
             logits[np.arange(len(tokens)), ids[1:len(tokens) + 1]] = 50.0
             return logits
 
-    [one] = prose.excess_of_stories(ByHeart(), TOKENIZER, [story])
+    [one] = prose.excess_of_stories(ByHeart(), PROMPTING, [story])
     assert one["value"] == pytest.approx(story.log_p, abs=1e-6)
 
 
@@ -61,9 +60,9 @@ def test_the_excess_is_that_of_the_training_code():
 
     stories = tasks.stories(4)
     model = evaluate.load_model(store.ROOT / "data/models" / NAME)
-    encoded = [prose.encode_story(TOKENIZER, story) for story in stories]
+    encoded = [prose.encode_story(PROMPTING, story) for story in stories]
     width = max(len(ids) for ids, _ in encoded)
-    ids = torch.full((4, width), END)
+    ids = torch.full((4, width), PROMPTING.end)
     scored = torch.zeros((4, width), dtype=torch.bool)
     for row, (tokens, given) in enumerate(encoded):
         ids[row, :len(tokens)] = torch.tensor(tokens)
@@ -84,7 +83,7 @@ def test_the_stories_carry_the_grammars_own_probability():
     assert len({story.id for story in stories}) == 300
     assert mean == pytest.approx(grammar.PROSE.entropy, abs=5 * error)
     assert all(story.prompt == "story" and story.text.endswith("<|endoftext|>") for story in stories)
-    assert max(len(prose.encode_story(TOKENIZER, story)[0]) for story in stories) <= 512
+    assert max(len(prose.encode_story(PROMPTING, story)[0]) for story in stories) <= 512
     with pytest.raises(TaskError, match="expected 1 to 300"):
         tasks.stories(301)
 
@@ -97,7 +96,7 @@ def test_the_story_file_is_what_its_generator_writes():
 
 
 def test_another_tokenizer_is_refused():
-    joins = SimpleNamespace(encode=lambda text, add_special_tokens: SimpleNamespace(ids=[len(text)]))
+    joins = SimpleNamespace(encode=lambda text: [len(text)])
     with pytest.raises(EngineError, match="joins prompt and text"):
         prose.encode_story(joins, tasks.stories(1)[0])
 

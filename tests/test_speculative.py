@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny
@@ -9,6 +11,7 @@ from scipy import stats
 from toy_session import Table
 
 from edgekit import engines, store
+from edgekit.catalog import prompting
 from edgekit.compress import variant
 from edgekit.engines import speculative
 from edgekit.engines.base import EngineError
@@ -16,7 +19,6 @@ from edgekit.engines.drafters import AdaptiveLength, FixedLength, LookupDrafter,
 from edgekit.engines.replay import Recording, Replay
 from edgekit.engines.sampling import Decoding, accepts, residual
 from edgekit.measure.acceptance import prompts_of
-from edgekit.measure.quality import tokenizer_of
 
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 RNG = np.random.default_rng(0)
@@ -67,6 +69,26 @@ DECODINGS = [Decoding(3, temperature=1.0), Decoding(3, temperature=0.6, top_p=0.
                          ids=["model", "adaptive", "lookup", "plain"])
 def test_sampled_texts_have_the_targets_exact_distribution(decoding, drafter):
     assert p_value(counts_of(drafter(), decoding), exact(decoding)) > 1e-3
+
+
+def padded(table, width):
+    """The same distributions over the first five ids, among `width` of which the others are likelier than any of them."""
+    wide = np.full((width, width), table.max())
+    wide[:5, :5] = table
+    return Table(wide / wide.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("decoding", DECODINGS, ids=str)
+@pytest.mark.parametrize("drafter", [lambda: ModelDrafter(padded(DRAFT, 7), FixedLength(2)),
+                                     lambda: ModelDrafter(padded(DRAFT, 12), FixedLength(2)), lambda: None],
+                         ids=["narrower", "wider", "plain"])
+def test_a_draft_that_pads_its_vocabulary_otherwise_changes_no_probability(decoding, drafter):
+    decoding = dataclasses.replace(decoding, vocabulary=5)
+    counts, rng, target, draft = np.zeros((5, 5), int), np.random.default_rng(2), padded(TARGET, 9), drafter()
+    for _ in range(TEXTS):
+        first, second, _ = speculative.generate(target, draft, [0], decoding, rng).tokens
+        counts[first, second] += 1
+    assert p_value(counts, exact(decoding)) > 1e-3
 
 
 @pytest.mark.parametrize("broken", [
@@ -131,19 +153,19 @@ def written(made, stop):
 def test_greedy_texts_of_the_pocket_models_are_those_of_plain_decoding(name):
     """A pass over a block may round otherwise than passes over single tokens: a difference must be a tie in the logits."""
     folders = [variant.build(model).spec.folder for model in ("pocket-900k", "pocket-200k")]
-    tokenizer, end = tokenizer_of(folders[0])
+    tokens = prompting.of(folders[0])
     count = {"llama_cpp": 12, "transformers": 4}[name]
-    prompts = [tokenizer.encode(text, add_special_tokens=False).ids
+    prompts = [tokens.encode_prompt(text)
                for domain in ("chain think", "prices", "prose") for _, text in prompts_of(domain, count)]
-    decoding, ties, accepted, drafted = Decoding(40, frozenset({end})), [], 0, 0
+    decoding, ties, accepted, drafted = Decoding(40, tokens.stop), [], 0, 0
     with opened(name, folders[0]) as target, opened(name, folders[1]) as draft:
-        expected = [plain(target, prompt, 40, {end}) for prompt in prompts]
+        expected = [plain(target, prompt, 40, tokens.stop) for prompt in prompts]
         for begin in (lambda: ModelDrafter(draft.session(), FixedLength(4)),
                       lambda: ModelDrafter(draft.session(), AdaptiveLength(2, 8)), lambda: LookupDrafter(FixedLength(3))):
             session, drafter = target.session(), begin()
             made = [speculative.generate(session, drafter, prompt, decoding) for prompt in prompts]
             for prompt, right, one in zip(prompts, expected, made, strict=True):
-                ours = written(one, {end})
+                ours = written(one, tokens.stop)
                 accepted += sum(b.accepted for b in one.blocks)
                 drafted += sum(b.drafted for b in one.blocks)
                 if ours != right:
@@ -236,7 +258,7 @@ def test_a_lookup_finds_the_latest_of_the_longest():
     decoding = Decoding(9, frozenset({7}))
     assert drafter.propose(text, 4, decoding, None) == ([8, 7], [None, None]), "latest place of (2, 3), up to the stop"
     assert drafter.propose([*text, 9, 2, 3], 2, decoding, None)[0] == [8, 7], "three tokens decide before two"
-    drafter.begin(Table(TARGET).info)
+    drafter.begin(Table(TARGET).info, decoding)
     assert drafter.propose([1, 2, 3], 4, decoding, None) == ([], [])
 
 

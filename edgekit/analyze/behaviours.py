@@ -17,6 +17,7 @@ import yaml
 
 from edgekit import store
 from edgekit.analyze import scale, stats
+from edgekit.errors import RunFailed
 
 ALIKE, UNLIKE, ABSENT, OPEN, UNKNOWN = "alike", "unlike", "not present", "undecided", "not measured"
 DEPTHS = (2, 6)  # word problems whose accuracy is compared: both seen in training
@@ -24,7 +25,7 @@ LEAST_FALL = 0.2  # where so large a fall of accuracy is excluded there is none 
 KEYS = {"id", "title", "statement", "numbers", "unit", "source", "locator", "beside"}
 
 
-class BehavioursError(ValueError):
+class BehavioursError(RunFailed):
     """The file of behaviours says something that cannot be used; the message names the entry."""
 
 

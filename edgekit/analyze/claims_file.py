@@ -16,6 +16,7 @@ import yaml
 from edgekit import store
 from edgekit.analyze import audit_quantities, quantities
 from edgekit.analyze.observed import Observation, Setting
+from edgekit.errors import RunFailed
 
 KINDS = ("real", "shape", "pocket")
 PUBLISHED = ("quantity", "value", "low", "high", "unit", "text", "label", "platform", "parameters", "prompt_tokens",
@@ -23,7 +24,7 @@ PUBLISHED = ("quantity", "value", "low", "high", "unit", "text", "label", "platf
 EXPECT = {"at_least": lambda value: (value, math.inf), "at_most": lambda value: (-math.inf, value), "between": tuple}
 
 
-class ClaimsError(ValueError):
+class ClaimsError(RunFailed):
     """The file of claims says something that cannot be judged; the message names the entry and what is known."""
 
 

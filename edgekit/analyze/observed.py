@@ -13,6 +13,10 @@ class NotMeasured(LookupError):
     """The rows that a quantity needs are not in this frame; the message says which."""
 
 
+class Void(NotMeasured):
+    """The rows are there and contradict each other, so no verdict may rest on them; the message says how."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """Where a claim can be tested. Empty fields ask nothing; `platforms` is empty for any platform."""

@@ -17,7 +17,7 @@ from edgekit.analyze import (
     roofline,
     speculative_quantities,
 )
-from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
+from edgekit.analyze.observed import NotMeasured, Observation, Setting, Void, estimate_of, kind
 from edgekit.analyze.stats import number
 
 
@@ -62,6 +62,7 @@ def decode_over_prefill(frame: pd.DataFrame, setting: Setting, accepted: tuple[f
 def bandwidth_utilisation(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
     """Share of the measured read bandwidth that the fastest engine reaches with the largest model."""
     table, found = _fastest_of_largest(frame, setting)
+    _require_sound(found, "bandwidth_utilisation")
     note = "; ".join(_limited_by(line) for _, line in table[table.index != found.name].iterrows())
     return Observation(estimate_of(found, "bandwidth_utilisation", "", "share of the memory bandwidth"), _where(found),
                        kind(found.model), note)
@@ -71,8 +72,9 @@ def bandwidth_over_compute_utilisation(frame: pd.DataFrame, setting: Setting,
                                        accepted: tuple[float, float]) -> Observation:
     """How much nearer decoding comes to the memory's limit than to that of arithmetic."""
     _, found = _fastest_of_largest(frame, setting)
-    if pd.isna(found.compute_utilisation):
-        raise NotMeasured("the device's matrix-multiplication rate")
+    if not found.flop_dtype:
+        raise NotMeasured(f"the device's matrix-multiplication rate in a type that kernels for {found['dtype']} use")
+    _require_sound(found, "memory_over_arithmetic")
     ratio = estimate_of(found, "memory_over_arithmetic", "times", "memory's share over arithmetic's share")
     return Observation(ratio, _where(found), kind(found.model),
                        f"{number(100 * found.compute_utilisation)} % of the {found.flop_dtype} matrix-multiplication rate")
@@ -100,16 +102,30 @@ DOMAINS = {
 
 
 def _fastest_of_largest(frame: pd.DataFrame, setting: Setting) -> tuple[pd.DataFrame, pd.Series]:
-    """The largest model's engines at the longest lengths that its fastest engine was measured at, and that engine."""
+    """The largest model's engines at the longest lengths that its fastest engine was measured at, and that engine.
+
+    Raises NotMeasured where the last-level cache holds what a step of it reads: such a step does not read the memory.
+    """
     table = _inside(roofline.utilisation_table(frame), setting, "decode times with the device's memory bandwidth")
     table = _largest(table)
+    if table.cached.eq(True).all():
+        raise NotMeasured(f"decode times of a model that the last-level cache does not hold ({table.model.iloc[0]} reads at "
+                          f"most {number(table.step_bytes.max() / 1e6)} MB a step, and the cache holds them)")
     fastest = table.loc[[table.decode_tok_per_s.idxmax()], roofline.UNIT]
     lengths = table.merge(fastest, on=roofline.UNIT).sort_values(["output_tokens", "prompt_tokens"]).iloc[-1]
     table = table[(table.prompt_tokens == lengths.prompt_tokens) & (table.output_tokens == lengths.output_tokens)]
     return table, table.loc[table.decode_tok_per_s.idxmax()]
 
 
+def _require_sound(line: pd.Series, share: str) -> None:
+    """Raise Void where a share of a roof, or what is made of it, was found void."""
+    if line.void and pd.isna(line[share]):
+        raise Void(f"{_where(line)}: {line.void}")
+
+
 def _limited_by(line: pd.Series) -> str:
+    if line.void:
+        return f"{line.engine} in {line['dtype']} {line.void}"
     reached = f"{line.engine} in {line['dtype']} reaches {number(100 * line.bandwidth_utilisation)} % of the bandwidth"
     if pd.isna(line.compute_utilisation):
         return reached

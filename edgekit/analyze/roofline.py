@@ -25,6 +25,11 @@ UNIT = ["model", "engine", "dtype", "threads", "batch", "device", "source"]
 LENGTHS = ["prompt_tokens", "output_tokens"]
 CONDITION = [*UNIT, *LENGTHS]
 WHOLE = {"threads", "batch", "depth", "item", "repeat", "n", "correct", *LENGTHS}
+# The types that a kernel for weights of a type can multiply in: its own, or the one that it widens them to. Integer weights are
+# not among them: their kernels multiply integers, and no roof of that is measured.
+MULTIPLIES_IN = {"float32": ("float32",), "bfloat16": ("bfloat16", "float32"), "float16": ("float16", "float32")}
+# A probe may miss a fifth of its roof: probes agree within this factor, and a rate above it has passed the roof.
+LEEWAY = 1.2
 
 
 def step_bytes(weight_bytes: float, kv_bytes_per_token: float, context_tokens: float, batch: int = 1) -> float:
@@ -129,16 +134,20 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     `bandwidth_utilisation` pairs: each run's bytes a second over the bandwidth that the same process measured right after its
     streams, as a geometric mean with its interval, so that the drift of a shared machine falls on both and cancels. The
     ceiling that is drawn (`bandwidth_byte_per_s`, `ceiling_tok_per_s`) is the median of those bandwidths over all runs with
-    as many threads, its band the middle 95 % of them. Arithmetic is compared with the rate measured for the same dtype, else
-    with the slowest one (`flop_dtype`), which puts the compute utilisation at its highest; its interval takes in the runs'
-    standard error and the whole spread of the rates (log scale, Welch's degrees of freedom). `memory_over_arithmetic` is the
-    ratio of the two shares, in which the speed itself cancels: the time to read a step's bytes over the time to compute it,
-    each at its measured rate. A utilisation may pass 1 where a
-    small model's weights stay in the processor's cache.
+    as many threads, its band the middle 95 % of them. Arithmetic is compared with the fastest rate that a kernel for this dtype
+    can use (`flop_dtype`, one of MULTIPLIES_IN; none for integer weights); the interval of `compute_utilisation` takes in the
+    runs' standard error and the whole spread of the rates (log scale, Welch's degrees of freedom). `memory_over_arithmetic` is
+    the ratio of the two shares, in which the speed itself cancels: the time to read a step's bytes over the time to compute
+    it, each at its measured rate.
+
+    A share that passes its roof by more than LEEWAY is void, and so is what it goes into: the columns are empty and `void` says
+    why. Where the probes of the roof agree, the rate cannot be; where they do not, the roof is not known. `cached` is whether a
+    step's bytes fit into the last-level cache (None where `last_level_cache_bytes` is not known, see provenance.with_machine):
+    such a model may pass the bandwidth of the memory, which it does not read.
     """
     columns = [*CONDITION, "parameters", "weight_bytes", "step_bytes",
                *stats.with_ends("decode_tok_per_s", "bandwidth_byte_per_s", "ceiling_tok_per_s", "bandwidth_utilisation",
-                           "compute_utilisation", "memory_over_arithmetic"), "flop_dtype", "n"]
+                           "compute_utilisation", "memory_over_arithmetic"), "flop_dtype", "cached", "void", "n"]
     speeds = _rows(frame, "speed")
     lines = []
     for key, group in speeds.groupby(UNIT, dropna=False):
@@ -149,23 +158,34 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
         if beside.empty or not {"weight_bytes", "kv_bytes_per_token", "parameters"} <= set(facts.index):
             continue
         flop_dtype, flops = _arithmetic(frame, unit)
+        cache = group.last_level_cache_bytes.max()
         for lengths, timed in group[group.metric == "tpot_s"].groupby(LENGTHS):
             timed = timed.merge(beside, on=["run", "repeat"], suffixes=("", "_bandwidth"), validate="one_to_one")
             runs = timed["value"]
             size = step_bytes(facts["weight_bytes"], facts["kv_bytes_per_token"], mean_context(*lengths), unit["batch"])
             rate = stats.Estimate(float(bandwidth.median()), *np.quantile(bandwidth, (0.025, 0.975)), len(bandwidth))
             ceiling = (decode_ceiling_tok_per_s(end, size, unit["batch"]) for end in (rate.value, rate.low, rate.high))
+            of_memory = stats.rate_interval(bandwidth_utilisation(size, runs, timed["value_bandwidth"]))
+            of_arithmetic = _share_of_ceiling(
+                compute_utilisation(facts["parameters"], runs, flops.median(), unit["batch"]), flops)
+            both = None if flops.empty else stats.unpaired_ratio_interval(
+                size / bandwidth, 2 * unit["batch"] * facts["parameters"] / flops)
+            cached = None if pd.isna(cache) else bool(size <= cache)
+            void = []
+            if not cached and (reason := _passed(of_memory, bandwidth, "the read bandwidth", "GB/s")):
+                void.append(reason + ("; whether its bytes stay in a cache is not on record" if cached is None else ""))
+                of_memory = both = None
+            if reason := _passed(of_arithmetic, flops, f"the {flop_dtype} matrix-multiplication rate", "GFLOP/s"):
+                void.append(reason)
+                of_arithmetic = both = None
             lines.append(unit | dict(zip(LENGTHS, lengths, strict=True)) | {
-                "weight_bytes": facts["weight_bytes"], "step_bytes": size, "flop_dtype": flop_dtype, "n": len(runs)}
+                "weight_bytes": facts["weight_bytes"], "step_bytes": size, "flop_dtype": flop_dtype, "cached": cached,
+                "void": "; ".join(void), "n": len(runs)}
                 | stats.ends_of("decode_tok_per_s", stats.rate_interval(1 / runs))
                 | stats.ends_of("bandwidth_byte_per_s", rate)
                 | stats.ends_of("ceiling_tok_per_s", stats.Estimate(*ceiling, len(bandwidth)))
-                | stats.ends_of("bandwidth_utilisation", stats.rate_interval(
-                    bandwidth_utilisation(size, runs, timed["value_bandwidth"])))
-                | stats.ends_of("compute_utilisation", _share_of_ceiling(
-                    compute_utilisation(facts["parameters"], runs, flops.median(), unit["batch"]), flops))
-                | stats.ends_of("memory_over_arithmetic", None if flops.empty else stats.unpaired_ratio_interval(
-                    size / bandwidth, 2 * unit["batch"] * facts["parameters"] / flops)))
+                | stats.ends_of("bandwidth_utilisation", of_memory) | stats.ends_of("compute_utilisation", of_arithmetic)
+                | stats.ends_of("memory_over_arithmetic", both))
     return _ordered(lines, columns, frame)
 
 
@@ -216,7 +236,8 @@ def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(frame: pd.DataFrame, task: str, *metrics: str) -> pd.DataFrame:
     """The rows of a task, with every column that a table may group by (empty where the study varied nothing there)."""
-    names = ["task", "metric", "value", "run", "repeat", *UNIT, *LENGTHS, "mode", "depth", "phase", "scope", "origin"]
+    names = ["task", "metric", "value", "run", "repeat", *UNIT, *LENGTHS, "mode", "depth", "phase", "scope", "origin",
+             "last_level_cache_bytes"]
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *names])))
     kept = frame.task == task
     if metrics:
@@ -231,14 +252,29 @@ def _bandwidths(speeds: pd.DataFrame, unit: dict) -> pd.Series:
 
 
 def _arithmetic(frame: pd.DataFrame, unit: dict) -> tuple[str | None, pd.Series]:
+    """The fastest matrix-multiplication rate that the unit's kernels can use: its type, and a sample a process."""
     samples = _rows(frame, "device", "matmul_flop_per_s")
     same = (samples.threads == unit["threads"]) & (samples.device.isna() | (samples.device == unit["device"]))
+    same &= samples["dtype"].isin(MULTIPLIES_IN.get(unit["dtype"], ()))
     samples = samples.loc[same & (samples.source == unit["source"]), ["dtype", "value"]]
     if samples.empty:
         return None, samples["value"]
-    medians = samples.groupby("dtype")["value"].median()
-    dtype = unit["dtype"] if unit["dtype"] in medians.index else medians.idxmin()
+    dtype = samples.groupby("dtype")["value"].median().idxmax()
     return dtype, samples.loc[samples.dtype == dtype, "value"]
+
+
+def _passed(share: stats.Estimate | None, probes: pd.Series, roof: str, unit: str) -> str:
+    """Why a share of a roof is void; nothing where it is below the roof, within LEEWAY."""
+    if share is None or share.value <= LEEWAY:
+        return ""
+    low, high = probes.min() / 1e9, probes.max() / 1e9
+    told = f"takes {stats.number(100 * share.value)} % of {roof}"
+    if len(probes) < 2:
+        return f"{told}, which one process measured ({stats.number(high)} {unit}): the roof is void until a second one agrees"
+    measured = f"{len(probes)} processes measured ({stats.number(low)} to {stats.number(high)} {unit})"
+    if high > LEEWAY * low:
+        return f"{told}, which {measured} differently: the roof is void; measure it on a quiet machine"
+    return f"{told}, which {measured} alike: the rate is void, since none can pass its roof; a kernel may use another one"
 
 
 def _share_of_ceiling(shares: pd.Series, ceiling: pd.Series) -> stats.Estimate | None:

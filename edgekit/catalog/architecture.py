@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekit.catalog.packing import Packing, PackingError
+from edgekit.errors import InvalidRequest
 
 
-class ModelError(ValueError):
+class ModelError(InvalidRequest):
     """A model name is unknown, or what it names is unusable; the message says what to do."""
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from edgekit.errors import InvalidRequest
+
 AWQ_BITS = 4
 GPTQ_BITS = (2, 3, 4, 8)
 # Checkpoint formats of GPTQ: v1 stores a zero point less one, so a zero point of 0 has no place in it; v2 stores it as it is.
 GPTQ_V1, GPTQ_V2 = "gptq", "gptq_v2"
 
 
-class PackingError(ValueError):
+class PackingError(InvalidRequest):
     """Weights are packed in a way that no step and no engine here reads; the message says what is known."""
 
 

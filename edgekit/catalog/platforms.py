@@ -18,9 +18,10 @@ from functools import cache
 from pathlib import Path
 
 from edgekit import store
+from edgekit.errors import InvalidRequest
 
 
-class PlatformError(ValueError):
+class PlatformError(InvalidRequest):
     """A platform is unknown or its entry is wrong; the message names the known ones or the place."""
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store
+from edgekit.errors import InvalidRequest
 
 PREFIX = "lm-eval:"  # of tasks that the kit does not ship
 
 
-class TaskError(ValueError):
+class TaskError(InvalidRequest):
     """A task is unknown or its files are damaged; the message says what to do."""
 
 

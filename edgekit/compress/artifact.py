@@ -19,12 +19,13 @@ from edgekit import store
 from edgekit.catalog import weight_files
 from edgekit.catalog.architecture import packing_of
 from edgekit.catalog.models import ModelSpec
+from edgekit.errors import RunFailed
 
 ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 WEIGHT_FILES = {"gguf": "*.gguf", "onnx": "model.onnx*"}  # by format; of the others see weight_files.py
 
 
-class BuildError(RuntimeError):
+class BuildError(RunFailed):
     """An artifact cannot be built; the message says what is missing."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store
+from edgekit.catalog import prompting
 from edgekit.compress.artifact import BuildError
 
 RANDOM = "random"
@@ -73,14 +74,7 @@ def _file(name: str) -> Path:
 
 
 def _tokens(model: Path, file: Path) -> list[int]:
-    from tokenizers import Tokenizer
-
     if not (model / "tokenizer.json").is_file():
         raise BuildError(f"no tokenizer.json in {model}: calibration texts need one; use calibration={RANDOM}")
-    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
-    end = json.loads((model / "config.json").read_text(encoding="utf-8")).get("eos_token_id")
-    end = end[0] if isinstance(end, list) else end
-    if not isinstance(end, int):
-        raise BuildError(f"{model}/config.json: expected eos_token_id to be a token id, got {end!r}")
     texts = [json.loads(line)["text"] for line in file.read_text(encoding="utf-8").splitlines()]
-    return [token for encoded in tokenizer.encode_batch(texts, add_special_tokens=False) for token in [*encoded.ids, end]]
+    return [token for ids in prompting.of(model).encode_texts(texts) for token in ids]

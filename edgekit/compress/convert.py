@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.catalog import weight_files
+from edgekit.catalog import prompting, weight_files
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint, gguf_rope
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError, require_plain
@@ -181,11 +181,14 @@ def _add_tokenizer(writer, folder: Path, vocabulary: int) -> None:
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges)
-    for name, add in (("bos_token_id", writer.add_bos_token_id), ("eos_token_id", writer.add_eos_token_id),
-                      ("pad_token_id", writer.add_pad_token_id)):
-        if isinstance(config.get(name), int):
-            add(config[name])
-    writer.add_add_bos_token(False)
+    around = prompting.of(folder)
+    begins = around.encode("")[:1] == [around.prefix]
+    bos = around.prefix if begins else config.get("bos_token_id")
+    for id, add in ((bos, writer.add_bos_token_id), (around.end, writer.add_eos_token_id),
+                    (config.get("pad_token_id"), writer.add_pad_token_id)):
+        if isinstance(id, int):
+            add(id)
+    writer.add_add_bos_token(begins)
 
 
 def _pre_tokenizer(file: Path) -> str | None:

@@ -23,7 +23,7 @@ from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.compress import training_texts
 from edgekit.compress import written as teachers_texts
 from edgekit.compress.artifact import Artifact, BuildError, address, require_plain
-from edgekit.compress.student import Student, vocabulary_of
+from edgekit.compress.student import Student, prompting_of
 
 DATA = ("logits", "text", "both", "none")
 FROM_LOGITS, FROM_TEXT = ("logits", "both"), ("text", "both")
@@ -163,7 +163,7 @@ def _require(source: Artifact, asked: Distillation) -> None:
         raise BuildError(f"distilled: rows of {asked.length} tokens are longer than the context of {source.spec.name}, "
                          f"{source.spec.architecture.context}")
     training_texts.file_of(asked.texts)
-    ours = vocabulary_of(source.path, source.spec.name)
+    ours = prompting_of(source.path, source.spec.name)
     if asked.teacher == NOBODY:
         return
     teacher = _teacher(asked)
@@ -174,9 +174,11 @@ def _require(source: Artifact, asked: Distillation) -> None:
         raise BuildError(f"distilled: teacher {teacher.name} has {teacher.format} weights, and one that teaches has plain "
                          "ones; "
                          "name the model that they were packed from")
-    theirs = vocabulary_of(teacher.folder, teacher.name)
-    if theirs != ours or teacher.architecture.vocabulary != source.spec.architecture.vocabulary:
-        differing = len(set(ours[0].items()) ^ set(theirs[0].items()))
+    theirs = prompting_of(teacher.folder, teacher.name)
+    if differing := len(set(ours.tokenizer.get_vocab().items()) ^ set(theirs.tokenizer.get_vocab().items())):
         raise BuildError(f"distilled: the teacher {teacher.name} and the student {source.spec.name} have different tokenizers "
                          f"({differing} entries differ): the same ids must mean the same tokens; choose a teacher of the "
                          "student's family")
+    if theirs.end != ours.end:
+        raise BuildError(f"distilled: the teacher {teacher.name} ends a text with the id {theirs.end}, the student "
+                         f"{source.spec.name} with {ours.end}: choose a teacher that ends texts alike")

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import training
+from edgekit.catalog import prompting
+from edgekit.catalog.models import ModelError
+from edgekit.catalog.prompting import Prompting
 from edgekit.compress import checkpoint
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.training_texts import Rows, Text
@@ -24,14 +27,15 @@ class Student:
 
     def __init__(self, source: Artifact, asked: Distillation, *, teacher: Path | None, texts: list[Text]):
         """`teacher`: the folder of the model whose logits are learnt from, None for no such thing."""
-        from tokenizers import Tokenizer
-
         training.keep_memory(asked.device)
         self.asked = asked
         self.model = (_load(source.path, asked.device) if asked.init == "source" else _fresh(source.path, asked)).train()
         self.teacher = None if teacher is None else _load(teacher, asked.device).eval()
-        self.rows = Rows(texts, Tokenizer.from_file(str(source.path / "tokenizer.json")),
-                         vocabulary_of(source.path, source.spec.name)[1], length=asked.length, seed=asked.seed)
+        tokens = prompting_of(source.path, source.spec.name)
+        self.rows = Rows(texts, tokens, length=asked.length, seed=asked.seed)
+        widths = {model.config.vocab_size for model in (self.model, self.teacher) if model is not None}
+        # How far a model pads its vocabulary is its own affair: what two compare is the ids that both have.
+        self.shared = None if len(widths) == 1 else min(tokens.vocabulary, *widths)
         self.optimizers = training.optimizers(self.model, rate=asked.learning_rate, decay=DECAY)
 
     def step(self, step: int) -> float:
@@ -49,7 +53,8 @@ class Student:
         if self.teacher is not None:
             with torch.no_grad():
                 target = training.logits_of(self.teacher, ids)
-            losses = (1 - asked.mix) * entropies + asked.mix * softened_divergence(target, logits, asked.temperature)
+            losses = (1 - asked.mix) * entropies + asked.mix * softened_divergence(
+                target[..., :self.shared], logits[..., :self.shared], asked.temperature)
         weights = torch.where(in_prompt[:, 1:], PROMPT_WEIGHT, 1.0)
         model.zero_grad(set_to_none=True)
         ((losses * weights).sum() / weights.sum()).backward()
@@ -105,15 +110,9 @@ def _fresh(folder: Path, asked: Distillation) -> torch.nn.Module:
     return model.to(asked.device)
 
 
-def vocabulary_of(folder: Path, name: str) -> tuple[dict[str, int], int]:
-    """Tokens and ids of a model folder, and the id that ends a text. Raises BuildError where it has none."""
-    from tokenizers import Tokenizer
-
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise BuildError(f"distilled: {name} has no tokenizer.json in {folder}, and training texts need one")
-    end = checkpoint.read_config(folder).get("eos_token_id")
-    end = end[0] if isinstance(end, list) else end
-    if not isinstance(end, int):
-        raise BuildError(f"{folder}/config.json: expected eos_token_id to be a token id, got {end!r}")
-    return Tokenizer.from_file(str(file)).get_vocab(), end
+def prompting_of(folder: Path, name: str) -> Prompting:
+    """The prompting of a model folder, which training texts need. Raises BuildError where it has none."""
+    try:
+        return prompting.of(folder)
+    except ModelError as error:
+        raise BuildError(f"distilled: {name}: {error}") from error

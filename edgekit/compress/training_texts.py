@@ -14,7 +14,7 @@ from edgekit import store
 from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from edgekit.catalog.prompting import Prompting
 
 FOLDER = "data/training"
 
@@ -68,12 +68,10 @@ class Rows:
     token between them. Texts are drawn with replacement.
     """
 
-    def __init__(self, texts: list[Text], tokenizer: Tokenizer, end: int, *, length: int, seed: int):
-        prompts = tokenizer.encode_batch([text.prompt for text in texts], add_special_tokens=False)
-        wholes = tokenizer.encode_batch([text.prompt + text.completion for text in texts], add_special_tokens=False)
-        self._texts = [np.array([*whole.ids, end]) for whole in wholes]
-        self._given = [len(prompt.ids) for prompt in prompts]
-        self._end, self._length, self._seed = end, length, seed
+    def __init__(self, texts: list[Text], prompting: Prompting, *, length: int, seed: int):
+        self._texts = [np.array(ids) for ids in prompting.encode_texts([text.prompt + text.completion for text in texts])]
+        self._given = [len(prompting.encode(text.prompt)) for text in texts]
+        self._end, self._length, self._seed = prompting.end, length, seed
 
     def __call__(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows first … first + count - 1: token ids and a mask that is true on prompt tokens, both (count, length)."""

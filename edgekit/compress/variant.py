@@ -18,6 +18,7 @@ from edgekit.catalog.architecture import packing_of
 from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, onnx, packed, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration
+from edgekit.errors import InvalidRequest
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
 # A step that looks at calibration texts has the arguments calibration, samples, length and seed.
@@ -42,7 +43,7 @@ KINDS = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 BUILDER_VERSION = 1
 
 
-class VariantError(ValueError):
+class VariantError(InvalidRequest):
     """A chain cannot be read; the message shows how one is written."""
 
 

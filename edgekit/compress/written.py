@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from edgekit.catalog import prompting
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import training_texts
-from edgekit.compress.artifact import build_once
+from edgekit.compress.artifact import BuildError, build_once
+from edgekit.compress.student import prompting_of
 from edgekit.compress.training_texts import Text
 
 BATCH = 64
@@ -37,17 +39,26 @@ def by_teacher(teacher: ModelSpec, texts: str, texts_hash: str, count: int, seed
 
 def write(teacher: ModelSpec, texts: list[Text], *, seed: int, device: str) -> list[Text]:
     """The teacher's own continuations of the texts' prompts, drawn at temperature 1; those of like length share a batch,
-    with padding on the left."""
+    with padding on the left. A prompt that leaves no room for one in the context is cut at its left.
+
+    Raises BuildError for a teacher without tokenizer or without room for a continuation.
+    """
     import torch
     import transformers
-    from tokenizers import Tokenizer
     from tqdm import tqdm
 
-    tokenizer = Tokenizer.from_file(str(teacher.folder / "tokenizer.json"))
+    tokens = prompting_of(teacher.folder, teacher.name)
+    room = teacher.architecture.context - MOST_TOKENS
+    if room < 1:
+        raise BuildError(f"teacher {teacher.name}: expected a context of more than the {MOST_TOKENS} tokens of a continuation, "
+                         f"got {teacher.architecture.context}; choose another teacher")
     model = transformers.AutoModelForCausalLM.from_pretrained(teacher.folder, dtype=torch.float32, local_files_only=True)
     model = model.eval().to(device)
-    end = model.config.eos_token_id
-    prompts = [tokenizer.encode(text.prompt, add_special_tokens=False).ids for text in texts]
+    model.generation_config = prompting.plain_generation(model.generation_config)
+    end, stop = tokens.end, sorted(tokens.stop)
+    padding = dict(suppress_tokens=list(range(tokens.vocabulary, model.config.vocab_size))) if (
+        model.config.vocab_size > tokens.vocabulary) else {}
+    prompts = [tokens.encode_prompt(text.prompt)[-room:] for text in texts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     batches = [order[i:i + BATCH] for i in range(0, len(order), BATCH)]
     made: dict[int, Text] = {}
@@ -58,8 +69,9 @@ def write(teacher: ModelSpec, texts: list[Text], *, seed: int, device: str) -> l
             ids = torch.tensor([[end] * (most - len(prompts[i])) + prompts[i] for i in batch], device=device)
             mask = torch.tensor([[0] * (most - len(prompts[i])) + [1] * len(prompts[i]) for i in batch], device=device)
             out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=MOST_TOKENS, do_sample=True,
-                                 temperature=1.0, top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=end)
-            for i, tokens in zip(batch, out[:, most:].tolist(), strict=True):
-                if end in tokens:
-                    made[i] = Text(texts[i].prompt, tokenizer.decode(tokens[:tokens.index(end)]))
+                                 temperature=1.0, top_k=0, top_p=1.0, eos_token_id=stop, pad_token_id=end,
+                                 **padding)
+            for i, ids in zip(batch, out[:, most:].tolist(), strict=True):
+                if (ended := next((n for n, id in enumerate(ids) if id in tokens.stop), None)) is not None:
+                    made[i] = Text(texts[i].prompt, tokens.decode(ids[:ended]))
     return [made[i] for i in sorted(made)]

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from edgekit.catalog.engines import take_back
 from edgekit.compress import checkpoint
 from edgekit.compress.artifact import Artifact
+from edgekit.errors import InvalidRequest
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class EngineError(RuntimeError):
+class EngineError(InvalidRequest):
     """An engine is unknown, missing, or refuses what it is given; the message says what to do."""
 
 
@@ -121,6 +122,8 @@ class Engine(ABC):
     """An artifact in memory. Close it to free the memory; also a context manager."""
 
     info: EngineInfo
+    # Ids from this on are never written, whatever their logits: those with which a model pads its vocabulary. None: all are.
+    writable: int | None = None
 
     @abstractmethod
     def score(self, tokens: Sequence[int]) -> np.ndarray:
@@ -145,20 +148,23 @@ class Engine(ABC):
     def close(self) -> None:  # noqa: B027 (nothing to free in some)
         """Free the memory."""
 
-    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
-        """Greedy continuations, each cut before its first token in `stop` or at `max_new_tokens`."""
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
+                 keep_stop: bool = False) -> list[list[int]]:
+        """Greedy continuations, each cut before its first token in `stop`, behind it with `keep_stop`, or at
+        `max_new_tokens`."""
         outputs = []
         for prompt in prompts:
             tokens = []
             for step in self.stream(prompt, max_new_tokens):
+                if keep_stop or step.token not in stop:
+                    tokens.append(step.token)
                 if step.token in stop:
                     break
-                tokens.append(step.token)
             outputs.append(tokens)
         return outputs
 
     def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
-               seed: int) -> list[list[int]]:
+               seed: int, *, keep_stop: bool = False) -> list[list[int]]:
         """Continuations drawn from the model's own distribution (temperature 1, no cut), each ended as in `generate`.
 
         Token t of prompt i is the inverse of the cumulative distribution at the number (i, t) of `uniforms`, so engines with
@@ -170,12 +176,13 @@ class Engine(ABC):
         for prompt, row in zip(prompts, uniforms(seed, len(prompts), max_new_tokens), strict=True):
             tokens: list[int] = []
             for u in row:
-                logits = self.score([*prompt, *tokens])[-1].astype(np.float64)
+                logits = self.score([*prompt, *tokens])[-1, :self.writable].astype(np.float64)
                 cumulative = np.exp(logits - logits.max()).cumsum()
                 token = min(int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), len(cumulative) - 1)
+                if keep_stop or token not in stop:
+                    tokens.append(token)
                 if token in stop:
                     break
-                tokens.append(token)
             outputs.append(tokens)
         return outputs
 

@@ -45,14 +45,15 @@ class GrowingLayer(DynamicLayer):
 
 
 def continue_all(model: transformers.PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, stop: Collection[int],
-                 pick: Callable[[torch.Tensor, list[int], int], torch.Tensor]) -> list[list[int]]:
+                 pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool = False) -> list[list[int]]:
     """As `continue_batch`, for any number of prompts: those of like length share a batch."""
     outputs: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     for start in range(0, len(order), BATCH):
         chosen = order[start:start + BATCH]
         made = continue_batch(model, [prompts[i] for i in chosen], most, stop,
-                              lambda logits, rows, step, chosen=chosen: pick(logits, [chosen[row] for row in rows], step))
+                              lambda logits, rows, step, chosen=chosen: pick(logits, [chosen[row] for row in rows], step),
+                              keep_stop)
         for i, tokens in zip(chosen, made, strict=True):
             outputs[i] = tokens
     return outputs
@@ -60,8 +61,9 @@ def continue_all(model: transformers.PreTrainedModel, prompts: Sequence[Sequence
 
 @torch.inference_mode()
 def continue_batch(model: transformers.PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, stop: Collection[int],
-                   pick: Callable[[torch.Tensor, list[int], int], torch.Tensor]) -> list[list[int]]:
-    """Continuations of token ids, padded on the left, each cut before its first token in `stop` or at `most` tokens.
+                   pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool = False) -> list[list[int]]:
+    """Continuations of token ids, padded on the left, each cut before its first token in `stop` (behind it with `keep_stop`) or
+    at `most` tokens.
 
     pick(logits, rows, step): the next token (len(rows), 1) of the prompts numbered `rows` from their logits (len(rows),
     vocabulary). Rows that have ended leave the batch, an eighth of them at a time.
@@ -78,8 +80,10 @@ def continue_batch(model: transformers.PreTrainedModel, prompts: Sequence[Sequen
         logits = model(token, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True,
                        logits_to_keep=1).logits
         token = pick(logits[:, -1], rows.tolist(), step)
-        going &= ~torch.isin(token[:, 0], stops)
-        for row, picked, goes in zip(rows.tolist(), token[:, 0].tolist(), going.tolist(), strict=True):
+        went = going
+        going = going & ~torch.isin(token[:, 0], stops)
+        written = went if keep_stop else going
+        for row, picked, goes in zip(rows.tolist(), token[:, 0].tolist(), written.tolist(), strict=True):
             if goes:
                 outputs[row].append(picked)
         if not going.any():

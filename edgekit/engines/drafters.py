@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,11 +58,14 @@ class ModelDrafter:
     def __init__(self, session: Session, length: FixedLength | AdaptiveLength):
         self.session, self.length = session, length
 
-    def begin(self, target: EngineInfo) -> None:
-        """A new text begins. Raises EngineError for a target with another vocabulary."""
-        if self.session.info.vocabulary != target.vocabulary:
+    def begin(self, target: EngineInfo, decoding: Decoding) -> None:
+        """A new text begins. Raises EngineError for a draft without the ids that may be chosen, all of the target's unless
+        `decoding` says how many the two share."""
+        decoding.require_known(self.session.info)
+        if decoding.vocabulary is None and self.session.info.vocabulary != target.vocabulary:
             raise EngineError(f"a draft must speak its target's tokens: the draft has a vocabulary of "
-                              f"{self.session.info.vocabulary}, the target of {target.vocabulary}")
+                              f"{self.session.info.vocabulary}, the target of {target.vocabulary}, and how many ids they share "
+                              "was not said")
         self.session.rollback(0)
         self.length.begin()
 
@@ -85,7 +89,7 @@ class ModelDrafter:
                 drawn_from.append(q)
                 token = draw(q, rng.random())
             else:
-                token = int(logits.argmax())
+                token = int(logits[:decoding.vocabulary].argmax())
             drafts.append(token)
             if token in decoding.stop:
                 break
@@ -108,7 +112,7 @@ class LookupDrafter:
         self.after: dict[tuple[int, ...], int] = {}
         self.read = 1
 
-    def begin(self, target: EngineInfo) -> None:
+    def begin(self, target: EngineInfo, decoding: Decoding) -> None:
         """A new text begins."""
         self.after.clear()
         self.read = 1
@@ -124,6 +128,8 @@ class LookupDrafter:
         for n in range(min(self.longest, len(text)), 0, -1):
             if (start := self.after.get(tuple(text[-n:]))) is not None:
                 drafts = list(text[start:start + most])
+                if decoding.vocabulary is not None:  # a prompt may hold ids that are never chosen
+                    drafts = list(itertools.takewhile(lambda token: token < decoding.vocabulary, drafts))
                 stops = [i for i, token in enumerate(drafts) if token in decoding.stop]
                 drafts = drafts[:stops[0] + 1] if stops else drafts
                 return drafts, [None] * len(drafts)

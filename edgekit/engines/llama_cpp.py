@@ -85,7 +85,7 @@ class LlamaCpp(Engine):
         for _ in range(max_new_tokens):
             self.decode(batch)
             logits = np.ctypeslib.as_array(c.llama_get_logits_ith(self.context, -1), shape=(self.vocabulary,))
-            one[0] = int(logits.argmax())
+            one[0] = int(logits[:self.writable].argmax())
             batch = following
             yield Step(one[0])
 

@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from llama_cpp import Llama
+from llama_cpp import Llama, LogitsProcessorList
 from llama_cpp import llama_cpp as c
 from llama_cpp.llama_speculative import LlamaDraftModel, LlamaPromptLookupDecoding
 
@@ -28,10 +28,10 @@ LONGEST = 3  # tokens of the n-grams that are looked up, as in ours
 class Draft(LlamaDraftModel):
     """A second model in the place for drafts."""
 
-    def __init__(self, engine: LlamaCpp, length: int):
+    def __init__(self, engine: LlamaCpp, length: int, vocabulary: int):
         self.engine, self.length = engine, length
         self.drafter = ModelDrafter(engine.session(), FixedLength(length))
-        self.decoding = Decoding(length)
+        self.decoding = Decoding(length, vocabulary=vocabulary)
 
     def __call__(self, input_ids: np.ndarray, /, **_) -> np.ndarray:
         drafts, _ = self.drafter.propose(input_ids.tolist(), self.length, self.decoding, None)
@@ -42,16 +42,16 @@ class LlamaWithDraft(Native):
     """The high-level class, opened with one draft length; it keeps the logits of every token, as it must to verify."""
 
     def __init__(self, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,
-                 context: int):
+                 context: int, vocabulary: int):
         if device != "cpu" and not c.llama_supports_gpu_offload():
             raise EngineError(f"llama-cpp-python: this build has no GPU support, so device {device!r} is not there")
         where = dict(dtype=dtype, threads=threads, device=device, context=context)
-        drafts, self.drafter = None, None
+        drafts = None
         if length and draft is None:
             drafts = LlamaPromptLookupDecoding(max_ngram_size=LONGEST, num_pred_tokens=length)
         elif length:
-            drafts = Draft(LlamaCpp(draft, **where), length)
-            self.drafter = drafts.drafter
+            drafts = Draft(LlamaCpp(draft, **where), length, vocabulary)
+        self.drafts, self.vocabulary = drafts, vocabulary
         with LlamaCpp(target, **where) as plain:
             self.info = plain.info
         c.llama_log_set(_quiet, ctypes.c_void_p(0))
@@ -70,14 +70,19 @@ class LlamaWithDraft(Native):
     def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> tuple[list[int], int]:
         require_room(self.info, prompt, most)
         self.model.reset()  # else the prefix that two prompts share would be kept
-        if self.drafter is not None:
-            self.drafter.begin(self.info)
+        if isinstance(self.drafts, Draft):
+            self.drafts.drafter.begin(self.info, self.drafts.decoding)
         self.passes, tokens = 0, []
-        for token in self.model.generate(list(prompt), top_k=1, temp=0.0, repeat_penalty=1.0):
+        only = None if self.vocabulary >= self.info.vocabulary else LogitsProcessorList([self._without_padding])
+        for token in self.model.generate(list(prompt), top_k=1, temp=0.0, repeat_penalty=1.0, logits_processor=only):
             tokens.append(token)
             if token in stop or len(tokens) == most:
                 break
         return tokens, self.passes
+
+    def _without_padding(self, ids: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        logits[self.vocabulary:] = -np.inf
+        return logits
 
     def close(self) -> None:
         self.model.close()

@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import torch
+import transformers
 
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.natives import Native
 from edgekit.engines.transformers import Transformers
 
 
+def _cut(model: transformers.PreTrainedModel, vocabulary: int) -> None:
+    """Leave a model its first `vocabulary` ids: `generate` takes no assistant whose vocabulary is padded to another size."""
+    if model.config.vocab_size > vocabulary:
+        model.resize_token_embeddings(vocabulary)
+
+
 class Assisted(Native):
     """`generate(assistant_model=…)` with a constant number of drafted tokens and no confidence threshold, as ours drafts."""
 
     def __init__(self, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,
-                 context: int):
+                 context: int, vocabulary: int):
         where = dict(dtype=dtype, threads=threads, device=device, context=context)
         self.target = Transformers(target, **where)
+        _cut(self.target.model, vocabulary)
         self.options: dict = {}
         if length and draft is None:
             self.options = dict(prompt_lookup_num_tokens=length)
         elif length:
             assistant = Transformers(draft, **where).model
+            _cut(assistant, vocabulary)
             assistant.generation_config.num_assistant_tokens = length
             assistant.generation_config.num_assistant_tokens_schedule = "constant"
             assistant.generation_config.assistant_confidence_threshold = 0.0

@@ -18,7 +18,7 @@ class VllmSpeculative(Native):
     """A vLLM engine whose steps verify drafted tokens; a step is a pass of the target."""
 
     def __init__(self, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,
-                 context: int):
+                 context: int, vocabulary: int):
         drafts = None
         if length and draft is None:
             drafts = dict(method="ngram", num_speculative_tokens=length, prompt_lookup_max=LONGEST, prompt_lookup_min=1)
@@ -27,12 +27,14 @@ class VllmSpeculative(Native):
         self.vllm = Vllm(target, dtype=dtype, threads=threads, device=device, context=context, speculative_config=drafts,
                          spare=draft)
         self.info = self.vllm.info
+        self.vllm.writable = vocabulary
 
     def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> tuple[list[int], int]:
         self.vllm.require_room(prompt, most)
         engine, passes, tokens = self.vllm.engine, 0, []
         self.vllm.add(prompt, SamplingParams(max_tokens=most, stop_token_ids=sorted(stop),
-                                             output_kind=RequestOutputKind.FINAL_ONLY, **GREEDY))
+                                             output_kind=RequestOutputKind.FINAL_ONLY, **GREEDY,
+                                             **self.vllm.allowed()))
         while engine.has_unfinished_requests():
             for output in engine.step():
                 tokens = list(output.outputs[0].token_ids)

@@ -51,6 +51,11 @@ def base_of(name: str) -> str:
 
 def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
     """Why a native cannot run a pair, as far as that is known without its package; None where it may."""
+    specs = list(specs)
+    widths = [spec.architecture.vocabulary for spec in specs]
+    if base_of(name) == "vllm" and len(set(widths)) > 1:
+        return (f"{name}: {' and '.join(spec.name for spec in specs)} have vocabularies of {' and '.join(map(str, widths))} "
+                "ids, and vLLM takes no draft that pads its own otherwise; our loop and transformers' do")
     for spec in specs if (base_of(name), device) == ("vllm", "cpu") else ():
         if spec.architecture.head_dim < LEAST_HEAD:
             return (f"{name}: {spec.name} has heads of size {spec.architecture.head_dim}; attention on a CPU needs "
@@ -59,12 +64,15 @@ def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
 
 
 def open_native(name: str, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,
-                context: int) -> Native:
+                context: int, vocabulary: int) -> Native:
     """Load a pair into a runtime; `draft` None is its own n-gram lookup, `length` 0 plain decoding by the same code.
+
+    Ids from `vocabulary` on, those with which the models pad theirs, are never written.
 
     Raises EngineError for an unknown name, or with what the runtime refuses.
     """
     require_known(name)
     entry = NATIVES[name]
     return getattr(importlib.import_module(entry.module), entry.cls)(target, draft, length=length, dtype=dtype,
-                                                                     threads=threads, device=device, context=context)
+                                                                     threads=threads, device=device, context=context,
+                                                                     vocabulary=vocabulary)

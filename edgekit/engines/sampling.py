@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.engines.base import EngineError
+from edgekit.engines.base import EngineError, EngineInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,15 @@ class Decoding:
     """When a text ends, and how its tokens are chosen.
 
     It ends with the first token in `stop` or after `max_new_tokens`. temperature 0: the likeliest token; above: drawn from the
-    logits over the temperature, cut to the fewest tokens that hold `top_p` of the probability. Raises EngineError.
+    logits over the temperature, cut to the fewest tokens that hold `top_p` of the probability. Ids from `vocabulary` on are
+    never chosen: models pad theirs, and a draft and its target differently. Raises EngineError.
     """
 
     max_new_tokens: int
     stop: frozenset[int] = frozenset()
     temperature: float = 0.0
     top_p: float = 1.0
+    vocabulary: int | None = None
 
     def __post_init__(self):
         if self.max_new_tokens < 1:
@@ -33,9 +35,15 @@ class Decoding:
         if not 0 < self.top_p <= 1:
             raise EngineError(f"top_p: expected more than 0 and at most 1 (no cut), got {self.top_p}")
 
+    def require_known(self, info: EngineInfo) -> None:
+        """Raise EngineError for a model that has fewer ids than may be chosen."""
+        if self.vocabulary is not None and self.vocabulary > info.vocabulary:
+            raise EngineError(f"{info.name}: {self.vocabulary} ids may be chosen, the model has {info.vocabulary}: give the "
+                              "ids that draft and target share")
+
     def distribution(self, logits: np.ndarray) -> np.ndarray:
-        """What tokens are drawn from after `logits` (vocabulary,), for a temperature above 0."""
-        scaled = logits.astype(np.float64)
+        """What tokens are drawn from after `logits` (of the model's vocabulary), for a temperature above 0."""
+        scaled = logits[:self.vocabulary].astype(np.float64)
         scaled -= scaled.max()
         p = np.exp(scaled / self.temperature)
         p /= p.sum()

@@ -68,11 +68,12 @@ def speculate(target: Session, drafter: Drafter | None, prompt: Sequence[int], d
     to be drawn without a generator of random numbers.
     """
     require_room(target.info, prompt, decoding.max_new_tokens)
+    decoding.require_known(target.info)
     if decoding.temperature and rng is None:
         raise EngineError(f"temperature {decoding.temperature}: expected a generator of random numbers (rng), got none")
     target.rollback(0)
     if drafter is not None:
-        drafter.begin(target.info)
+        drafter.begin(target.info, decoding)
     return _blocks(target, drafter, list(prompt), decoding, rng)
 
 
@@ -102,7 +103,7 @@ def _blocks(target: Session, drafter: Drafter | None, text: list[int], decoding:
 def verify_greedy(logits: np.ndarray, drafts: Sequence[int], decoding: Decoding) -> tuple[list[int], int]:
     """(tokens of the block, how many of the drafted are among them), from logits (drafted + 1, vocabulary)."""
     tokens = []
-    for draft, winner in zip(drafts, likeliest := logits.argmax(-1).tolist(), strict=False):
+    for draft, winner in zip(drafts, likeliest := logits[:, :decoding.vocabulary].argmax(-1).tolist(), strict=False):
         if draft != winner:
             break
         tokens.append(draft)

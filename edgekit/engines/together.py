@@ -56,9 +56,10 @@ def speculate_together(target: Texts, draft: Texts | None, prompts: Sequence[Seq
                               f"{len(prompts)}")
         for prompt in prompts:
             require_room(texts.info, prompt, decoding.max_new_tokens)
-        if texts.info.vocabulary != target.info.vocabulary:
+        decoding.require_known(texts.info)
+        if decoding.vocabulary is None and texts.info.vocabulary != target.info.vocabulary:
             raise EngineError(f"a draft must speak its target's tokens: the draft has a vocabulary of {texts.info.vocabulary}, "
-                              f"the target of {target.info.vocabulary}")
+                              f"the target of {target.info.vocabulary}, and how many ids they share was not said")
     if draft is not None and length < 1:
         raise EngineError(f"draft length: expected at least 1 drafted token, got {length}; plain decoding has no draft")
     return _turns(target, draft, [list(prompt) for prompt in prompts], decoding, length)
@@ -99,7 +100,7 @@ def _propose(draft: Texts | None, texts: list[list[int]], most: Mapping[int, int
         following[i] = texts[i][draft.lengths[i]:]
     while following:
         logits = draft.extend(following, dict.fromkeys(following, 1))
-        drafted = {i: int(logits[i][0].argmax()) for i in following}
+        drafted = {i: int(logits[i][0][:decoding.vocabulary].argmax()) for i in following}
         for i, token in drafted.items():
             drafts[i].append(token)
         following = {i: (token,) for i, token in drafted.items() if token not in decoding.stop and len(drafts[i]) < most[i]}

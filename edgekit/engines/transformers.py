@@ -15,6 +15,7 @@ import torch
 import transformers
 from transformers.cache_utils import Cache
 
+from edgekit.catalog import prompting
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, require_range, uniforms
 from edgekit.engines.batch import GrowingLayer, continue_all, greedy
@@ -51,6 +52,7 @@ class Transformers(Engine):
         else:
             self.model = transformers.AutoModelForCausalLM.from_pretrained(artifact.path, **options).to(self.device)
         self.model.eval()
+        self.model.generation_config = prompting.plain_generation(self.model.generation_config)
         self.config = self.model.config
         element = DTYPES[dtype].itemsize
         self.info = EngineInfo(
@@ -71,15 +73,16 @@ class Transformers(Engine):
             # Entered a step at a time: a generator must not hold inference mode open while its reader works.
             with torch.inference_mode():
                 logits = self._forward(token, cache)
-                token = logits[:, -1].argmax(-1, keepdim=True)
+                token = logits[:, -1, :self.writable].argmax(-1, keepdim=True)
             yield Step(int(token))
 
-    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
+                 keep_stop: bool = False) -> list[list[int]]:
         """As Engine.generate, in batches of similar length (left-padded), so that accuracy runs take minutes, not hours."""
-        return self._in_batches(prompts, max_new_tokens, stop, greedy)
+        return self._in_batches(prompts, max_new_tokens, stop, greedy, keep_stop)
 
     def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
-               seed: int) -> list[list[int]]:
+               seed: int, *, keep_stop: bool = False) -> list[list[int]]:
         """As Engine.sample, in the batches of `generate`."""
         drawn = torch.from_numpy(uniforms(seed, len(prompts), max_new_tokens))
 
@@ -88,13 +91,14 @@ class Transformers(Engine):
             token = torch.searchsorted(cumulative, drawn[chosen, step, None] * cumulative[:, -1:], right=True)
             return token.clamp(max=logits.shape[-1] - 1).to(logits.device)
 
-        return self._in_batches(prompts, max_new_tokens, stop, draw)
+        return self._in_batches(prompts, max_new_tokens, stop, draw, keep_stop)
 
     def _in_batches(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
-                    pick: Callable[[torch.Tensor, list[int], int], torch.Tensor]) -> list[list[int]]:
+                    pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool) -> list[list[int]]:
         for prompt in prompts:
             self.require_room(prompt, max_new_tokens)
-        return continue_all(self.model, prompts, max_new_tokens, stop, pick)
+        return continue_all(self.model, prompts, max_new_tokens, stop,
+                            lambda logits, rows, step: pick(logits[:, :self.writable], rows, step), keep_stop)
 
     def session(self) -> Session:
         kinds = set(getattr(self.config, "layer_types", None) or ["full_attention"])
@@ -199,9 +203,10 @@ class TransformersCompiled(Transformers):
         """Refused: every length of block would be compiled anew, and an eager one would not be this engine."""
         return Engine.session(self)
 
-    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
+                 keep_stop: bool = False) -> list[list[int]]:
         """One at a time, through the path that is timed: what is fast must also be what is right."""
-        return Engine.generate(self, prompts, max_new_tokens, stop)
+        return Engine.generate(self, prompts, max_new_tokens, stop, keep_stop=keep_stop)
 
     @torch.inference_mode()
     def _cache(self):

@@ -89,7 +89,7 @@ class Vllm(Engine):
             max_model_len=context + 1, max_num_seqs=sequences,
             max_num_batched_tokens=max(context + 1, sequences * (drafted + 1)), enable_prefix_caching=False,
             async_scheduling=False, logprobs_mode="raw_logits", disable_log_stats=True,
-            use_tqdm_on_load=False, speculative_config=speculative_config), artifact, threads)
+            generation_config="vllm", use_tqdm_on_load=False, speculative_config=speculative_config), artifact, threads)
         self.model = self.engine.model_executor.driver_worker.worker.model_runner.model
         self.names = map(str, itertools.count())
         self.info = EngineInfo(
@@ -126,7 +126,8 @@ class Vllm(Engine):
         self.require_room(prompt, max_new_tokens)
         if max_new_tokens < 1:  # which vLLM would refuse
             return
-        name = self.add(prompt, SamplingParams(max_tokens=max_new_tokens, output_kind=RequestOutputKind.DELTA, **GREEDY))
+        name = self.add(prompt, SamplingParams(max_tokens=max_new_tokens, output_kind=RequestOutputKind.DELTA, **GREEDY,
+                                               **self.allowed()))
         try:
             while self.engine.has_unfinished_requests():
                 for output in self.engine.step():
@@ -134,13 +135,15 @@ class Vllm(Engine):
         finally:  # its reader may have had enough
             self.engine.abort_request([name])
 
-    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int]) -> list[list[int]]:
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
+                 keep_stop: bool = False) -> list[list[int]]:
         """As Engine.generate, all prompts at once: vLLM batches them."""
         for prompt in prompts:
             self.require_room(prompt, max_new_tokens)
         outputs = self._run(prompts, SamplingParams(max_tokens=max_new_tokens, stop_token_ids=sorted(stop),
-                                                    output_kind=RequestOutputKind.FINAL_ONLY, **GREEDY))
-        return [list(itertools.takewhile(lambda token: token not in stop, tokens)) for tokens in outputs]
+                                                    output_kind=RequestOutputKind.FINAL_ONLY, **GREEDY, **self.allowed()))
+        ends = [next((i for i, token in enumerate(tokens) if token in stop), len(tokens)) for tokens in outputs]
+        return [tokens[:end + keep_stop] for tokens, end in zip(outputs, ends, strict=True)]
 
     def device_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_reserved() if self.info.device == "cuda" else None
@@ -156,6 +159,11 @@ class Vllm(Engine):
         name = next(self.names)
         self.engine.add_request(name, {"prompt_token_ids": list(prompt)}, params)
         return name
+
+    def allowed(self) -> dict:
+        """What keeps a request to the ids that may be written."""
+        least = self.info.vocabulary if self.writable is None else self.writable
+        return {} if least >= self.info.vocabulary else dict(allowed_token_ids=list(range(least)))
 
     def _run(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> list[list[int]]:
         """The tokens made for each prompt."""

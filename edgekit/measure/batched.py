@@ -50,10 +50,10 @@ def measure_batch(*, target: str, draft: str, dtype: str, threads: int, device: 
     require_drafted(lengths)
     if prompts % batch:
         raise EngineError(f"batch: expected a number of prompts that {batch} texts at a time divide, got {prompts}")
-    artifacts, tokenizer, end = pair_of(target, draft)
+    artifacts, shared = pair_of(target, draft)
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
-    decoding = Decoding(max_new_tokens, frozenset({end}))
-    asked = ids_of(tokenizer, domain, prompts)
+    decoding = Decoding(max_new_tokens, shared.stop, vocabulary=shared.vocabulary)
+    asked = ids_of(shared, domain, prompts)
     groups = [[ids for _, ids in asked[i:i + batch]] for i in range(0, prompts, batch)]
     where = dict(dtype=dtype, threads=threads, device=device, context=context)
     seen = []
@@ -79,4 +79,5 @@ def measure_batch(*, target: str, draft: str, dtype: str, threads: int, device: 
                 seen += [dict(metric=name, value=value, length=length, round=turn, **found) for name, value in seconds.items()]
         info = dataclasses.asdict(both[0].info)
     sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
-    return dict(observations=[*seen, *sizes_of(sizes)], engine=info, warnings=warnings_of(target, draft, sizes))
+    return dict(observations=[*seen, *sizes_of(sizes)], engine=info,
+                warnings=[*warnings_of(target, draft, sizes), *shared.warnings])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.catalog import platforms
+from edgekit.errors import InvalidRequest
 from edgekit.measure.sensors import (
     ROOT,
     energy_sensors,
@@ -128,7 +129,7 @@ def describe(root: Path = ROOT) -> dict:
             "energy_sensors": energy_sensors(root), "load_average": list(os.getloadavg())}
 
 
-class DeviceError(RuntimeError):
+class DeviceError(InvalidRequest):
     """A device that was asked for is not there; the message names those that are."""
 
 

@@ -1,8 +1,9 @@
 """How far a model is from the one that it was made of, token by token, on one stream of texts.
 
 Protocol: each text is scored alone, from its second token to its end token, each token given all of the text before it; no
-token is put before the text. The unquantized model, in float32 in one reference engine, gives the reference distributions.
-Sums are kept for blocks of texts, which are the samples of every interval: tokens of one text are alike.
+token is put before the text but what the model's tokenizer puts there itself. The unquantized model, in float32 in one
+reference engine, gives the reference distributions. Sums are kept for blocks of texts, which are the samples of every interval:
+tokens of one text are alike.
 """
 
 from __future__ import annotations
@@ -14,22 +15,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from edgekit import engines
+from edgekit.catalog import prompting
 from edgekit.catalog import texts as catalog
+from edgekit.catalog.prompting import Prompting
 from edgekit.catalog.texts import EvaluationText
 from edgekit.compress import variant as variants
 from edgekit.engines.base import Engine, EngineError
-from edgekit.measure.quality import MOST_CONTEXT, log_softmax, tokenizer_of
+from edgekit.measure.engine_lm import log_softmax
+from edgekit.measure.quality import MOST_CONTEXT
 
 ENGINE, DTYPE = "transformers", "float32"  # of the reference
 PROSE = "prose"
 
 
-def encode(tokenizer: Tokenizer, end: int, text: EvaluationText, context: int) -> list[int]:
+def encode(tokens: Prompting, text: EvaluationText, context: int) -> list[int]:
     """The ids of a text and its end token. Raises EngineError where they are more than `context`, or fewer than two."""
-    ids = [*tokenizer.encode(text.text, add_special_tokens=False).ids, end]
+    [ids] = tokens.encode_texts([text.text])
     if not 2 <= len(ids) <= context:
         raise EngineError(f"evaluation text {text.id}: expected 2 to {context} tokens (the model's context), got {len(ids)}; "
                           "split or leave out such texts")
@@ -64,11 +67,11 @@ class Reference:
     def __init__(self, chain: str, stream: str, count: int, threads: int, device: str):
         artifact = variants.build(chain)
         artifact.spec.require_weights("divergence")
-        tokenizer, end = tokenizer_of(artifact.spec.folder)
+        self.prompting = prompting.of(artifact.spec.folder)
         context = min(artifact.spec.architecture.context, MOST_CONTEXT)
         self.texts = catalog.load(stream, count)
-        self.ids = [encode(tokenizer, end, text, context) for text in self.texts]
-        self.context, self.tokenizer, self.end = context, tokenizer, end
+        self.ids = [encode(self.prompting, text, context) for text in self.texts]
+        self.context = context
         self.starts = np.cumsum([0, *(len(ids) - 1 for ids in self.ids)])
         shape = int(self.starts[-1]), artifact.spec.architecture.vocabulary
         self._folder = tempfile.TemporaryDirectory(prefix="edgekit-reference-")

@@ -7,6 +7,8 @@ from lm_eval.api.task import ConfigurableTask, Task
 
 from edgekit.catalog import lm_eval_tasks
 from edgekit.catalog.tasks import TaskError
+from edgekit.engines.base import EngineError
+from edgekit.measure.engine_lm import generation_of
 from edgekit.measure.quality import samples_of
 
 # Metrics that are 0 or 1 for an item, the most telling first.
@@ -17,7 +19,7 @@ def load(name: str) -> Task:
     """The task behind `lm-eval:NAME` or `lm-eval:FILE.yaml`, with its items.
 
     Items of a registered task come from the Hugging Face hub the first time. Raises TaskError for an unknown task, for one
-    whose items cannot be had, and for one that is not judged item by item.
+    whose items cannot be had, for one that is not judged item by item, and for one whose generation arguments are not carried.
     """
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._yaml_loader import load_yaml
@@ -37,6 +39,11 @@ def load(name: str) -> Task:
         raise TaskError(f"{name}: its items cannot be had ({words}); those of a registered task are fetched from the Hugging "
                         "Face hub once, so connect and run again") from error
     main_metric(name, task)
+    if task.OUTPUT_TYPE == "generate_until":
+        try:
+            generation_of(task.config.generation_kwargs)
+        except EngineError as error:
+            raise TaskError(f"{name}: {error}") from error
     return task
 
 

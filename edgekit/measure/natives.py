@@ -22,31 +22,32 @@ def measure_native(*, native: str, target: str, draft: str, dtype: str, threads:
     prompt with the tokens `written`, and `differs`, 0 or 1, from its own plain decoding. Raises EngineError.
     """
     require_drafted(lengths)
-    artifacts, tokenizer, end = pair_of(target, draft)
+    artifacts, tokens = pair_of(target, draft)
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
-    asked = ids_of(tokenizer, domain, prompts)
+    asked = ids_of(tokens, domain, prompts)
     texts: dict[tuple[int, str], list[int]] = {}
     seen = []
     for i in np.random.default_rng(seed).permutation(len(lengths) + 1):
         length = [PLAIN, *lengths][i]
         opened = open_native(native, artifacts[0], artifacts[1] if artifacts[1:] else None, length=length, dtype=dtype,
-                             threads=threads, device=device, context=context)
+                             threads=threads, device=device, context=context, vocabulary=tokens.vocabulary)
         with opened as runtime:
-            runtime.generate(asked[0][1], max_new_tokens, {end})
+            runtime.generate(asked[0][1], max_new_tokens, tokens.stop)
             for turn in range(rounds):
-                tokens = 0
+                written = 0
                 start = time.perf_counter()
                 for item, ids in asked:
-                    text, passes = runtime.generate(ids, max_new_tokens, {end})
-                    tokens += len(text)
+                    text, passes = runtime.generate(ids, max_new_tokens, tokens.stop)
+                    written += len(text)
                     texts[length, item] = text
                     if not turn and length != PLAIN:
                         seen.append(dict(metric="blocks", value=passes, written=len(text), length=length, item=item))
-                seen.append(dict(metric="pass_s", value=time.perf_counter() - start, tokens=tokens, length=length, round=turn))
+                seen.append(dict(metric="pass_s", value=time.perf_counter() - start, tokens=written, length=length, round=turn))
             info = runtime.info
     seen += [dict(metric="differs", value=int(text != texts[PLAIN, item]), length=length, item=item)
              for (length, item), text in texts.items() if length != PLAIN]
     if any(not text for text in texts.values()):
         raise EngineError(f"{native}: a text without any token")
     sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
-    return dict(observations=[*seen, *sizes_of(sizes)], engine=dataclasses.asdict(info) | {"name": native})
+    return dict(observations=[*seen, *sizes_of(sizes)], engine=dataclasses.asdict(info) | {"name": native},
+                warnings=list(tokens.warnings))

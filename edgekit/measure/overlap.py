@@ -6,6 +6,7 @@ import numpy as np
 
 from edgekit import engines
 from edgekit.measure import acceptance, divergence
+from edgekit.measure.engine_lm import log_softmax
 from edgekit.measure.quality import MOST_CONTEXT
 from edgekit.measure.speculation_jobs import ids_of, pair_of, sizes_of
 
@@ -23,16 +24,17 @@ def measure_overlap(*, target: str, draft: str, threads: int, device: str, domai
                     temperature: int, seed: int) -> dict:
     """A worker's job: `alike` on what the target writes after each prompt, greedily (temperature 0) or drawn from its own
     distribution (1). Observations have the `item` and its `tokens`. Raises EngineError: different tokenizers."""
-    artifacts, tokenizer, end = pair_of(target, draft)
+    artifacts, shared = pair_of(target, draft)
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
-    asked = ids_of(tokenizer, domain, prompts)
+    asked = ids_of(shared, domain, prompts)
     scores = []
     texts: list[list[int]] = []
     for artifact in artifacts:
         with engines.open_engine(ENGINE, artifact, dtype=DTYPE, threads=threads, device=device, context=context) as engine:
-            texts = texts or acceptance.write_texts(engine, [ids for _, ids in asked], end, temperature=temperature, seed=seed,
-                                                    most=max_new_tokens)
-            scores.append([divergence.log_probabilities(engine, [*ids, *text])[len(ids) - 1:]
+            engine.writable = shared.vocabulary
+            texts = texts or acceptance.write_texts(engine, [ids for _, ids in asked], shared.stop, temperature=temperature,
+                                                    seed=seed, most=max_new_tokens)
+            scores.append([log_softmax(engine.score([*ids, *text][:-1])[len(ids) - 1:, :shared.vocabulary])
                            for (_, ids), text in zip(asked, texts, strict=True)])
     seen = [dict(metric=name, value=value, item=item, tokens=len(text))
             for (item, _), text, p, q in zip(asked, texts, *scores, strict=True) for name, value in alike(p, q, text).items()]

@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from tokenizers import Tokenizer
 
+from edgekit.catalog.prompting import Prompting
 from edgekit.catalog.tasks import Story
 from edgekit.engines.base import Engine, EngineError
-from edgekit.measure.quality import log_softmax
+from edgekit.measure.engine_lm import log_softmax
 
 
-def encode_story(tokenizer: Tokenizer, story: Story) -> tuple[list[int], int]:
+def encode_story(prompting: Prompting, story: Story) -> tuple[list[int], int]:
     """(token ids of prompt and text, number of prompt tokens). Raises EngineError if the prompt's tokens are no prefix."""
-    given = tokenizer.encode(story.prompt, add_special_tokens=False).ids
-    whole = tokenizer.encode(story.prompt + story.text, add_special_tokens=False).ids
+    given = prompting.encode(story.prompt)
+    whole = prompting.encode(story.prompt + story.text)
     if whole[:len(given)] != given:
         raise EngineError(f"{story.id}: this tokenizer joins prompt and text in one token; stories need the pocket models' own")
     return whole, len(given)
 
 
-def excess_of_stories(engine: Engine, tokenizer: Tokenizer, stories: Sequence[Story]) -> list[dict]:
+def excess_of_stories(engine: Engine, prompting: Prompting, stories: Sequence[Story]) -> list[dict]:
     """`excess_nats` for each story, with its id as `item` and the number of its scored tokens as `tokens`.
 
     Scored are all tokens of the text, its end included, each given the prompt and those before it. Raises EngineError for a
@@ -33,7 +33,7 @@ def excess_of_stories(engine: Engine, tokenizer: Tokenizer, stories: Sequence[St
     """
     seen = []
     for story in stories:
-        ids, given = encode_story(tokenizer, story)
+        ids, given = encode_story(prompting, story)
         log_p = log_softmax(engine.score(ids[:-1])[given - 1:])
         scored = np.asarray(ids[given:])
         value = -float(log_p[np.arange(len(scored)), scored].sum()) + story.log_p

@@ -1,8 +1,7 @@
-"""Task accuracy through lm-eval, on any engine.
+"""Task accuracy through lm-eval, on any engine: a shipped task and a hub task take the same path.
 
-`EngineLM` gives an engine lm-eval's three verbs, so a shipped task and a hub task take the same path. Every item's outcome
-is kept: means, intervals and paired differences are computed on read. An answer that cannot be read from the output is
-counted apart from a wrong one.
+Every item's outcome is kept: means, intervals and paired differences are computed on read. An answer that cannot be read from
+the output is counted apart from a wrong one.
 """
 
 from __future__ import annotations
@@ -10,102 +9,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
-from lm_eval.api.model import LM, TemplateLM
+from lm_eval.api.model import LM
 from lm_eval.api.task import Task
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-from tokenizers import Tokenizer
 
-from edgekit.catalog.models import ModelSpec
-from edgekit.engines.base import Engine, EngineError
+from edgekit.catalog import prompting
+from edgekit.engines.base import EngineError
+from edgekit.measure.engine_lm import EngineLM
 
 NO_ANSWER = "[no answer]"
 MOST_CONTEXT = 2048
-# What lm-eval's own models generate at most where a task does not say.
-LM_EVAL_TOKENS = 256
-
-
-class EngineLM(TemplateLM):
-    """An engine as an lm-eval model. Prompts are tokenised here, once, and alike for every engine."""
-
-    backend = "causal"
-
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, end: int):
-        super().__init__()
-        self.engine, self.tokenizer, self.end = engine, tokenizer, end
-
-    @property
-    def eot_token_id(self) -> int:
-        """The id that ends a text; lm-eval also puts it before a text without context."""
-        return self.end
-
-    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs) -> list[int]:
-        return self.tokenizer.encode(string, add_special_tokens=False).ids
-
-    def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
-        """Greedy continuations, cut before the first of the task's `until` strings."""
-        outputs: list[str] = [""] * len(requests)
-        by_length: dict[int, list[int]] = {}
-        for i, request in enumerate(requests):
-            by_length.setdefault(request.args[1].get("max_gen_toks", LM_EVAL_TOKENS), []).append(i)
-        for length, chosen in by_length.items():
-            prompts = [self.tok_encode(requests[i].args[0]) for i in chosen]
-            for i, tokens in zip(chosen, self.engine.generate(prompts, length, {self.end}), strict=True):
-                text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-                until = requests[i].args[1].get("until") or []
-                for end in [until] if isinstance(until, str) else until:
-                    text = text.split(end)[0]
-                outputs[i] = text
-        return outputs
-
-    def loglikelihood_rolling(self, requests, disable_tqdm: bool = False) -> list[float]:
-        """Log-likelihood of each whole text in nats, in windows of the engine's context, each token predicted once."""
-        windows = [[make_disjoint_window(window) for window in get_rolling_token_windows(
-            self.tok_encode(request.args[0]), self.prefix_token_id, self.engine.info.context, 1)] for request in requests]
-        return [sum(self._continuation(*window)[0] for window in text) for text in windows]
-
-    def _loglikelihood_tokens(self, requests, disable_tqdm: bool = False, **kwargs) -> list[tuple[float, bool]]:
-        return [self._continuation(before, after) for _, before, after in requests]
-
-    def _continuation(self, before: Sequence[int], after: Sequence[int]) -> tuple[float, bool]:
-        """(sum of log-probabilities in nats, whether greedy decoding gives it) of `after` behind `before`."""
-        log_p = log_softmax(self.engine.score([*before, *after][:-1])[len(before) - 1:])
-        picked = log_p[np.arange(len(after)), list(after)]
-        return float(picked.sum()), bool((log_p.argmax(-1) == np.asarray(after)).all())
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities in nats, in double precision, over the last axis."""
-    logits = logits.astype(np.float64)
-    top = logits.max(-1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
-
-
-def tokenizer_of(folder: Path) -> tuple[Tokenizer, int]:
-    """The tokenizer of a model folder and the id that ends a text. Raises EngineError if either is missing."""
-    import json
-
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise EngineError(f"no tokenizer.json in {folder}; text tasks need one (token-only measurements do not)")
-    end = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("eos_token_id")
-    end = end[0] if isinstance(end, list) else end
-    if not isinstance(end, int):
-        raise EngineError(f"{folder}/config.json: expected eos_token_id to be a token id, got {end!r}")
-    return Tokenizer.from_file(str(file)), end
-
-
-def shared_tokenizer(specs: Sequence[ModelSpec]) -> tuple[Tokenizer, int]:
-    """The tokenizer of all of them, and the id that ends a text. Raises EngineError if two differ."""
-    first, end = tokenizer_of(specs[0].folder)
-    for spec in specs[1:]:
-        tokenizer, other_end = tokenizer_of(spec.folder)
-        if tokenizer.get_vocab() != first.get_vocab() or other_end != end:
-            raise EngineError(f"{spec.name} and {specs[0].name} have different tokenizers: a draft must speak its target's "
-                              "tokens")
-    return first, end
 
 
 def run_task(model: LM, config: dict, *, limit: int | None) -> list[dict]:
@@ -138,9 +51,9 @@ def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, dev
     artifact.spec.require_weights("accuracy")
     context = min(artifact.spec.architecture.context, MOST_CONTEXT)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
-        model = EngineLM(opened, *tokenizer_of(artifact.spec.folder))
+        model = EngineLM(opened, prompting.of(artifact.spec.folder))
         seen = answer_tasks(model, dict.fromkeys(tasks), items_per_depth)
-        return dict(observations=seen, engine=dataclasses.asdict(opened.info))
+        return dict(observations=seen, engine=dataclasses.asdict(opened.info), warnings=model.warnings)
 
 
 def answer_tasks(model: LM, tasks: Mapping[str, Sequence[int] | None], items_per_depth: int) -> list[dict]:

@@ -12,7 +12,8 @@ from edgekit.compress import distil
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
 from edgekit.measure import divergence, memory
-from edgekit.measure.quality import EngineLM, answer_tasks
+from edgekit.measure.engine_lm import EngineLM
+from edgekit.measure.quality import answer_tasks
 
 UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"
 
@@ -33,11 +34,12 @@ def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int
         references[DEQUANTIZED] = divergence.Reference(plain, stream, texts, threads, device)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=whole.context) as opened:
         seen = _marked("divergence", divergence.divergence(references, opened, blocks))
+        model = EngineLM(opened, whole.prompting)
         if tasks:
-            seen += _marked("accuracy", answer_tasks(EngineLM(opened, whole.tokenizer, whole.end), tasks, items_per_depth))
+            seen += _marked("accuracy", answer_tasks(model, tasks, items_per_depth))
         stored = variants.build(chain.removesuffix(variants.DEQUANTIZED))
         sizes = [one | dict(kernel=opened.info.kernel) for one in size_of(stored)]
-        return dict(observations=[*seen, *sizes], engine=dataclasses.asdict(opened.info))
+        return dict(observations=[*seen, *sizes], engine=dataclasses.asdict(opened.info), warnings=model.warnings)
 
 
 def size_of(artifact: Artifact) -> list[dict]:

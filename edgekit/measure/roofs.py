@@ -6,7 +6,7 @@ import statistics
 
 from edgekit.measure import device as devices
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def bandwidth_samples(*, threads: int, device: str) -> list[float]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 
 from edgekit import engines
+from edgekit.catalog import prompting
 from edgekit.catalog import tasks as catalog
 from edgekit.compress import variant as variants
 from edgekit.measure import outliers, prose
-from edgekit.measure.quality import MOST_CONTEXT, EngineLM, answer_tasks, tokenizer_of
+from edgekit.measure.engine_lm import EngineLM
+from edgekit.measure.quality import MOST_CONTEXT, answer_tasks
 
 
 def measure_ladder(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],
@@ -25,13 +27,13 @@ def measure_ladder(*, variant: str, engine: str, dtype: str, threads: int, devic
     context = min(artifact.spec.architecture.context, MOST_CONTEXT)
     told = catalog.stories(stories)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
-        tokenizer, end = tokenizer_of(artifact.spec.folder)
-        texts = [prose.encode_story(tokenizer, story)[0] for story in told]
-        seen = _marked("accuracy", answer_tasks(EngineLM(opened, tokenizer, end), dict.fromkeys(tasks), items_per_depth))
-        seen += _marked("prose", prose.excess_of_stories(opened, tokenizer, told))
+        model = EngineLM(opened, prompting.of(artifact.spec.folder))
+        texts = [prose.encode_story(model.prompting, story)[0] for story in told]
+        seen = _marked("accuracy", answer_tasks(model, dict.fromkeys(tasks), items_per_depth))
+        seen += _marked("prose", prose.excess_of_stories(opened, model.prompting, told))
         seen += _marked("activations", outliers.activation_peaks(opened.model, texts))
         seen += _marked("size", [dict(metric="parameters", value=artifact.spec.architecture.parameters)])
-        return dict(observations=seen, engine=dataclasses.asdict(opened.info))
+        return dict(observations=seen, engine=dataclasses.asdict(opened.info), warnings=model.warnings)
 
 
 def measure_rounded(*, variant: str, engine: str, dtype: str, threads: int, device: str, bits: list[int], groups: list[int],
@@ -39,19 +41,20 @@ def measure_rounded(*, variant: str, engine: str, dtype: str, threads: int, devi
     """A worker's job: accuracy and excess loss of a model after round-to-nearest, for all bits and groups, on chosen tasks and
     depths. `task` is rounded_accuracy or rounded_prose."""
     told = catalog.stories(stories)
-    seen = []
+    seen, warnings = [], []
     for group in groups:
         for width in bits:
             artifact = variants.build(f"{variant} > rtn(bits={width}, group={group})")
             artifact.spec.require_weights("accuracy")
             context = min(artifact.spec.architecture.context, MOST_CONTEXT)
             with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
-                tokenizer, end = tokenizer_of(artifact.spec.folder)
-                found = _marked("rounded_accuracy", answer_tasks(EngineLM(opened, tokenizer, end), tasks, items_per_depth))
-                found += _marked("rounded_prose", prose.excess_of_stories(opened, tokenizer, told))
+                model = EngineLM(opened, prompting.of(artifact.spec.folder))
+                found = _marked("rounded_accuracy", answer_tasks(model, tasks, items_per_depth))
+                found += _marked("rounded_prose", prose.excess_of_stories(opened, model.prompting, told))
+                warnings += [one for one in model.warnings if one not in warnings]
                 seen += [one | dict(bits=width, group=group) for one in found]
                 info = dataclasses.asdict(opened.info)
-    return dict(observations=seen, engine=info)
+    return dict(observations=seen, engine=info, warnings=warnings)
 
 
 def _marked(task: str, observations: list[dict]) -> list[dict]:

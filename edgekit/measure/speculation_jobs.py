@@ -8,16 +8,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from edgekit import engines
+from edgekit.catalog import prompting
+from edgekit.catalog.prompting import Prompting
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
 from edgekit.engines import speculative
 from edgekit.engines.base import Engine, EngineError
 from edgekit.engines.sampling import Decoding
 from edgekit.measure.acceptance import prompts_of
-from edgekit.measure.quality import MOST_CONTEXT, shared_tokenizer
+from edgekit.measure.quality import MOST_CONTEXT
 from edgekit.measure.speculation import PLAIN, Pair, clock, count, take_apart
 
 LOOKUP = "lookup"  # in place of a draft's name
@@ -44,32 +45,34 @@ def opened(target: str, draft: str, engine: str, dtype: str, threads: int, devic
            decoding: Decoding, seed: int) -> Iterator[Opened]:
     """A target and a draft (variants in the engine's format, or "lookup") in one engine, and the prompts of one domain.
 
-    `decoding` gets the stop token of the models. Raises EngineError: different tokenizers, an engine that cannot roll back.
+    `decoding` gets the target's stop tokens and the ids that both have. Raises ModelError for different tokenizers, EngineError
+    for an engine that cannot roll back.
     """
-    artifacts, tokenizer, end = pair_of(target, draft)
+    artifacts, tokens = pair_of(target, draft)
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
     with ExitStack() as stack:
         both = [stack.enter_context(engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device,
                                                             context=context)) for artifact in artifacts]
         sessions = [one.session() for one in both]
         pair = Pair(sessions[0], sessions[1] if draft != LOOKUP else None,
-                    dataclasses.replace(decoding, stop=frozenset({end})), seed)
+                    dataclasses.replace(decoding, stop=tokens.stop, vocabulary=tokens.vocabulary), seed)
         sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
-        yield Opened(both[0], pair, ids_of(tokenizer, domain, prompts), warnings_of(target, draft, sizes), sizes)
+        told = [*warnings_of(target, draft, sizes), *tokens.warnings]
+        yield Opened(both[0], pair, ids_of(tokens, domain, prompts), told, sizes)
 
 
-def pair_of(target: str, draft: str) -> tuple[list[Artifact], Tokenizer, int]:
-    """The artifacts of a pair (one for the lookup), with their tokenizer and end token. Raises EngineError as `opened` does."""
+def pair_of(target: str, draft: str) -> tuple[list[Artifact], Prompting]:
+    """The artifacts of a pair (one for the lookup), and the target's prompting with what both share. Raises ModelError as
+    `opened` does."""
     artifacts = [variants.build(name) for name in (target, draft) if name != LOOKUP]
     for artifact in artifacts:
         artifact.spec.require_weights("acceptance")
-    tokenizer, end = shared_tokenizer([artifact.spec for artifact in artifacts])
-    return artifacts, tokenizer, end
+    return artifacts, prompting.shared([artifact.spec for artifact in artifacts])
 
 
-def ids_of(tokenizer: Tokenizer, domain: str, prompts: int) -> list[tuple[str, list[int]]]:
+def ids_of(tokens: Prompting, domain: str, prompts: int) -> list[tuple[str, list[int]]]:
     """(id, tokens) of the prompts of a domain."""
-    return [(item, tokenizer.encode(text, add_special_tokens=False).ids) for item, text in prompts_of(domain, prompts)]
+    return [(item, tokens.encode_prompt(text)) for item, text in prompts_of(domain, prompts)]
 
 
 def measure_counts(*, target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str, prompts: int,

@@ -21,12 +21,12 @@ import time
 import traceback
 from pathlib import Path
 
+from edgekit.errors import EdgekitError, RunFailed
+
 POLL_S = 0.2
-# Errors whose own text is the sentence that a reader needs; of any other the type is named too.
-PLAIN_ERRORS = ("EngineError", "BuildError", "ModelError", "VariantError", "TaskError", "DeviceError")
 
 
-class JobFailed(RuntimeError):
+class JobFailed(RunFailed):
     """A job gave no result: `kind` is memory, timeout, crash or refused; the message is the reason."""
 
     def __init__(self, kind: str, reason: str):
@@ -142,7 +142,7 @@ def _read_jobs(jobs: queue.Queue) -> None:
 def _kind(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
         return "memory"
-    return "refused" if type(error).__name__ in PLAIN_ERRORS else "crash"
+    return "refused" if isinstance(error, EdgekitError) else "crash"
 
 
 def _answer(job: dict) -> dict:
@@ -152,7 +152,8 @@ def _answer(job: dict) -> dict:
     except Exception as error:  # the edge of the process: whatever it was becomes the unit's reason
         traceback.print_exc()
         text = str(error).strip().splitlines()[:1] or [""]
-        plain = type(error).__name__ in PLAIN_ERRORS
+        # A sentence of the kit stands alone; of any other error the type is named too.
+        plain = isinstance(error, EdgekitError)
         return {"kind": _kind(error), "error": text[0] if plain else f"{type(error).__name__}: {text[0]}"}
 
 

@@ -21,6 +21,7 @@ from matplotlib.ticker import FuncFormatter
 
 from edgekit import store
 from edgekit.catalog import engines as catalog
+from edgekit.errors import RunFailed
 
 WIDTH = 6.8  # inches: the text width of a two-column page
 RC = {
@@ -57,7 +58,7 @@ PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # 0.01 and 1000, not power
 Drawn = tuple[Figure, pd.DataFrame]  # a figure and exactly what it shows
 
 
-class PlotError(ValueError):
+class PlotError(RunFailed):
     """A table cannot be drawn; the message says what it should hold."""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.catalog.models import damage
+from edgekit.errors import InvalidRequest
 from edgekit.pocket import language, tasks
 from edgekit.pocket.evaluate import Accuracy, evaluate
 from edgekit.pocket.recipe import Recipe, recipe_of
@@ -25,7 +26,7 @@ MODELS = ROOT / "data" / "models"
 CARD, README = "card.json", "README.md"
 
 
-class CardError(ValueError):
+class CardError(InvalidRequest):
     """A model or its card is missing; the message names it and says what to do."""
 
 

@@ -18,12 +18,13 @@ from random import Random
 
 import numpy as np
 
+from edgekit.errors import InvalidRequest
 from edgekit.pocket import words
 
 Rules = Mapping[str, Sequence[tuple[float, tuple[str, ...]]]]
 
 
-class GrammarError(ValueError):
+class GrammarError(InvalidRequest):
     """The rules are no proper grammar; the message says which symbol is at fault."""
 
 

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
+from edgekit.errors import InvalidRequest
 from edgekit.pocket import chain, grammar, queries
 from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.splits import draw_from
@@ -29,7 +30,7 @@ MAX_BUDGET = 5
 MODES: dict[str, int | None] = {"think": None, "direct": 0} | {f"budget-{k}": k for k in range(1, MAX_BUDGET + 1)}
 
 
-class ModeError(ValueError):
+class ModeError(InvalidRequest):
     """No mode of that name; the message lists the known ones."""
 
 

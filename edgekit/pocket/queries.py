@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from edgekit.errors import InvalidRequest
 from edgekit.pocket.splits import draw_from
 from edgekit.pocket.words import NAMES, THINGS, TOPICS, TOWNS
 
 
-class DomainError(ValueError):
+class DomainError(InvalidRequest):
     """No domain of that name; the message lists the known ones."""
 
 

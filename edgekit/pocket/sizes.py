@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Literal
 
+from edgekit.errors import InvalidRequest
 from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 
-class SizeError(ValueError):
+class SizeError(InvalidRequest):
     """No family member of that name; the message lists the known ones."""
 
 

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable
 from typing import TypeVar
 
+from edgekit.errors import InvalidRequest
+
 SPLITS = ("train", "validation", "test")
 
 
 Drawn = TypeVar("Drawn")
 
 
-class SplitError(ValueError):
+class SplitError(InvalidRequest):
     """No split of that name; the message lists the known ones."""
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from edgekit import provenance, store
+from edgekit.errors import RunFailed
 from edgekit.report import machine, pages
 
 LEAD = ("Each line below is a sentence that somebody published, turned into a test on rows that were measured here, or into "
@@ -29,7 +30,7 @@ VERDICTS = {
 ARITHMETIC = ("inconsistent", "consistent")
 
 
-class ReportError(RuntimeError):
+class ReportError(RunFailed):
     """There is nothing to render; the message says what to run first."""
 
 
@@ -110,10 +111,10 @@ def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dic
     """Claims judged on the rows of their own study; one whose study left no rows here is judged on none."""
     from edgekit.analyze import claims
 
-    rows = {store.study_of(path): store.read(path)[0] for path in files}
+    rows = {store.study_of(path): provenance.with_machine(store.to_frame(store.read(path)[0]), path) for path in files}
     wanted = [claim for claim in claims.load() if (claim.tests and claim.study in rows) or not measured_only]
     verdicts = {verdict.claim.id: verdict for study in {claim.study for claim in wanted} for verdict in claims.judge(
-        [claim for claim in wanted if claim.study == study], store.to_frame(rows.get(study, [])), platform)}
+        [claim for claim in wanted if claim.study == study], rows.get(study, store.to_frame([])), platform)}
     return claims.cells(verdicts[claim.id] for claim in wanted)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from edgekit.errors import InvalidRequest
+
 STUDIES = {
     "00_published_claims": "edgekit.studies.published_claims",
     "01_scale_models": "edgekit.studies.scale_models",
@@ -19,7 +21,7 @@ STUDIES = {
 }
 
 
-class StudyError(ValueError):
+class StudyError(InvalidRequest):
     """No such study; the message lists the known ones."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edgekit.catalog.models import Architecture, ModelSpec
 from edgekit.compress import gguf_quantize, removal
 from edgekit.compress.artifact import BuildError
+from edgekit.params import ParamsError
 from edgekit.studies.ways import BITS, Way
 
 NOTHING = "none"
@@ -98,12 +99,12 @@ class Chain:
 
 def way_of(quantization: str, samples: int, seed: int) -> Way:
     """How a name of `quantizations` stores weights: a GGUF type, or `awq(bits=4, group=32)` or `gptq(…)`, calibrated on
-    `samples` sequences drawn by `seed`. Raises ValueError for another."""
+    `samples` sequences drawn by `seed`. Raises ParamsError for another."""
     if quantization in gguf_quantize.TYPES:
         return Way("gguf", type=quantization)
     found = CALIBRATED.fullmatch(quantization)
     if not found:
-        raise ValueError(f"quantizations: unknown {quantization!r}; known: {', '.join(gguf_quantize.TYPES)}, and "
+        raise ParamsError(f"quantizations: unknown {quantization!r}; known: {', '.join(gguf_quantize.TYPES)}, and "
                          "awq(bits=4, group=32) or gptq(bits=4, group=32), with other numbers too")
     return Way(found[1], int(found[2]), int(found[3]), calibration=CALIBRATION, samples=samples, calibration_seed=seed,
                search="all")
@@ -116,11 +117,12 @@ def _pruned(a: Architecture, pruning: str, multiple: int) -> Architecture:
 
 
 def shares(pruning: str) -> tuple[float, float]:
-    """The shares of heads and of MLP neurons that `heads/mlp` removes. Raises ValueError for another form."""
-    heads, slash, mlp = pruning.partition("/")
-    if not slash:
-        raise ValueError(f"expected heads/mlp, two shares to remove, as 0.2/0.15; got {pruning!r}")
-    return float(heads), float(mlp)
+    """The shares of heads and of MLP neurons that `heads/mlp` removes. Raises ParamsError for another form."""
+    heads, _, mlp = pruning.partition("/")
+    try:
+        return float(heads), float(mlp)
+    except ValueError as error:
+        raise ParamsError(f"expected heads/mlp, two shares to remove, as 0.2/0.15; got {pruning!r}") from error
 
 
 def learners(config) -> Iterator[Chain]:

@@ -100,7 +100,7 @@ class Config:
                 heads, mlp = shares(pruning)
                 if not models.is_hub_id(self.model):
                     removal.kept(models.resolve(self.model).architecture, heads=heads, mlp=mlp, unit="heads", multiple=32)
-        except (ModelError, TaskError, BuildError, ValueError) as error:
+        except (ModelError, TaskError, BuildError) as error:
             raise ParamsError(str(error)) from error
 
 
