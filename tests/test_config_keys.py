@@ -17,8 +17,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from edgekit import engines, store
-from edgekit.catalog import architecture
-from edgekit.catalog.architecture import Architecture, ModelError
+from edgekit.catalog import hf_config
+from edgekit.catalog.architecture import Architecture
+from edgekit.catalog.hf_config import ModelError
 from edgekit.compress import variant
 from edgekit.compress.artifact import BuildError
 
@@ -72,7 +73,7 @@ def changes(family: str) -> dict[str, list[tuple[dict, str]]]:
             (rope(**YARN, truncate=False), REFUSED), (rope(rope_type="dynamic", factor=4.0), REFUSED),
             (rope(rope_type="longrope", factor=4.0), REFUSED), (rope(rope_type="linear"), REFUSED),
             (rope(rope_type="default", factor=4.0), REFUSED), (rope(rope_type="default", partial_rotary_factor=0.5), REFUSED),
-            (rope(full_attention=dict(rope_type="default")), REFUSED)],
+            (rope(full_attention=dict(rope_type="default")), REFUSED), ({"rope_parameters": "linear"}, REFUSED)],
         "original_max_position_embeddings": [(rope(**LLAMA3) | {"original_max_position_embeddings": 64}, third),
                                              ({"original_max_position_embeddings": 64}, SAME)],
         "sliding_window": [({"sliding_window": 8}, SAME if qwen2 else REFUSED),
@@ -80,7 +81,8 @@ def changes(family: str) -> dict[str, list[tuple[dict, str]]]:
         "use_sliding_window": [({"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}, REFUSED)],
         "layer_types": [({"layer_types": ["sliding_attention", "full_attention"]}, REFUSED),
                         ({"layer_types": ["full_attention"] * 2}, REFUSED if family == "mistral" else SAME)],
-        "quantization_config": [({"quantization_config": {"quant_method": "fp8"}}, REFUSED)],
+        "quantization_config": [({"quantization_config": {"quant_method": "fp8"}}, REFUSED),
+                                ({"quantization_config": "fp8"}, REFUSED)],
         "dtype": [({"dtype": "float16"}, SAME), ({"dtype": "float64"}, REFUSED)],
         "torch_dtype": [({"torch_dtype": "bfloat16", "dtype": GONE}, SAME), ({"torch_dtype": "int8"}, REFUSED)],
         "partial_rotary_factor": [({"partial_rotary_factor": 0.5}, REFUSED)],
@@ -100,7 +102,7 @@ def changes(family: str) -> dict[str, list[tuple[dict, str]]]:
                   label2id={"a": 0, "b": 1},
                   problem_type="regression", bos_token_id=5, eos_token_id=[5, 6], pad_token_id=7, output_hidden_states=True,
                   attn_implementation="eager", max_new_tokens=5, output_attentions=False, is_decoder=True)
-    return table | {key: [({key: values.get(key, "x")}, SAME)] for key in architecture.IRRELEVANT}
+    return table | {key: [({key: values.get(key, "x")}, SAME)] for key in hf_config.IRRELEVANT}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -141,7 +143,7 @@ def changed(folder, change: dict):
 
 def test_the_table_holds_every_key_that_transformers_and_the_kit_know():
     classes = (transformers.LlamaConfig, transformers.MistralConfig, transformers.Qwen2Config)
-    known = architecture.CARRIED | architecture.NEUTRAL.keys() | architecture.IRRELEVANT
+    known = hf_config.CARRIED | hf_config.NEUTRAL.keys() | hf_config.IRRELEVANT
     for family, made in zip(FAMILIES, classes, strict=True):
         assert {*made().to_dict(), *known} - changes(family).keys() == set()
         # What a config holds by default is taken, whatever the version writes.

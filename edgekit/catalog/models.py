@@ -17,7 +17,8 @@ from typing import Literal
 
 from edgekit import store
 from edgekit.catalog import weight_files
-from edgekit.catalog.architecture import Architecture, ModelError, packing_of
+from edgekit.catalog.architecture import Architecture
+from edgekit.catalog.hf_config import ModelError, packing_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.catalog import weight_files
-from edgekit.catalog.architecture import ModelError
+from edgekit.catalog.hf_config import ModelError
 from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:

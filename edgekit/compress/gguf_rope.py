@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from edgekit.catalog.architecture import ORIGINAL, Architecture
+from edgekit.catalog.architecture import Architecture
+from edgekit.catalog.hf_config import ORIGINAL
 from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:
