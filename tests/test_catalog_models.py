@@ -36,6 +36,54 @@ def test_hf_config_and_back_is_the_same_architecture():
         assert Architecture.from_hf(architecture.to_hf(), source=architecture.source) == architecture, name
 
 
+# Keys as the configs of the published models hold them, of the versions of transformers that wrote them.
+COMMON = dict(attention_dropout=0.0, bos_token_id=1, eos_token_id=2, hidden_act="silu", initializer_range=0.02,
+              torch_dtype="bfloat16", transformers_version="4.40.1", use_cache=True)
+REAL = {
+    "smollm2-135m": dict(
+        COMMON, architectures=["LlamaForCausalLM"], model_type="llama", attention_bias=False, hidden_size=576,
+        intermediate_size=1536, is_llama_config=True, max_position_embeddings=8192, mlp_bias=False, num_attention_heads=9,
+        num_hidden_layers=30, num_key_value_heads=3, pad_token_id=2, pretraining_tp=1, rms_norm_eps=1e-5,
+        rope_interleaved=False, rope_scaling=None, rope_theta=100000, tie_word_embeddings=True, vocab_size=49152,
+        **{"transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}}}),
+    "qwen2.5-0.5b": dict(
+        COMMON, architectures=["Qwen2ForCausalLM"], model_type="qwen2", hidden_size=896, intermediate_size=4864,
+        max_position_embeddings=32768, max_window_layers=24, num_attention_heads=14, num_hidden_layers=24,
+        num_key_value_heads=2, rms_norm_eps=1e-6, rope_theta=1000000.0, sliding_window=32768, tie_word_embeddings=True,
+        use_mrope=False, use_sliding_window=False, vocab_size=151936),
+    "llama-3.2-1b": dict(
+        COMMON, architectures=["LlamaForCausalLM"], model_type="llama", attention_bias=False, head_dim=64, hidden_size=2048,
+        intermediate_size=8192, max_position_embeddings=131072, mlp_bias=False, num_attention_heads=32, num_hidden_layers=16,
+        num_key_value_heads=8, pretraining_tp=1, rms_norm_eps=1e-5, rope_theta=500000.0, tie_word_embeddings=True,
+        rope_scaling=dict(factor=32.0, high_freq_factor=4.0, low_freq_factor=1.0, original_max_position_embeddings=8192,
+                          rope_type="llama3"), vocab_size=128256)}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_configs_of_published_models_are_read(name):
+    import dataclasses
+
+    read = Architecture.from_hf(REAL[name], source="")
+    assert read.parameters == PUBLISHED[name]["parameters"]
+    published = dataclasses.replace(models.architectures()[name], source="", rope_scaling=read.rope_scaling)
+    assert dataclasses.replace(read, context=published.context) == published
+
+
+def test_mistral_without_a_window_is_read_and_with_one_is_refused():
+    config = dict(COMMON, architectures=["MistralForCausalLM"], model_type="mistral", hidden_size=4096, intermediate_size=14336,
+                  max_position_embeddings=32768, num_attention_heads=32, num_hidden_layers=32, num_key_value_heads=8,
+                  rms_norm_eps=1e-5, rope_theta=1000000.0, sliding_window=None, tie_word_embeddings=False, vocab_size=32768)
+    assert Architecture.from_hf(config, source="").parameters == 7_248_023_552
+    with pytest.raises(ModelError, match="expected attention over the whole context .*sliding_window null"):
+        Architecture.from_hf(config | dict(sliding_window=4096), source="")
+
+
+@pytest.mark.parametrize("config", [[], "llama", None])
+def test_a_config_that_is_no_object_is_refused(config):
+    with pytest.raises(ModelError, match="expected an object with model_type"):
+        Architecture.from_hf(config, source="config.json")
+
+
 def test_a_step_reads_everything_but_an_untied_embedding():
     untied = models.architectures()["llama-2-7b"]
     assert untied.parameters - untied.read_per_step == 32000 * 4096 - 4096

@@ -11,7 +11,7 @@ import tiny
 
 from edgekit import store
 from edgekit.catalog import models, prompting
-from edgekit.compress import artifact, calibration, checkpoint, convert, shape, variant
+from edgekit.compress import artifact, calibration, checkpoint, convert, gguf_rope, shape, variant
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.variant import VariantError
 
@@ -209,7 +209,7 @@ def test_llama_3_rope_divisors_are_those_of_transformers(tmp_path):
     config = transformers.AutoConfig.from_pretrained(source.path)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     plain = 500000.0 ** -(torch.arange(0, 64, 2) / 64)
-    ours = convert._rope_factors(json.loads((source.path / "config.json").read_text()), source.spec.architecture)
+    ours = gguf_rope.divisors(source.spec.architecture)
     np.testing.assert_allclose(ours["rope_freqs.weight"], (plain / scaled).numpy(), rtol=1e-4)
     assert ours["rope_freqs.weight"].max() == pytest.approx(32.0)
 

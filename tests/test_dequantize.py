@@ -10,7 +10,7 @@ import tiny
 import torch
 
 from edgekit import engines, store
-from edgekit.catalog.architecture import ModelError
+from edgekit.catalog.hf_config import ModelError
 from edgekit.compress import checkpoint, convert, packed, rtn, variant
 from edgekit.compress.artifact import BuildError
 

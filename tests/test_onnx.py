@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 
 import numpy as np
@@ -79,6 +80,28 @@ def test_a_qwen2_with_biases_fewer_heads_and_another_rotation_comes_through(tmp_
     chain = f"{source.path} > pruned(heads=0.5, mlp=0.33, score=magnitude)"
     one, other = expected(variant.build(chain)), logits_of(variant.build(f"{chain} > onnx(precision=float32)"))
     assert float((one - other).abs().max()) < 1e-4 * float(one.abs().max())
+
+
+@needs_runtime
+def test_what_a_config_asks_for_is_carried_or_refused(tmp_path):
+    """All at once what the graph carries; each changes the logits."""
+    asked = dict(hidden_act="gelu", attention_bias=True, mlp_bias=True, rms_norm_eps=0.05, tie_word_embeddings=False,
+                 rope_parameters=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                      original_max_position_embeddings=32, rope_theta=500.0))
+    plain = dict(hidden_act="silu", rms_norm_eps=1e-6, rope_parameters=dict(rope_type="default", rope_theta=500.0))
+    source = tiny.write(tmp_path / "model", vocab_size=1024, **asked)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(models.resolve(POCKET).folder / name, source.path / name)
+    one = expected(variant.build(str(source.path)))
+    assert divergence(one, logits_of(variant.build(f"{source.path} > onnx(precision=float32)"))) < 1e-6
+    config = json.loads((source.path / "config.json").read_text())
+    for key, value in plain.items():
+        (source.path / "config.json").write_text(json.dumps(config | {key: value}))
+        assert divergence(one, expected(variant.build(str(source.path)))) > 1e-2, key
+    for rope in (dict(rope_type="linear", factor=4.0), dict(rope_type="yarn", factor=4.0)):
+        (source.path / "config.json").write_text(json.dumps(config | {"rope_parameters": rope}))
+        with pytest.raises(BuildError, match=f"rotations of type {rope['rope_type']}, which the model builder"):
+            variant.build(f"{source.path} > onnx(precision=float32)")
 
 
 @needs_runtime

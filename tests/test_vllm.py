@@ -46,6 +46,23 @@ def test_scores_are_those_of_transformers(ask, source):
     assert ours["info"]["kv_bytes_per_token"] == theirs["info"]["kv_bytes_per_token"]
 
 
+LINEAR = dict(rope_type="linear", factor=4.0, rope_theta=1e4)
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, rope_theta=1e4,
+              original_max_position_embeddings=64)
+YARN = dict(rope_type="yarn", factor=4.0, rope_theta=1e4, original_max_position_embeddings=64)
+
+
+@pytest.mark.parametrize("asked", [dict(rope_parameters=LINEAR), dict(rope_parameters=LLAMA3), dict(rope_parameters=YARN),
+                                   dict(attention_bias=True, mlp_bias=True, rms_norm_eps=0.05)], ids=str)
+def test_what_a_config_asks_for_is_computed(ask, source, tmp_path, asked):
+    texts = [TEXT]
+    model = quantized.source(tmp_path / "model", **asked)
+    ours, theirs, plain = (np.array(ask("scored", engine=engine, variant=of, dtype="float32", texts=texts)["logits"][0])
+                           for engine, of in (("vllm", model), ("transformers", model), ("transformers", source)))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())
+    assert np.abs(ours - plain).max() > 0.05 * np.abs(theirs).max()
+
+
 def test_16_bit_scores_differ_by_rounding_alone(ask, source):
     exact = ask("scored", engine="vllm", variant=source, dtype="float32", texts=[TEXT])["logits"]
     for dtype, ceiling in (("bfloat16", 0.08), ("float16", 0.01)):  # as for llama.cpp in test_engines
@@ -119,12 +136,15 @@ def test_what_it_cannot_load_is_one_sentence_and_the_next_one_loads(ask, source,
     gelu = quantized.source(tmp_path / "gelu", hidden_act="gelu")
     beside = quantized.source(tmp_path / "beside")
     save_file({"x": torch.ones(1)}, tmp_path / "beside" / "adapter_model.safetensors")
+    dynamic, warm = (quantized.source(tmp_path / name, rope_parameters=rope) for name, rope in (
+        ("dynamic", dict(rope_type="dynamic", factor=4.0, rope_theta=1e4)), ("warm", YARN | dict(attention_factor=1.5))))
     fewer = f'{quantized.source(tmp_path / "qwen2", family="qwen2", head_dim=32)} > pruned(heads=0.5, mlp=0, score=magnitude)'
     asked = [dict(of=narrow, dtype="float32"), dict(of=f"{source} > {quantized.AWQ}", dtype="float32"),
              dict(of=f"{source} > {quantized.ASYMMETRIC}", dtype="float16"), dict(of=gelu, dtype="float32"),
              dict(of=source, dtype="int4"), dict(of=source, dtype="float32", device="mps"),
              dict(of=source, dtype="float32", context=257), dict(of=f"{source} > gguf(dtype=float16)", dtype="float16"),
              dict(of=fewer, dtype="float32"), dict(of=beside, dtype="float32"),
+             dict(of=dynamic, dtype="float32"), dict(of=warm, dtype="float32"),
              dict(of=source, dtype="float32")]
     said = ask("refusals", engine="vllm", asked=asked)
     packed = ["no kernel for 4-bit weights"] * 2 if probe.lacks("vllm") else ["float32 is not supported", "bits=4, sym=False"]
@@ -133,7 +153,9 @@ def test_what_it_cannot_load_is_one_sentence_and_the_next_one_loads(ask, source,
                                        "a context of 257 tokens asked, .* made for 256",
                                        "expected a safetensors or awq or gptq artifact, got gguf",
                                        "has 2 heads of 32 at width 128, .*Qwen2 takes the heads to fill the width",
-                                       "holds adapter_model.safetensors beside its weights, and vLLM reads every file"),
+                                       "holds adapter_model.safetensors beside its weights, and vLLM reads every file",
+                                       "rotations of type dynamic, which vLLM computes otherwise",
+                                       "rotations of type yarn with attention_factor, which vLLM computes otherwise"),
                            strict=True):
         assert re.search(words, text)
         assert "\n" not in text and len(text) < 600

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from edgekit import engines, store
 from edgekit.catalog import models, weight_files
-from edgekit.catalog.architecture import ModelError
+from edgekit.catalog.hf_config import ModelError
 from edgekit.catalog.weight_files import INDEX, SINGLE
 from edgekit.compress import saliency, variant
 from edgekit.compress.artifact import BuildError

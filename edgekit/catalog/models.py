@@ -17,7 +17,8 @@ from typing import Literal
 
 from edgekit import store
 from edgekit.catalog import weight_files
-from edgekit.catalog.architecture import Architecture, ModelError, packing_of
+from edgekit.catalog.architecture import Architecture
+from edgekit.catalog.hf_config import ModelError, packing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,10 @@ def _identity_of_facts(architecture: Architecture) -> str:
 def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{name}: no config.json in {folder}; expected a model folder in Hugging Face format")
-    weights = weight_files.files_of(folder)
+    try:
+        weights = weight_files.files_of(folder)
+    except ModelError as error:
+        raise _named(error, name, kind) from error
     card = folder / "card.json"
     if kind == "pocket" and not card.is_file():
         raise ModelError(f"{name}: no card.json in {folder}; restore the folder, or retrain it: edgekit models train {name}")
@@ -108,9 +112,17 @@ def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
     config = folder / "config.json"
     told = _read_json(config)
     architecture, packing = Architecture.from_hf(told, source=str(config)), packing_of(told, source=str(config))
-    weight_files.require_whole(folder, architecture, packing)
+    try:
+        weight_files.require_whole(folder, architecture, packing)
+    except ModelError as error:
+        raise _named(error, name, kind) from error
     return ModelSpec(name, kind, architecture, folder, _identity([config, *weights]),
                      "safetensors" if packing is None else packing.method)
+
+
+def _named(error: ModelError, name: str, kind: str) -> ModelError:
+    """The same with the model's name before the folder's, where that is another."""
+    return error if kind == "folder" else ModelError(f"{name}: {error}")
 
 
 def _read_json(path: Path) -> dict:

@@ -38,6 +38,8 @@ class Packing:
         told = config.get("quantization_config")
         if not told:
             return None
+        if not isinstance(told, Mapping):
+            raise PackingError(f"expected quantization_config to be an object, got {told!r}")
         method, bits, group = told.get("quant_method"), told.get("bits"), told.get("group_size")
         if method not in ("awq", "gptq"):
             raise PackingError(f"weights are quantized by {method!r} (quantization_config); known: awq, gptq: take the model "

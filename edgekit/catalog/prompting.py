@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.catalog.architecture import ModelError
+from edgekit.catalog.hf_config import ModelError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

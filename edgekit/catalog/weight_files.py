@@ -17,7 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.catalog.architecture import Architecture, ModelError, Packing
+from edgekit.catalog.architecture import Architecture
+from edgekit.catalog.hf_config import ModelError
+from edgekit.catalog.packing import Packing
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"

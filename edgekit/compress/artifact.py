@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgekit import store
 from edgekit.catalog import weight_files
-from edgekit.catalog.architecture import packing_of
+from edgekit.catalog.hf_config import packing_of
 from edgekit.catalog.models import ModelSpec
 from edgekit.errors import RunFailed
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.calibration import Calibration
-from edgekit.compress.checkpoint import COPIED
+from edgekit.compress.checkpoint import COPIED, rounded
 from edgekit.compress.packed import require_whole_words
 from edgekit.compress.rtn import require
 
@@ -70,10 +70,11 @@ def library(step: str, name: str) -> Iterator[None]:
 
 
 def to_half(step: str, source: Artifact, model) -> None:
-    """What is not packed in float16, which the kernels take. Raises BuildError for values beyond float16."""
+    """What is not packed in float16, which the kernels take. Raises BuildError for values that float16 cannot hold."""
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point():
+            rounded(weight.detach(), "float16", f"{step}: {name} of {source.variant}")
     model.half()
-    if bad := [name for name, weight in model.named_parameters() if weight.is_floating_point() and not weight.isfinite().all()]:
-        raise BuildError(f"{step}: {source.variant}: {bad[0]} has values beyond float16's 65504, in which the layout stores it")
 
 
 def copy_beside(source: Artifact, folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.catalog import weight_files
-from edgekit.catalog.architecture import ModelError
+from edgekit.catalog.hf_config import ModelError
 from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:
@@ -95,6 +95,41 @@ class ShardWriter:
         if shards > 1:
             (self._folder / weight_files.INDEX).write_text(
                 json.dumps({"metadata": {"total_size": self._total}, "weight_map": self._index}), encoding="utf-8")
+
+
+def rounded(tensor: torch.Tensor, dtype: str, what: str) -> torch.Tensor:
+    """A tensor in another floating-point type. Raises BuildError, with `what` it is, where that type cannot hold its values.
+
+    float16 ends at 65504, and loses bits below 6·10⁻⁵ until nothing is left at 3·10⁻⁸.
+    """
+    import torch
+
+    made = tensor.to(getattr(torch, dtype))
+    if not torch.isfinite(made).all():
+        why = "values beyond float16's 65504" if torch.isfinite(tensor).all() else "infinities or no numbers (nan)"
+        raise BuildError(f"{what} has {why}; take dtype bfloat16 or float32 where the format has them, or another model")
+    if dtype == "float16" and vanishing(tensor, made):
+        raise BuildError(f"{what} has values too small for float16, which rounds them away; take dtype bfloat16 or float32 "
+                         "where "
+                         "the format has them")
+    return made
+
+
+def beyond_half(folder: Path) -> str | None:
+    """The name of a weight with values beyond float16; None where all fit."""
+    import torch
+
+    with Weights(folder) as weights:
+        for name, weight in weights.items():
+            if weight.dtype in (torch.float32, torch.bfloat16) and not torch.isfinite(weight.half()).all():
+                return name
+    return None
+
+
+def vanishing(exact: torch.Tensor, half: torch.Tensor) -> bool:
+    """Whether rounding to float16 moved a tensor by more than its 11 bits can: by over 2⁻⁸ of the Euclidean norm."""
+    wide = exact.double()
+    return bool((half.double() - wide).norm() > 2**-8 * wide.norm())
 
 
 def read_config(folder: Path) -> dict:

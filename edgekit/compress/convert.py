@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgekit.catalog import prompting, weight_files
 from edgekit.catalog.models import Architecture
-from edgekit.compress import checkpoint
+from edgekit.compress import checkpoint, gguf_rope
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError, require_plain
 
 # Pre-tokenizers that llama.cpp knows by name, by a part of the regular expression that only they have.
@@ -29,23 +29,26 @@ OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.wei
 
 
 def gguf_bytes(source: Artifact, *, dtype: str) -> int:
-    """About what the GGUF file will take on disk. Raises BuildError for an unknown dtype."""
+    """About what the GGUF file will take on disk. Raises BuildError as `to_gguf` does for what is known beforehand."""
     if dtype not in ELEMENT_BYTES:
         raise BuildError(f"gguf: unknown dtype {dtype!r}; known: {', '.join(ELEMENT_BYTES)}")
-    return ELEMENT_BYTES[dtype] * source.spec.architecture.parameters + (1 << 20)
+    require_plain("gguf", source)
+    a = source.spec.architecture
+    gguf_rope.require_carried(a, graph_of(a), source.spec.name)
+    return ELEMENT_BYTES[dtype] * a.parameters + (1 << 20)
 
 
 def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
     """Write `folder`/model.gguf from a Hugging Face folder: matrices as `dtype`, vectors as float32.
 
-    dtype: float32, float16 or bfloat16. Raises BuildError for a format, family or rope scaling it does not know.
+    dtype: float32, float16 or bfloat16. Raises BuildError for another format, an activation or rotations that llama.cpp does
+    not compute, or values that `dtype` cannot hold.
     """
     import gguf
     import numpy as np
 
-    require_plain("gguf", source)
+    gguf_bytes(source, dtype=dtype)
     a = source.spec.architecture
-    config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
     graph = graph_of(a)
     writer = gguf.GGUFWriter(folder / "model.gguf", graph)
     writer.add_name(source.variant)
@@ -57,15 +60,14 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
     writer.add_head_count_kv(a.kv_heads)
     writer.add_key_length(a.head_dim)
     writer.add_value_length(a.head_dim)
-    writer.add_rope_dimension_count(a.head_dim)
-    writer.add_rope_freq_base(a.rope_theta)
+    gguf_rope.write(writer, a)
     writer.add_layer_norm_rms_eps(a.norm_eps)
     writer.add_vocab_size(a.vocabulary)
     kinds = gguf.LlamaFileType
     writer.add_file_type({"float32": kinds.ALL_F32, "float16": kinds.MOSTLY_F16, "bfloat16": kinds.MOSTLY_BF16}[dtype])
     _add_tokenizer(writer, source.path, a.vocabulary)
 
-    vectors = _rope_factors(config, a)
+    vectors = gguf_rope.divisors(a)
     types = {"float32": gguf.GGMLQuantizationType.F32, "float16": gguf.GGMLQuantizationType.F16,
              "bfloat16": gguf.GGMLQuantizationType.BF16}
     for name, shape in _shapes(source.path, a):
@@ -78,8 +80,9 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for tensor in _weights(source.path, a):
-        writer.write_tensor_data(_to_numpy(tensor, "float32" if tensor.ndim == 1 else dtype))
+    for name, tensor in _weights(source.path, a):
+        kind = "float32" if tensor.ndim == 1 else dtype
+        writer.write_tensor_data(_to_numpy(checkpoint.rounded(tensor, kind, f"gguf: {name} of {source.variant}"), kind))
     for values in vectors.values():
         writer.write_tensor_data(values)
     writer.close()
@@ -139,36 +142,18 @@ def _shapes(folder: Path, a: Architecture) -> Iterator[tuple[str, tuple[int, ...
 
 
 def _weights(folder: Path, a: Architecture) -> Iterator:
-    """The tensors in the order of `_shapes`, with rows in llama.cpp's order."""
+    """Names and tensors in the order of `_shapes`, with rows in llama.cpp's order."""
     with checkpoint.Weights(folder) as weights:
         for name in weights:
             if kept(name, a):
                 heads = rotated_heads(name, a)
-                yield weights[name] if heads is None else permute_rotary(weights[name], heads)
+                yield name, weights[name] if heads is None else permute_rotary(weights[name], heads)
 
 
 def _to_numpy(tensor, dtype: str):
     import torch
 
-    converted = tensor.to(getattr(torch, dtype)).contiguous()
-    return converted.view(torch.uint16).numpy() if dtype == "bfloat16" else converted.numpy()
-
-
-def _rope_factors(config: dict, a: Architecture) -> dict:
-    """The per-frequency divisors of Llama 3's long-context rope, as llama.cpp's `rope_freqs.weight`; {} for plain rope."""
-    import numpy as np
-
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or rope.get("type") or "default"
-    if kind == "default":
-        return {}
-    if kind != "llama3":
-        raise BuildError(f"gguf: rope type {kind!r} is not known; known: default, llama3")
-    waves = 2 * math.pi * a.rope_theta ** (np.arange(0, a.head_dim, 2) / a.head_dim)
-    turns = rope["original_max_position_embeddings"] / waves
-    low, high, factor = rope["low_freq_factor"], rope["high_freq_factor"], rope["factor"]
-    blend = np.clip((turns - low) / (high - low), 0.0, 1.0)
-    return {"rope_freqs.weight": (1 / ((1 - blend) / factor + blend)).astype(np.float32)}
+    return tensor.contiguous().view(torch.uint16).numpy() if dtype == "bfloat16" else tensor.contiguous().numpy()
 
 
 def _add_tokenizer(writer, folder: Path, vocabulary: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.catalog.architecture import ModelError, packing_of
+from edgekit.catalog.hf_config import ModelError, packing_of
 from edgekit.compress import checkpoint, convert, layouts, removal
 from edgekit.compress.artifact import Artifact, BuildError
 

@@ -20,6 +20,8 @@ BUILDER = "onnxruntime_genai.models.builder"
 # precision of the matrices -> the builder's name of it. int4 is its round to nearest, symmetric, in groups of 32 inputs, output
 # head and a tied embedding included, and its products take activations in 8 bits.
 PRECISIONS = {"float32": "fp32", "int4": "int4"}
+# Rotations that the builder's graph computes as transformers does; of others (linear, yarn) it makes another model unasked.
+ROPES = ("default", "dynamic", "llama3")
 
 
 def onnx_bytes(source: Artifact, *, precision: str) -> int:
@@ -32,6 +34,10 @@ def onnx_bytes(source: Artifact, *, precision: str) -> int:
         raise BuildError(f"onnx: {source.spec.name} is a shape, without a tokenizer, and the folder of a model for "
                          "onnxruntime-genai holds one; take a model with trained weights")
     a = source.spec.architecture
+    kind = dict(a.rope_scaling).get("rope_type", "default")
+    if kind not in ROPES:
+        raise BuildError(f"onnx: {source.spec.name} has rotations of type {kind}, which the model builder computes otherwise; "
+                         f"known: {', '.join(ROPES)}: measure it with transformers")
     return 4 * (a.parameters + a.context * a.head_dim) + (1 << 22)
 
 

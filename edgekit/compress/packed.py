@@ -88,6 +88,8 @@ def _half_above(scale: torch.Tensor) -> torch.Tensor:
     up = torch.where(half.float() < scale, torch.nextafter(half, torch.full_like(half, torch.inf)), half).float()
     if not torch.isfinite(up).all():
         raise BuildError(f"weights reach {float(scale.max()):.3g} a step of the grid: more than a float16 scale holds (65504)")
+    if up.norm() > 2 * scale.norm():  # a bit is lost
+        raise BuildError(f"weights are as small as {float(scale.max()):.3g} a step of the grid: too small for a float16 scale")
     return torch.where(up > 0, up, torch.ones_like(up))
 
 
@@ -116,18 +118,13 @@ def to_gptq(source: Artifact, folder: Path, *, bits: int, group: int, symmetric:
 
 
 def _write(source: Artifact, folder: Path, quantization: dict, packed) -> None:
-    import torch
-
+    step = f"packed_{quantization['quant_method']}"
     with checkpoint.Weights(source.path) as weights, checkpoint.ShardWriter(folder) as out:
         for name, weight in weights.items():
             if rtn.MATRIX.search(name):
                 for part, tensor in packed(weight).items():
                     out.add(f"{name.removesuffix('weight')}{part}", tensor)
                 continue
-            half = weight.to(torch.float16)
-            low, high = torch.aminmax(half)
-            if not torch.isfinite(high - low):
-                raise BuildError(f"{source.variant}: {name} has values beyond float16's 65504, in which these layouts store it")
-            out.add(name, half)
+            out.add(name, checkpoint.rounded(weight, "float16", f"{step}: {name} of {source.variant}"))
     checkpoint.write_beside(folder, checkpoint.read_config(source.path), source.path, dtype="float16",
                             quantization=quantization)

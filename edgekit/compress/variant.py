@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.catalog import models, weight_files
-from edgekit.catalog.architecture import packing_of
+from edgekit.catalog.hf_config import packing_of
 from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, onnx, packed, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration

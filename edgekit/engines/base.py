@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from edgekit import progress
 from edgekit.catalog.engines import take_back
+from edgekit.compress import checkpoint
+from edgekit.compress.artifact import Artifact
 from edgekit.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -65,6 +67,14 @@ def require_room(info: EngineInfo, prompt: Sequence[int], max_new_tokens: int) -
                           f"{info.context} that it was opened with")
     if not all(0 <= token < info.vocabulary for token in prompt):
         raise EngineError(f"{info.name}: prompt ids must be in 0..{info.vocabulary - 1}")
+
+
+def require_range(engine: str, artifact: Artifact, dtype: str) -> None:
+    """Raise EngineError, in the name of `engine`, where `dtype` cannot hold the weights' values: they would be infinite."""
+    if dtype == "float16" and (name := checkpoint.beyond_half(artifact.path)):
+        raise EngineError(f"{engine}: {name} of {artifact.variant} has values beyond float16's 65504; open it with dtype "
+                          "bfloat16 "
+                          "or float32")
 
 
 class Session(ABC):

@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache
 
 from edgekit.catalog import prompting
 from edgekit.compress.artifact import Artifact
-from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, uniforms
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, require_range, uniforms
 from edgekit.engines.batch import GrowingLayer, continue_all, greedy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -39,6 +39,7 @@ class Transformers(Engine):
             raise EngineError(f"{self.name}: device {device!r} is not there; expected one of "
                               f"{', '.join(name for name in there if there[name])}")
         torch.set_num_threads(threads)
+        require_range(self.name, artifact, dtype)
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         self.device = torch.device(device)

@@ -35,8 +35,9 @@ from vllm.sampling_params import RequestOutputKind
 
 from edgekit import progress
 from edgekit.catalog import weight_files
+from edgekit.catalog.hf_config import ROPES
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
-from edgekit.engines.base import Engine, EngineError, EngineInfo, Step
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Step, require_range
 from edgekit.engines.probe import no_packed_kernel
 
 SEQUENCES = 32  # most prompts that `generate` works on at a time
@@ -71,6 +72,8 @@ class Vllm(Engine):
             if not (one.path / weight_files.INDEX).is_file() and (others := weight_files.beside(one.path)):
                 raise EngineError(f"vllm: {one.path} holds {', '.join(others)} beside its weights, and vLLM reads every file "
                                   "of a folder without an index; move them elsewhere")
+            _require_rope(one)
+            require_range("vllm", one, dtype)
             if device == "cpu":
                 _require_heads(one)
                 if one.format != "safetensors" and (why := no_packed_kernel()):
@@ -174,6 +177,17 @@ class Vllm(Engine):
 
 
 GREEDY = dict(temperature=0.0, ignore_eos=True, detokenize=False)
+
+
+def _require_rope(artifact: Artifact) -> None:
+    """Raise EngineError for rotations that vLLM computes otherwise than transformers (dynamic ones), or reads in part."""
+    rope = dict(artifact.spec.architecture.rope_scaling)
+    kind = rope.pop("rope_type", "default")
+    if kind == "dynamic" or (more := rope.keys() - set(ROPES[kind][0])):
+        told = kind if kind == "dynamic" else f"{kind} with {', '.join(sorted(more))}"
+        raise EngineError(f"vllm: {artifact.variant} has rotations of type {told}, which vLLM computes otherwise than its "
+                          "config.json "
+                          "says; take transformers")
 
 
 def _require_heads(artifact: Artifact) -> None:
