@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from edgekit import store, training
+from edgekit import store
 from edgekit.catalog import models, prompting
 from edgekit.compress import checkpoint, distil, training_texts, variant, written
 from edgekit.compress import student as student_module
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.training_texts import Rows, Text
+from edgekit.training import loop as training
 
 BUDGET = "steps=10, tokens=256, length=64, learning_rate=0.002"
 PRUNED = "pocket-200k > pruned(heads=0.5, mlp=0.5, samples=8, length=64, multiple=8)"

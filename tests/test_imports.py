@@ -18,11 +18,11 @@ EVERYWHERE = {"progress"}  # whatever works may say so
 MAY = {
     "progress": set(), "errors": set(), "params": {"errors", "store"}, "store": {"errors"},
     "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store"},
-    "training": {"errors", "muon"}, "muon": set(),  # one loop for what pocket trains and what compress distils
+    "training": {"errors"},  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
-    "measure": BASE | {"compress", "engines"},
+    "decode": BASE | {"compress", "engines"}, "measure": BASE | {"compress", "engines", "decode"},
     "analyze": {"errors", "store", "catalog"}, "plots": {"errors", "store", "catalog", "analyze"},
-    "studies": BASE | {"compress", "engines", "measure", "analyze"},
+    "studies": BASE | {"compress", "engines", "decode", "measure", "analyze"},
     "report": BASE | {"studies", "analyze", "plots"}, "publish": BASE | {"studies", "analyze", "plots"},
     "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,
 }

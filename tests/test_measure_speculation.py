@@ -13,8 +13,8 @@ from toy_session import Table
 from edgekit import engines, store
 from edgekit.catalog import models, prompting
 from edgekit.catalog.models import ModelError
+from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError
-from edgekit.engines.sampling import Decoding
 from edgekit.measure import speculation, speculation_jobs
 
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgekit.muon import Muon, orthogonal
+from edgekit.training.muon import Muon, orthogonal
 
 SHAPES = [(24, 40), (40, 24), (32, 32)]
 RATES = dict(lr=0.01, weight_decay=0.05, momentum=0.95)

@@ -11,7 +11,7 @@ import pytest
 from edgekit import engines, store
 from edgekit.catalog import models
 from edgekit.compress import variant
-from edgekit.engines import natives
+from edgekit.decode import builtin as natives
 from edgekit.engines.base import EngineError
 from edgekit.measure.natives import measure_native
 from edgekit.measure.worker import Worker

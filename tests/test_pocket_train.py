@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from edgekit import cli
-from edgekit import training as loop
 from edgekit.pocket import card, chain, language, queries, rows, sizes
 from edgekit.pocket import train as training
 from edgekit.pocket.recipe import Recipe
 from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY, load_tokenizer, sample_texts, train_tokenizer
+from edgekit.training import loop
 
 TINY = sizes.Size(32, 1, 2, 16, 32, steps=12, tokens_per_step=512, peak_lrs=(1e-2,), stored="float32")
 RECIPE = Recipe(

@@ -19,10 +19,11 @@ from edgekit.compress import variant, written
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.training_texts import Rows, Text
-from edgekit.engines import natives, speculative
+from edgekit.decode import builtin as natives
+from edgekit.decode import speculative
+from edgekit.decode.drafters import FixedLength, LookupDrafter, ModelDrafter
+from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError
-from edgekit.engines.drafters import FixedLength, LookupDrafter, ModelDrafter
-from edgekit.engines.sampling import Decoding
 
 SAYS = "the fox sees a hen"
 # Acting in `generate` unless told otherwise: each of them alone changes a greedy text.

@@ -10,8 +10,8 @@ from toy_session import Table
 from edgekit import engines, params, store
 from edgekit.analyze import speculative_speed, speculative_tables
 from edgekit.analyze.speculation import expected_tokens_of
+from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError
-from edgekit.engines.sampling import Decoding
 from edgekit.measure import replayed, speculation
 from edgekit.params import ParamsError
 from edgekit.plots import style

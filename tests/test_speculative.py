@@ -13,11 +13,11 @@ from toy_session import Table
 from edgekit import engines, store
 from edgekit.catalog import prompting
 from edgekit.compress import variant
-from edgekit.engines import speculative
+from edgekit.decode import speculative
+from edgekit.decode.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
+from edgekit.decode.sampling import Decoding, accepts, residual
 from edgekit.engines.base import EngineError
-from edgekit.engines.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
 from edgekit.engines.replay import Recording, Replay
-from edgekit.engines.sampling import Decoding, accepts, residual
 from edgekit.measure.acceptance import prompts_of
 
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]

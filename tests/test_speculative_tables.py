@@ -14,7 +14,7 @@ from edgekit.analyze.observed import NotMeasured, Setting
 from edgekit.analyze.speculation import acceptance_for, best_length, expected_tokens, least_overlap
 from edgekit.analyze.speculative_quantities import QUANTITIES
 from edgekit.catalog.engines import ENGINES
-from edgekit.engines import natives
+from edgekit.decode import builtin as natives
 
 FRAME = made.frame()
 POCKET = Setting(("pocket",))

@@ -8,12 +8,12 @@ from toy_session import Table
 
 from edgekit import engines, store
 from edgekit.compress import variant as variants
-from edgekit.engines import speculative
+from edgekit.decode import speculative
+from edgekit.decode.sampling import Decoding
+from edgekit.decode.together import generate_together, speculate_together
 from edgekit.engines.base import EngineError
 from edgekit.engines.llama_cpp import LlamaCpp
 from edgekit.engines.llama_cpp_texts import LlamaCppTexts
-from edgekit.engines.sampling import Decoding
-from edgekit.engines.together import generate_together, speculate_together
 from edgekit.measure import batched
 
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
@@ -47,7 +47,7 @@ class Tables:
 
 @pytest.mark.parametrize("length", [0, 1, 3])
 def test_each_text_and_its_blocks_are_those_of_one_alone(length):
-    from edgekit.engines.drafters import FixedLength, ModelDrafter
+    from edgekit.decode.drafters import FixedLength, ModelDrafter
 
     prompts, decoding = [[0], [2, 5], [7], [4, 4, 4]], Decoding(11, frozenset({8}))
     target, draft = Tables(CHAIN, 4), Tables(WRONG, 4)

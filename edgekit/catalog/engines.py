@@ -86,10 +86,10 @@ class NativeEntry:
 
 
 NATIVES = {
-    "transformers-assisted": NativeEntry("edgekit.engines.native_transformers", "Assisted", "transformers",
+    "transformers-assisted": NativeEntry("edgekit.decode.builtin_transformers", "Assisted", "transformers",
                                          "#CC79A7", "<", ">"),
-    "llama-cpp-python": NativeEntry("edgekit.engines.native_llama_cpp", "LlamaWithDraft", "llama_cpp", "#E69F00", "p", "*"),
-    "vllm-speculative": NativeEntry("edgekit.engines.native_vllm", "VllmSpeculative", "vllm", "0.45", "d", "8"),
+    "llama-cpp-python": NativeEntry("edgekit.decode.builtin_llama_cpp", "LlamaWithDraft", "llama_cpp", "#E69F00", "p", "*"),
+    "vllm-speculative": NativeEntry("edgekit.decode.builtin_vllm", "VllmSpeculative", "vllm", "0.45", "d", "8"),
 }
 # Runtimes that the kit installs and writes formats for, and that are no engine of it
 OTHER_RUNTIMES = {

@@ -17,13 +17,14 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from edgekit import store, training
+from edgekit import store
 from edgekit.catalog import models
 from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.compress import training_texts
 from edgekit.compress import written as teachers_texts
 from edgekit.compress.artifact import Artifact, BuildError, address, require_plain
 from edgekit.compress.student import Student, prompting_of
+from edgekit.training import loop as training
 
 DATA = ("logits", "text", "both", "none")
 FROM_LOGITS, FROM_TEXT = ("logits", "both"), ("text", "both")

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from edgekit.engines import speculative
+from edgekit.decode import speculative
+from edgekit.decode.sampling import Decoding
+from edgekit.decode.together import Texts, generate_together, speculate_together
 from edgekit.engines.base import EngineError
 from edgekit.engines.llama_cpp import LlamaCpp
 from edgekit.engines.llama_cpp_texts import LlamaCppTexts
-from edgekit.engines.sampling import Decoding
-from edgekit.engines.together import Texts, generate_together, speculate_together
 from edgekit.measure.quality import MOST_CONTEXT
 from edgekit.measure.speculation import PLAIN, Pair, tie_gap
 from edgekit.measure.speculation_jobs import ids_of, pair_of, require_drafted, sizes_of, warnings_of

@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from edgekit import progress
+from edgekit.decode.builtin import open_native
 from edgekit.engines.base import EngineError
-from edgekit.engines.natives import open_native
 from edgekit.measure.quality import MOST_CONTEXT
 from edgekit.measure.speculation import PLAIN
 from edgekit.measure.speculation_jobs import ids_of, pair_of, require_drafted, sizes_of

@@ -16,10 +16,10 @@ import numpy as np
 
 from edgekit import engines
 from edgekit.compress import variant as variants
-from edgekit.engines import speculative
+from edgekit.decode import speculative
+from edgekit.decode.sampling import Decoding
+from edgekit.decode.speculative import Block
 from edgekit.engines.base import EngineError
-from edgekit.engines.sampling import Decoding
-from edgekit.engines.speculative import Block
 from edgekit.measure.speculation import PLAIN, Pair, clock, count, take_apart
 from edgekit.measure.speculation_jobs import opened, require_drafted, sizes_of
 

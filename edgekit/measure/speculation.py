@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.engines import speculative
+from edgekit.decode import speculative
+from edgekit.decode.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
+from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError, Session
-from edgekit.engines.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
-from edgekit.engines.sampling import Decoding
 
 ADAPTIVE = "adaptive"  # in place of a draft length
 ADAPTIVE_FIRST, ADAPTIVE_MOST = 4, 8

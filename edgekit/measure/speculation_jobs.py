@@ -14,9 +14,9 @@ from edgekit.catalog import prompting
 from edgekit.catalog.prompting import Prompting
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
-from edgekit.engines import speculative
+from edgekit.decode import speculative
+from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import Engine, EngineError
-from edgekit.engines.sampling import Decoding
 from edgekit.measure.acceptance import prompts_of
 from edgekit.measure.quality import MOST_CONTEXT
 from edgekit.measure.speculation import PLAIN, Pair, clock, count, take_apart

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
-from edgekit import training
 from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.language import AGAIN, EARLY, LATE, Mixture
 from edgekit.pocket.sizes import Size, known_size
+from edgekit.training import loop as training
 
 
 @dataclass(frozen=True, slots=True)

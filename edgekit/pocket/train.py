@@ -11,13 +11,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit import training
 from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.excess import draw_prose
 from edgekit.pocket.recipe import Recipe, recipe_of
 from edgekit.pocket.rows import ROW_TOKENS, draw_rows
 from edgekit.pocket.sizes import build_model
 from edgekit.pocket.tokenizer import VOCABULARY, train_tokenizer
+from edgekit.training import loop as training
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast

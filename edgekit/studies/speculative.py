@@ -18,7 +18,7 @@ from edgekit.catalog.engines import ENGINES
 from edgekit.catalog.models import ModelError
 from edgekit.compress import variant as variants
 from edgekit.compress.variant import VariantError
-from edgekit.engines import natives
+from edgekit.decode import builtin as natives
 from edgekit.engines.base import EngineError
 from edgekit.measure import acceptance
 from edgekit.measure import device as devices

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekit.decode.sampling import Decoding, draw
 from edgekit.engines.base import EngineError, EngineInfo, Session
-from edgekit.engines.sampling import Decoding, draw
 
 
 @dataclass

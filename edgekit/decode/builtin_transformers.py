@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from edgekit.compress.artifact import Artifact
-from edgekit.engines.natives import Native
+from edgekit.decode.builtin import Native
 from edgekit.engines.transformers import Transformers
 
 

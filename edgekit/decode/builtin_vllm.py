@@ -8,7 +8,7 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from edgekit.compress.artifact import Artifact
-from edgekit.engines.natives import Native
+from edgekit.decode.builtin import Native
 from edgekit.engines.vllm import GREEDY, Vllm
 
 LONGEST = 3  # tokens of the n-grams that are looked up, as in ours

@@ -63,7 +63,7 @@ def optimizers(model: torch.nn.Module, *, rate: float, decay: float) -> list[tor
     """
     import torch
 
-    from edgekit.muon import Muon
+    from edgekit.training.muon import Muon
 
     embeddings = {id(part.weight) for part in (model.get_input_embeddings(), model.get_output_embeddings())}
     matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings]

@@ -16,11 +16,11 @@ from llama_cpp import llama_cpp as c
 from llama_cpp.llama_speculative import LlamaDraftModel, LlamaPromptLookupDecoding
 
 from edgekit.compress.artifact import Artifact
+from edgekit.decode.builtin import Native
+from edgekit.decode.drafters import FixedLength, ModelDrafter
+from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError, require_room
-from edgekit.engines.drafters import FixedLength, ModelDrafter
 from edgekit.engines.llama_cpp import MICRO_BATCH, LlamaCpp, _quiet
-from edgekit.engines.natives import Native
-from edgekit.engines.sampling import Decoding
 
 LONGEST = 3  # tokens of the n-grams that are looked up, as in ours
 

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from edgekit.decode.sampling import Decoding
+from edgekit.decode.speculative import Block, Generation, verify_greedy
 from edgekit.engines.base import EngineError, EngineInfo, require_room
-from edgekit.engines.sampling import Decoding
-from edgekit.engines.speculative import Block, Generation, verify_greedy
 
 
 class Texts(Protocol):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekit.decode.drafters import LookupDrafter, ModelDrafter
+from edgekit.decode.sampling import Decoding, accepts, draw, residual
 from edgekit.engines.base import EngineError, Session, require_room
-from edgekit.engines.drafters import LookupDrafter, ModelDrafter
-from edgekit.engines.sampling import Decoding, accepts, draw, residual
 
 Drafter = ModelDrafter | LookupDrafter
 

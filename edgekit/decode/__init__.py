@@ -1,0 +1,1 @@
+"""What is done with an engine's tokens: drafts and their verification."""
