@@ -1,20 +1,22 @@
 """Params YAML to a frozen, typed Config. Unknown, missing, mistyped: one sentence that names file and key.
 
 A profile changes values only, so each study has one dataclass and each profile one flat file
-`params/<profile>/<notebook>.yaml`, usable as it is with `papermill -f`. YAML's own traps (`1e-3` is text, `no` is
-false) are named where they bite.
+`params/<profile>/<notebook>.yaml`, usable as it is with `papermill -f`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.errors import InvalidRequest
+
+FINITE = sys.float_info.max
 
 
 class ParamsError(InvalidRequest):
@@ -71,24 +73,11 @@ def path_of(profile: str, notebook: str) -> Path:
 
 def read_yaml(path: Path) -> dict:
     """The names and values of a params file. Raises ParamsError for a file that is absent, broken or not flat."""
-    import yaml
-
     if not path.exists():
         raise ParamsError(f"no params file at {path}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-        nodes = getattr(yaml.compose(text, Loader=yaml.SafeLoader), "value", [])
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    values = text_files.yaml_of(path, ParamsError)
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ParamsError(f"{path}: expected flat `name: value` lines, got {type(values).__name__}")
-    names = [name.value for name, _ in nodes]
-    require(len(set(names)) == len(names), f"{path}: {max(names, key=names.count)!r} is set twice")
-    for name, node in nodes:
-        if isinstance(values[name.value], (int, float)) and ":" in str(node.value):
-            raise ParamsError(f"{path}, {name.value}: YAML reads {node.value} as {values[name.value]} (base 60); write the "
-                              "number itself")
     return values
 
 
@@ -139,7 +128,9 @@ def _typed(hint, value, where: str):
         if value not in arguments:
             raise ParamsError(f"{where}: expected one of {', '.join(map(repr, arguments))}, got {value!r}{_trap(str, value)}")
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if abs(value) > FINITE or value != value:
+            raise ParamsError(f"{where}: expected a finite number, got {value!r}")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ParamsError(f"{where}: expected {hint.__name__}, got {value!r}{_trap(hint, value)}")
@@ -147,16 +138,14 @@ def _typed(hint, value, where: str):
 
 
 def _trap(hint: type, value) -> str:
-    """What YAML made of the writer's text, where that explains the mismatch."""
+    """What to write instead, where the value is the right one in the wrong dress."""
     if hint in (int, float) and isinstance(value, str):
         try:
-            return f" (YAML reads it as text; write {float(value)!r})"
+            return f" (write {float(value)!r}, without quotes)"
         except ValueError:
             return ""
     if hint is str and isinstance(value, bool):
-        return " (YAML reads yes/no/on/off as true/false; put it in quotes)"
+        return f" (write '{str(value).lower()}', in quotes)"
     if hint is str and isinstance(value, (int, float)):
         return f" (YAML reads it as a number; write '{value}')"
-    if hint is str and value is not None and not isinstance(value, str):
-        return " (YAML reads it as a date or a structure; put it in quotes)"
     return ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import params, provenance, store, studies
+from edgekit.catalog import models
 from edgekit.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
         raise PublishError(f"{source}: expected one platform and a manifest for each run, got platforms "
                            f"{sorted(platforms)} and {len(runs - set(manifests))} runs without a manifest; measure again "
                            "into an empty folder")
-    if local := [row for row in rows if str(row.condition.get("model", "")).startswith(("/", ".", "~"))]:
+    if local := [row for row in rows if models.is_folder(str(row.condition.get("model", "")))]:
         raise PublishError(f"{source}: {local[0].condition['model']} is a folder of this machine; name the model by its hub id")
     target = store.ROOT / "data/results" / platforms.pop() / f"{source.name}.gz"
     target.parent.mkdir(parents=True, exist_ok=True)

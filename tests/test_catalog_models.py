@@ -136,7 +136,7 @@ def test_a_folder_with_its_weights_resolves_and_without_them_does_not(copied):
 
 
 @pytest.mark.parametrize("file, text, says", [
-    ("config.json", "{broken", "wrong content"), ("card.json", "{broken", "is not JSON"),
+    ("config.json", "{broken", "wrong content"), ("card.json", "{broken", "card.json, line 1, column 2: not JSON"),
     ("config.json", '{"model_type": "llama"}', "wrong content"),
 ])
 def test_damaged_files_are_named(copied, file, text, says):

@@ -12,16 +12,17 @@ import pytest
 from edgekit import store
 
 PACKAGE = store.ROOT / "edgekit"
-BASE = {"errors", "params", "store", "provenance", "catalog"}
+BASE = {"errors", "text_files", "params", "store", "provenance", "catalog"}
 EVERYWHERE = {"progress"}  # whatever works may say so
 # part -> parts that it may import beside itself
 MAY = {
-    "progress": set(), "errors": set(), "params": {"errors", "store"}, "store": {"errors"},
-    "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store"},
+    "progress": set(), "errors": set(), "text_files": {"errors", "store"},
+    "params": {"errors", "store", "text_files"}, "store": {"errors"},
+    "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store", "text_files"},
     "training": {"errors"},  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
     "decode": BASE | {"compress", "engines"}, "measure": BASE | {"compress", "engines", "decode"},
-    "analyze": {"errors", "store", "catalog"}, "plots": {"errors", "store", "catalog", "analyze"},
+    "analyze": {"errors", "store", "text_files", "catalog"}, "plots": {"errors", "store", "catalog", "analyze"},
     "studies": BASE | {"compress", "engines", "decode", "measure", "analyze"},
     "report": BASE | {"studies", "analyze", "plots"}, "publish": BASE | {"studies", "analyze", "plots"},
     "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,

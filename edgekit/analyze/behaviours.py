@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
-import yaml
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.analyze import scale, stats
 from edgekit.errors import RunFailed
 
@@ -61,7 +60,7 @@ def load() -> list[Behaviour]:
     """All published behaviours. Raises BehavioursError for missing or unknown keys, or an unknown quantity."""
     path = store.ROOT / "data/published/behaviours.yaml"
     found = []
-    for position, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8"))["behaviours"], 1):
+    for position, entry in enumerate(text_files.yaml_of(path, BehavioursError)["behaviours"], 1):
         if set(entry) != KEYS:
             raise BehavioursError(f"{path}, entry {position}: expected the keys {', '.join(sorted(KEYS))}, got "
                                   f"{', '.join(sorted(entry))}")

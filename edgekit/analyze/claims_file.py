@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.analyze import audit_quantities, quantities
 from edgekit.analyze.observed import Observation, Setting
 from edgekit.errors import RunFailed
@@ -90,12 +88,7 @@ class Claim:
 def load(study: str | None = None, path: Path | None = None) -> list[Claim]:
     """The claims of a study (e.g. "02_baseline"), or all of them. Raises ClaimsError."""
     path = path or store.ROOT / "data" / "published" / "claims.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ClaimsError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ClaimsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    content = text_files.yaml_of(path, ClaimsError)
     _check_keys(content, ("documents", "claims"), str(path), ("planned", "units"))
     claims = [_claim(entry, content, f"{path}, claim {position}") for position, entry in enumerate(content["claims"], 1)]
     ids = [claim.id for claim in claims]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.catalog.tasks import PREFIX, TaskError
 
 # The line that names a task; a group has a list there.
@@ -29,7 +29,7 @@ def yaml_of(name: str) -> Path:
     """The YAML file of a task. Raises TaskError for an unknown name (with the closest known ones) or a missing file."""
     wanted = name.removeprefix(PREFIX)
     if is_file(wanted):
-        file = Path(wanted).expanduser().resolve()
+        file = text_files.path_of(wanted).resolve()
         if not file.is_file():
             raise TaskError(f"{name}: there is no file {file}")
         return file
@@ -60,10 +60,18 @@ def content_hash(name: str) -> str:
     file = yaml_of(name)
     if not is_file(name):
         return f"{name} lm_eval {metadata.version('lm_eval')}"
-    files = list(dict.fromkeys(_named(file)))
-    if missing := [path for path in files if not path.is_file()]:
+    named = list(dict.fromkeys(_named(file)))
+    if missing := [path for path in named if not path.is_file()]:
         raise TaskError(f"{name}: it names {missing[0]}, which is not there")
-    return store.hash_files(files)
+    return store.hash_files(named)
+
+
+def require_readable(name: str) -> None:
+    """Raise TaskError, naming file and line, where the items of a task file of one's own are JSON lines that cannot be read."""
+    if is_file(name):
+        for path in dict.fromkeys(_named(yaml_of(name))):
+            if path.suffix == ".jsonl":
+                text_files.json_lines(path, TaskError)
 
 
 def resolved(data_files, folder: Path):
@@ -86,9 +94,7 @@ def _named(file: Path) -> Iterator[Path]:
     Loader.add_constructor("!function", lambda loader, node: functions.append(node.value))
     yield file
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506, a SafeLoader
-    except OSError as error:
-        raise TaskError(f"cannot read {file}: {error.strerror}") from error
+        content = yaml.load(text_files.text_of(file, TaskError), Loader=Loader)  # noqa: S506, a SafeLoader
     except yaml.YAMLError as error:
         raise TaskError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

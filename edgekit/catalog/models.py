@@ -2,7 +2,8 @@
 
 `pocket-3m` ships with the kit. `shape:qwen2.5-0.5b` is a published architecture with random weights: it costs what the
 real model costs in time, memory and energy, and says nothing about quality. `owner/name` is a hub id and is loaded from
-the local hub cache, or downloaded where there is a network. A path (starting with `/`, `./` or `~`) is a model folder.
+the local hub cache, or downloaded where there is a network. A path is a model folder: one that starts with `/`, `./`, `../` or
+`~`, or a relative one with a slash that is a folder there. Relative ones are taken from the kit's folder.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.catalog import weight_files
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError, packing_of
@@ -43,9 +44,7 @@ class ModelSpec:
 
 def architectures() -> dict[str, Architecture]:
     """Published architectures by name, from data/published/architectures.yaml."""
-    import yaml
-
-    facts = yaml.safe_load((store.ROOT / "data/published/architectures.yaml").read_text(encoding="utf-8"))
+    facts = text_files.yaml_of(store.ROOT / "data/published/architectures.yaml", ModelError)
     fields = {field.name for field in dataclasses.fields(Architecture)}
     return {name: Architecture(**{k: v for k, v in entry.items() if k in fields}) for name, entry in facts.items()}
 
@@ -66,11 +65,25 @@ def card(name: str) -> dict:
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` may need the network: it is then looked up when its turn comes, and not when the params are read."""
-    return name.count("/") == 1 and not name.startswith(("/", ".", "~"))
+    return plain_name(name).count("/") == 1 and not is_folder(name)
+
+
+def is_folder(name: str) -> bool:
+    """Whether `name` is the path of a model folder. `models/mine` may be a hub id too: it is the folder where there is one."""
+    path = plain_name(name)
+    return path.startswith(("/", "./", "../", "~")) or ("/" in path and text_files.path_of(path).is_dir())
+
+
+def plain_name(name: str) -> str:
+    """A name without the quotes that it may need in a chain (see compress/variant.py)."""
+    quoted = len(name) > 2 and name[0] in "\"'" and name[-1] == name[0]
+    return name[1:-1] if quoted else name
 
 
 def resolve(name: str) -> ModelSpec:
     """The model that `name` names. Raises ModelError: unknown (with the known ones), no weights, not to be had."""
+    if ">" in name and plain_name(name) == name:
+        raise ModelError(f"{name}: a name with > stands in quotes, as in a chain: '\"{name}\"'")
     if name.startswith("shape:"):
         known = architectures()
         shape = name.removeprefix("shape:")
@@ -82,10 +95,10 @@ def resolve(name: str) -> ModelSpec:
         if not folder.is_dir():
             raise ModelError(f"unknown pocket model {name!r}; shipped: {', '.join(pocket_names())}")
         return _from_folder(name, "pocket", folder)
-    if name.startswith(("/", "./", "../", "~")):
-        return _from_folder(name, "folder", Path(name).expanduser())
+    if is_folder(name):
+        return _from_folder(name, "folder", text_files.path_of(plain_name(name)))
     if is_hub_id(name):
-        return _from_folder(name, "hub", _hub_folder(name))
+        return _from_folder(name, "hub", _hub_folder(plain_name(name)))
     raise ModelError(f"unknown model {name!r}; expected one of {', '.join(pocket_names())}, shape:<architecture> "
                      f"({', '.join(architectures())}), a hub id owner/name, or a folder (/…, ./…, ~…)")
 
@@ -126,10 +139,7 @@ def _named(error: ModelError, name: str, kind: str) -> ModelError:
 
 
 def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}); restore the folder") from error
+    return text_files.json_of(path, ModelError, "restore the folder")
 
 
 def _identity(files: list[Path]) -> str:

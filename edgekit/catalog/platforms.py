@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.errors import InvalidRequest
 
 
@@ -88,12 +88,10 @@ NOISE = r"\((R|TM|C)\)|\b(CPU|Processor|Rev [\d.]+)\b|@ .*|\b\d+-Core\b|\bwith .
 @cache
 def load() -> dict[str, Platform]:
     """Published platforms by id. Raises PlatformError for an entry with missing or unknown facts."""
-    import yaml
-
     path = store.ROOT / "data" / "published" / "platforms.yaml"
     names = {field.name for field in fields(Platform)} - {"id"}
     known = {}
-    for key, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+    for key, entry in text_files.yaml_of(path, PlatformError).items():
         if set(entry) != names:
             wrong, right = (", ".join(sorted(facts)) for facts in (set(entry) ^ names, names))
             raise PlatformError(f"{path}, {key}: wrong or missing facts: {wrong}; an entry has {right}")

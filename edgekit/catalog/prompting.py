@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit import text_files
 from edgekit.catalog.hf_config import ModelError
 
 if TYPE_CHECKING:
@@ -197,10 +198,4 @@ def _not_carried(generation: dict, config: dict, folder: Path) -> tuple[str, ...
 def _read(file: Path) -> dict:
     if not file.is_file():
         return {}
-    try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file}: expected JSON, got {error}") from error
-    if not isinstance(read, dict):
-        raise ModelError(f"{file}: expected an object of settings, got {type(read).__name__}")
-    return read
+    return text_files.json_of(file, ModelError, "restore the folder")

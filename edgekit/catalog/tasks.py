@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.errors import InvalidRequest
 
 PREFIX = "lm-eval:"  # of tasks that the kit does not ship
@@ -38,7 +37,7 @@ class Task:
 
     def items(self) -> list[dict]:
         """The items in file order: id, depth, question, answer."""
-        return [json.loads(line) for line in self.data.read_text(encoding="utf-8").splitlines()]
+        return [item for _, item in text_files.json_lines(self.data, TaskError, ("id", "depth", "question", "answer"))]
 
     def prompt(self, item: dict) -> str:
         """What a model is given for an item."""
@@ -62,18 +61,20 @@ def names() -> list[str]:
 
 def load(name: str) -> Task:
     """The task called `name`. Raises TaskError for an unknown one (with the known ones) or one without its items."""
-    import yaml
-
     if name not in names():
         raise TaskError(f"unknown task {name!r}; known: {', '.join(names())}; one of lm-eval is {PREFIX}NAME or "
                         f"{PREFIX}FILE.yaml")
     file = store.ROOT / "data/tasks" / f"{name}.yaml"
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    files = config["dataset_kwargs"]["data_files"]
-    data = file.parent / files[config["test_split"]]
+    config = text_files.yaml_of(file, TaskError)
+    try:
+        named = dict(config["dataset_kwargs"]["data_files"])
+        data = file.parent / named[config["test_split"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise TaskError(f"{file}: expected test_split, and under dataset_kwargs the data_files of each split; restore "
+                        "data/tasks") from error
     if not data.is_file():
         raise TaskError(f"{name}: its items are missing ({data}); restore data/tasks")
-    config["dataset_kwargs"] = {"data_files": {split: str(file.parent / path) for split, path in files.items()}}
+    config["dataset_kwargs"] = {"data_files": {split: str(file.parent / path) for split, path in named.items()}}
     return Task(name, config, data, store.hash_files([file, data]))
 
 
@@ -101,17 +102,15 @@ def stories(count: int) -> list[Story]:
 
 def first_lines(file: Path, count: int, kind: type, what: str) -> list:
     """The first `count` lines of a JSON-lines file, each a `kind`. Raises TaskError where there are fewer, or one is none."""
-    lines = file.read_text(encoding="utf-8").splitlines()
+    fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    lines = text_files.json_lines(file, TaskError, fields)
     if not 1 <= count <= len(lines):
         raise TaskError(f"{what}: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
-    found = []
-    for number, line in enumerate(lines[:count], 1):
-        try:
-            found.append(kind(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            wanted = ", ".join(field.name for field in dataclasses.fields(kind))
-            raise TaskError(f"{file}, line {number}: expected {wanted}, got {line[:60]!r}") from error
-    return found
+    text_files.texts_in(lines[:count], file, TaskError, [name for name, of in fields.items() if of == "str"])
+    for number, record in lines[:count]:
+        if unknown := [name for name in record if name not in fields]:
+            raise TaskError(f"{file}, line {number}: unknown key {unknown[0]!r}; expected {', '.join(fields)}")
+    return [kind(**record) for _, record in lines[:count]]
 
 
 def prose_file() -> Path:

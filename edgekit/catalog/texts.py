@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.catalog.tasks import TaskError, first_lines
 
 
@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 def file_of(name: str) -> Path:
     """The JSON-lines file of a shipped stream, or of a path to one. Raises TaskError for neither."""
-    file = store.ROOT / "data/evaluation" / f"{name}.jsonl" if name in names() else Path(name).expanduser()
+    file = store.ROOT / "data/evaluation" / f"{name}.jsonl" if name in names() else text_files.path_of(name)
     if file.suffix != ".jsonl" or not file.is_file():
         raise TaskError(f"unknown evaluation stream {name!r}; known: {', '.join(names())}, or the path of a .jsonl file whose "
                         "lines hold id, domain and text")

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit import text_files
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError
 from edgekit.catalog.packing import Packing
@@ -84,11 +85,8 @@ def beside(folder: Path) -> list[str]:
 
 def _weight_map(index: Path) -> dict[str, str]:
     """Names of tensors to names of files. Raises ModelError for one that is not of this kind, or points out of its folder."""
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{index} is not JSON ({error}); restore the folder") from error
-    named = found.get("weight_map") if isinstance(found, dict) else None
+    found = text_files.json_of(index, ModelError, "restore the folder")
+    named = found.get("weight_map")
     if not isinstance(named, dict) or not named or not all(isinstance(file, str) for file in named.values()):
         raise ModelError(f"{index}: expected weight_map, from names of tensors to names of files; restore the folder")
     if not isinstance(found.get("metadata"), dict):

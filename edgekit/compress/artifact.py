@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.catalog import weight_files
 from edgekit.catalog.hf_config import packing_of
 from edgekit.catalog.models import ModelSpec
@@ -84,7 +84,7 @@ class Artifact:
         return total
 
     def _reordered(self) -> bool:
-        config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        config = text_files.json_of(self.path / "config.json", BuildError)
         return packing_of(config, str(self.path)).reordered
 
 

@@ -6,11 +6,10 @@ long. `random` is the control: uniform token ids, which tell a method nothing ab
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.catalog import prompting
 from edgekit.compress.artifact import BuildError
 
@@ -40,9 +39,9 @@ class Calibration:
     @property
     def hash(self) -> str:
         """Content address of the set: a changed file is another set."""
-        files = "" if self.name == RANDOM else store.hash_files([_file(self.name)])
+        content = "" if self.name == RANDOM else store.hash_files([_file(self.name)])
         return store.condition_key("calibration", 1, {"name": self.name, "samples": self.samples, "length": self.length},
-                                   repeat=self.seed, artifact=files, task="", platform="")
+                                   repeat=self.seed, artifact=content, task="", platform="")
 
     def sequences(self, model: Path, vocabulary: int) -> list[list[int]]:
         """`samples` lists of `length` token ids, in the tokens of the model in the folder `model`.
@@ -70,11 +69,13 @@ def names() -> list[str]:
 
 
 def _file(name: str) -> Path:
-    return Path(name).expanduser() if name.endswith(".jsonl") else store.ROOT / "data/calibration" / f"{name}.jsonl"
+    return text_files.path_of(name) if name.endswith(".jsonl") else store.ROOT / "data/calibration" / f"{name}.jsonl"
 
 
 def _tokens(model: Path, file: Path) -> list[int]:
     if not (model / "tokenizer.json").is_file():
         raise BuildError(f"no tokenizer.json in {model}: calibration texts need one; use calibration={RANDOM}")
-    texts = [json.loads(line)["text"] for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = text_files.json_lines(file, BuildError, ["text"])
+    text_files.texts_in(lines, file, BuildError, ["text"])
+    texts = [line["text"] for _, line in lines]
     return [token for ids in prompting.of(model).encode_texts(texts) for token in ids]

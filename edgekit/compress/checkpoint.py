@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit import text_files
 from edgekit.catalog import weight_files
 from edgekit.catalog.hf_config import ModelError
 from edgekit.compress.artifact import BuildError
@@ -137,7 +138,7 @@ def read_config(folder: Path) -> dict:
     file = folder / "config.json"
     if not file.is_file():
         raise BuildError(f"no config.json in {folder}: expected a Hugging Face folder")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return text_files.json_of(file, BuildError, "restore the folder")
 
 
 def write_beside(folder: Path, config: dict, source: Path | None, *, dtype: str, quantization: dict | None = None) -> None:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgekit import text_files
 from edgekit.catalog import prompting, weight_files
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint, gguf_rope
@@ -163,7 +164,7 @@ def _add_tokenizer(writer, folder: Path, vocabulary: int) -> None:
     if pre is None:
         writer.add_tokenizer_model("no_vocab")
         return
-    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer = text_files.json_of(folder / "tokenizer.json", BuildError, "restore the folder")
     words = {index: word for word, index in tokenizer["model"]["vocab"].items()}
     special = {token["id"]: token for token in tokenizer["added_tokens"]}
     tokens, kinds = [], []
@@ -175,7 +176,7 @@ def _add_tokenizer(writer, folder: Path, vocabulary: int) -> None:
             tokens.append(words.get(index, f"[PAD{index}]"))
             kinds.append(gguf.TokenType.NORMAL if index in words else gguf.TokenType.UNUSED)
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = checkpoint.read_config(folder)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
@@ -195,7 +196,7 @@ def _pre_tokenizer(file: Path) -> str | None:
     """llama.cpp's name of a tokenizer's pre-tokenizer, or None where there is no tokenizer that it would split alike."""
     if not file.is_file():
         return None
-    tokenizer = json.loads(file.read_text(encoding="utf-8"))
+    tokenizer = text_files.json_of(file, BuildError, "restore the folder")
     if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
         return None
     text = json.dumps(tokenizer.get("pre_tokenizer"), ensure_ascii=False).replace("\\\\", "\\")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit import store
+from edgekit import store, text_files
 from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def names() -> list[str]:
 
 def file_of(name: str) -> Path:
     """The file of a set. Raises BuildError for an unknown one."""
-    file = Path(name).expanduser() if name.endswith(".jsonl") else store.ROOT / FOLDER / f"{name}.jsonl"
+    file = text_files.path_of(name) if name.endswith(".jsonl") else store.ROOT / FOLDER / f"{name}.jsonl"
     if not file.is_file():
         raise BuildError(f"unknown training texts {name!r}; known: {', '.join(names())}, or the path of a .jsonl file whose "
                          "lines hold prompt and completion")
@@ -48,16 +47,13 @@ def load(name: str) -> list[Text]:
 
 @functools.lru_cache(maxsize=4)
 def _load(file: Path, changed: int) -> tuple[Text, ...]:
-    texts = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            texts.append(Text(**json.loads(line)))
-        except (TypeError, ValueError) as error:
-            wanted = '{"prompt": …, "completion": …}'
-            raise BuildError(f"{file}, line {number}: expected {wanted}, got {line[:60]!r}") from error
-    if not texts:
-        raise BuildError(f"{file} is empty: expected a line with prompt and completion for each text")
-    return tuple(texts)
+    wanted = ("prompt", "completion")
+    lines = text_files.json_lines(file, BuildError, wanted)
+    text_files.texts_in(lines, file, BuildError, wanted)
+    for number, line in lines:
+        if unknown := [name for name in line if name not in wanted]:
+            raise BuildError(f"{file}, line {number}: unknown key {unknown[0]!r}; expected {', '.join(wanted)}")
+    return tuple(Text(**line) for _, line in lines)
 
 
 class Rows:

@@ -1,7 +1,8 @@
 """A variant: a model and the chain of steps applied to it, written `model > step(name=value, …) > step(…)`.
 
 `pocket-3m` is the model as it is; `shape:qwen2.5-0.5b > gguf(dtype=float16)` is that shape as an F16 GGUF file. Each
-link is an artifact of its own, so chains that begin alike share their beginning.
+link is an artifact of its own, so chains that begin alike share their beginning. A name with a character that the notation
+itself uses stands in quotes: `"my > model" > awq(calibration="a, b.jsonl")`.
 """
 
 from __future__ import annotations
@@ -53,12 +54,12 @@ class Step:
     arguments: tuple[tuple[str, str | int | float | bool], ...]
 
     def __str__(self) -> str:
-        return f"{self.name}({', '.join(f'{name}={value}' for name, value in self.arguments)})"
+        return f"{self.name}({', '.join(f'{name}={_written(value)}' for name, value in self.arguments)})"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    model: str
+    model: str  # as it is written in the chain, with the quotes that it needs there
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
@@ -71,25 +72,65 @@ def parse(text: str) -> Variant:
     Raises VariantError for one that is not written as above, names an unknown step, or gives a step arguments that it does not
     take, or lacks one that it needs.
     """
-    model, *links = (part.strip() for part in text.split(">"))
+    model, *links = (part.strip() for part in split(text, ">"))
     if not model:
         raise VariantError(f"{text!r}: expected `model > step(name=value)`, got no model")
-    return Variant(model, tuple(_parse_step(link, text) for link in links))
+    return Variant(_written(_unquoted(model, text)), tuple(_parse_step(link, text) for link in links))
+
+
+def split(text: str, at: str) -> list[str]:
+    """Cut a chain, or a part or a pair of them, at a character that stands outside of quotes. A quote opens a text at the
+    beginning of a name or value only, so an apostrophe inside of one is itself. Raises VariantError for one that is not closed.
+    """
+    found, begin, quote, fresh = [], 0, "", True
+    for i, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'" and fresh:
+            quote = letter
+        elif letter == at:
+            found.append(text[begin:i])
+            begin = i + 1
+        fresh = letter in "<>,(=" or (fresh and letter.isspace())
+    if quote:
+        raise VariantError(f"{text!r}: the quote {quote} is not closed")
+    return [*found, text[begin:]]
+
+
+def _unquoted(name: str, text: str) -> str:
+    if name[:1] not in ("'", '"'):
+        return name
+    if len(name) < 3 or name[-1] != name[0] or name[0] in name[1:-1]:
+        raise VariantError(f"{text!r}: expected one text in quotes, got {name}")
+    return name[1:-1]
+
+
+def _written(value: str | int | float | bool) -> str:
+    """A name or value as it stands in a chain: in quotes where it would be read otherwise."""
+    if not isinstance(value, str):
+        return str(value)
+    plain = (value == value.strip() and value != "" and value[0] not in "\"'" and not set(value) & set("<>,()=")
+             and isinstance(_literal(value), str))
+    if plain:
+        return value
+    if '"' in value and "'" in value:
+        raise VariantError(f"{value!r}: a name with both kinds of quotes cannot be written in a chain; rename it")
+    return f"'{value}'" if '"' in value else f'"{value}"'
 
 
 def _parse_step(link: str, text: str) -> Step:
-    match = re.fullmatch(r"(\w+)\((.*)\)", link)
+    match = re.fullmatch(r"(\w+)\((.*)\)", link, re.DOTALL)
     if not match:
         raise VariantError(f"{text!r}: expected a step written name(key=value, …), got {link!r}")
     name, inside = match.groups()
     if name not in STEPS:
         raise VariantError(f"{text!r}: unknown step {name!r}; known: {', '.join(STEPS)}")
     arguments = []
-    for pair in filter(None, (part.strip() for part in inside.split(","))):
+    for pair in filter(None, (part.strip() for part in split(inside, ","))):
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not (key.isidentifier() and equals and value):
             raise VariantError(f"{text!r}: expected key=value in {name}(…), got {pair!r}")
-        arguments.append((key, _literal(value)))
+        arguments.append((key, _unquoted(value, text) if value[0] in "\"'" else _literal(value)))
     _check(name, arguments, text)
     return Step(name, tuple(sorted(arguments)))
 

@@ -21,10 +21,12 @@ def load(name: str) -> Task:
     Items of a registered task come from the Hugging Face hub the first time. Raises TaskError for an unknown task, for one
     whose items cannot be had, for one that is not judged item by item, and for one whose generation arguments are not carried.
     """
+    from datasets.exceptions import DatasetsError
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._yaml_loader import load_yaml
 
     file = lm_eval_tasks.yaml_of(name)
+    lm_eval_tasks.require_readable(name)
     try:
         if not lm_eval_tasks.is_file(name):
             [task] = TaskManager(include_defaults=False).load([str(file)])["tasks"].values()
@@ -34,7 +36,7 @@ def load(name: str) -> Task:
             if "data_files" in where:
                 config["dataset_kwargs"] = where | {"data_files": lm_eval_tasks.resolved(where["data_files"], file.parent)}
             task = ConfigurableTask(config=config)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DatasetsError) as error:
         words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise TaskError(f"{name}: its items cannot be had ({words}); those of a registered task are fetched from the Hugging "
                         "Face hub once, so connect and run again") from error

@@ -57,7 +57,8 @@ def measure_build(*, chain: str, threads: int, device: str) -> dict:
     import torch
 
     torch.set_num_threads(threads)
-    variants.build(chain.rpartition(" > ")[0])
+    whole = variants.parse(chain)
+    variants.build(variants.Variant(whole.model, whole.steps[:-1]))
     variants.forget(chain)
     base = memory.resident_bytes()
     start = time.perf_counter()

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit import text_files
 from edgekit.catalog.models import damage
 from edgekit.errors import InvalidRequest
 from edgekit.pocket import language, tasks
@@ -42,7 +43,7 @@ def read_card(name: str, root: Path = MODELS) -> dict[str, Any]:
     if not path.exists():
         known = ", ".join(sorted(card.parent.name for card in root.glob(f"*/{CARD}"))) or "none"
         raise CardError(f"no model card for {name!r}; models with a card: {known}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return text_files.json_of(path, CardError, f"restore {root / name}")
 
 
 def summary(name: str, root: Path = MODELS) -> str:

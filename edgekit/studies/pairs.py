@@ -35,9 +35,9 @@ def pairs(config) -> list[tuple[str, str]]:
 
 def split_pair(name: str, pair: str) -> tuple[str, str]:
     """(target, draft) of a parameter's `target < draft`. Raises ParamsError."""
-    target, arrow, draft = pair.partition(ARROW)
-    require(bool(arrow), f"{name}: expected \"target{ARROW}draft\", got {pair!r}")
-    return target, draft
+    parts = [part.strip() for part in variants.split(pair, ARROW.strip())]
+    require(len(parts) == 2 and all(parts), f"{name}: expected \"target{ARROW}draft\", got {pair!r}")
+    return parts[0], parts[1]
 
 
 def is_timed(config, target: str, draft: str) -> bool:
