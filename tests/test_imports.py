@@ -24,7 +24,8 @@ MAY = {
     "decode": BASE | {"compress", "engines"}, "measure": BASE | {"compress", "engines", "decode"},
     "analyze": {"errors", "store", "text_files", "catalog"}, "plots": {"errors", "store", "catalog", "analyze"},
     "studies": BASE | {"compress", "engines", "decode", "measure", "analyze"},
-    "report": BASE | {"studies", "analyze", "plots"}, "publish": BASE | {"studies", "analyze", "plots"},
+    "judged": BASE | {"analyze"}, "report": BASE | {"studies", "analyze", "plots", "judged"},
+    "publish": BASE | {"studies", "analyze", "plots", "judged"},
     "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,
 }
 WITHOUT_TORCH = ["edgekit", "edgekit.cli", "edgekit.store", "edgekit.params", "edgekit.catalog.models",

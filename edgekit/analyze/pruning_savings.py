@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from edgekit.analyze import accounting, roofline, stats
+from edgekit.analyze.once import once
 from edgekit.catalog.models import Architecture
 
 CELL = ["model", "engine", "dtype", "batch", "prompt_tokens"]
@@ -16,6 +17,7 @@ COORDINATES = ["task", "model", "engine", "dtype", "heads", "mlp", "batch", "pro
                "score", "unit", "samples", "calibration_seed", "metric", "value", "repeat"]
 
 
+@once
 def rows_of(frame: pd.DataFrame, *tasks: str) -> pd.DataFrame:
     """The rows of these tasks, with every coordinate as a column: rows of few units lack some, and of another study most."""
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
@@ -40,6 +42,7 @@ def _architecture(rows: pd.DataFrame) -> Architecture:
                         **parts | {part: bool(parts[part]) for part in ("tied", "attention_bias", "mlp_bias") if part in parts})
 
 
+@once
 def count_table(frame: pd.DataFrame, prompt_tokens: int = 128, context: int = 128, weight_bytes: float = 2) -> pd.DataFrame:
     """What pruning saves by arithmetic, a line a model: `removed_heads`, `removed_neurons` and the shares of
     `accounting.saved`; and how many `parameters` the whole model has."""
@@ -54,6 +57,7 @@ def count_table(frame: pd.DataFrame, prompt_tokens: int = 128, context: int = 12
     return pd.DataFrame(lines, columns=columns).sort_values("parameters").reset_index(drop=True).assign(source="modelled")
 
 
+@once
 def saving_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Arithmetic and clock side by side, a line a model, engine, dtype, batch, prompt length and phase (prefill or decode).
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from edgekit.analyze import stats
+from edgekit.analyze.once import once
 
 WAY = ["method", "bits", "group", "type", "calibration", "samples", "search"]
 CELL = ["model", "way", "engine", "dtype"]
@@ -30,6 +31,7 @@ SEARCHED = {"no clip": "no search for clips", "no scale": "no search for scales"
 UNCALIBRATED = "no calibration"
 
 
+@once
 def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "unquantized",
                way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant and engine: kl (nats a token, from `against`), agreement (share of tokens with the same likeliest one),
@@ -57,6 +59,7 @@ def domains(frame: pd.DataFrame) -> list[str]:
     return sorted(rows_of(frame, "divergence").domain.unique())
 
 
+@once
 def block_table(frame: pd.DataFrame, against: str = "unquantized", domain: str | None = None,
                 way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant, engine, calibration seed, domain and block: kl_nats, agreed, nll_nats, added_nats and tokens."""
@@ -77,6 +80,7 @@ def _exp(found: stats.Estimate) -> stats.Estimate:
     return stats.Estimate(float(np.exp(found.value)), *ends, found.n)
 
 
+@once
 def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd.DataFrame:
     """By how much `one` beats `other` at equal bits, group and calibration, in the reference engine, a line a model.
 
@@ -132,13 +136,15 @@ def _varied(line, main: tuple[str, str]) -> str:
     return ", ".join([*other, *([SEARCHED[line.search]] if line.search not in FULL else [])])
 
 
+@once
 def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant and engine: accuracy; change, the paired difference to the unquantized model in the reference engine;
     and retained, accuracy over that model's in %. Items are the samples: answers under several seeds are one item's."""
     lines = []
-    for key, answers in _answers(frame, way).groupby(CELL):
-        items = answers.groupby(["domain", "mode", "item"])[["value", "value_whole"]].agg(["sum", "size"])
-        right, whole, asked = items["value", "sum"], items["value_whole", "sum"], items["value", "size"]
+    answers = _answers(frame, way).groupby([*CELL, "domain", "mode", "item"])
+    sums = answers[["value", "value_whole"]].sum().assign(asked=answers.size())
+    for key, items in sums.groupby(CELL):
+        right, whole, asked = items.value, items.value_whole, items.asked
         line = dict(zip(CELL, key, strict=True)) | {"n": len(items)}
         if (asked == 1).all():
             line |= stats.ends_of("accuracy", stats.wilson(int(right.sum()), len(items)))
@@ -153,6 +159,7 @@ def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFram
     return _described(pd.DataFrame(lines, columns=columns), frame, way)
 
 
+@once
 def _answers(frame: pd.DataFrame, way: Sequence[str]) -> pd.DataFrame:
     """Answers to items (`value`) beside those of the unquantized model in the reference engine (`value_whole`)."""
     rows = rows_of(frame, "accuracy", way)
@@ -176,6 +183,7 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _described(wide, frame)
 
 
+@once
 def rows_of(frame: pd.DataFrame, task: str, way: Sequence[str] = WAY) -> pd.DataFrame:
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES, *way])))
     rows = frame[frame.task == task].copy()

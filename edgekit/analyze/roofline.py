@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from edgekit.analyze import stats
+from edgekit.analyze.once import once
 
 UNIT = ["model", "engine", "dtype", "threads", "batch", "device", "source"]
 LENGTHS = ["prompt_tokens", "output_tokens"]
@@ -57,6 +58,7 @@ def compute_utilisation(parameters: float, tpot_s: float, flop_per_s: float, bat
     return 2 * batch * parameters / tpot_s / flop_per_s
 
 
+@once
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One line a model, engine, dtype, threads and lengths: ttft_s where output_tokens is 1, else tpot_s and tok/s.
 
@@ -76,6 +78,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
+@once
 def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Peak memory of the measuring process beside what explains it, in bytes.
 
@@ -103,6 +106,7 @@ def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
+@once
 def share_table(frame: pd.DataFrame) -> pd.DataFrame:
     """How total time divides into prefill and decode, for each output length: one line a condition with both.
 
@@ -128,6 +132,7 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
+@once
 def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Decode speed beside the two ceilings of the device: memory and arithmetic.
 
@@ -234,6 +239,7 @@ def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
+@once
 def _rows(frame: pd.DataFrame, task: str, *metrics: str) -> pd.DataFrame:
     """The rows of a task, with every column that a table may group by (empty where the study varied nothing there)."""
     names = ["task", "metric", "value", "run", "repeat", *UNIT, *LENGTHS, "mode", "depth", "phase", "scope", "origin",
