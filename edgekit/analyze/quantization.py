@@ -188,7 +188,7 @@ def rows_of(frame: pd.DataFrame, task: str, way: Sequence[str] = WAY) -> pd.Data
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES, *way])))
     rows = frame[frame.task == task].copy()
     for name in way:
-        rows[name] = rows[name].map(_text)
+        rows[name] = stats.mapped(rows[name], _text)
     rows["way"] = [" ".join(filter(None, parts)) for parts in rows[list(way)].itertuples(index=False)]
     return rows.assign(calibration_seed=rows.calibration_seed.fillna(NO_SEED).astype(int))
 

@@ -119,7 +119,7 @@ def select(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     """The rows of some tasks with every coordinate as a column, draft lengths as text."""
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
     rows = frame[frame.task.isin(names)].copy()
-    return rows.assign(length=rows.length.map(_text))
+    return rows.assign(length=stats.mapped(rows.length, _text))
 
 
 def _text(length) -> str | None:

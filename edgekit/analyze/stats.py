@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,15 @@ def number(value: float) -> str:
 def _t_quantile(confidence: float, freedom: int) -> float:
     """How many standard errors a two-sided t-interval reaches to each side."""
     return float(distributions.t.ppf((1 + confidence) / 2, freedom))
+
+
+def mapped(column: pd.Series, function: Callable) -> list:
+    """`function` of each value, called once for each distinct one: coordinates of rows are few, and rows are many."""
+    import pandas as pd
+
+    codes, values = pd.factorize(column, use_na_sentinel=False)
+    results = [function(value) for value in values]
+    return [results[code] for code in codes]
 
 
 def clusters(rows: pd.DataFrame, cell: list[str], cluster: str, columns: list[str]) -> Iterator[tuple[tuple, dict]]:
@@ -139,6 +148,7 @@ def unpaired_ratio_interval(a: Sequence[float], b: Sequence[float], confidence: 
     return Estimate(value, low, high, n, unit, what)
 
 
+@functools.lru_cache(maxsize=4096)
 def wilson(correct: int, n: int, confidence: float = 0.95, *, what: str = "") -> Estimate:
     """Share of right items with Wilson's score interval. Raises ValueError for no items or more right than items."""
     if n < 1 or not 0 <= correct <= n:
