@@ -96,8 +96,6 @@ def test_widths_that_cannot_be_grouped_are_skipped_with_the_pruning_that_would_d
 
 
 def test_the_tables_know_the_words_of_the_study():
-    for name in ("PRUNE_FIRST", "QUANTIZE_FIRST", "NOTHING"):
-        assert getattr(chains, name) == getattr(tables, name)
     assert set(chains.Chain("a").condition()) == {*tables.CHAIN, "draw"} - {"model"}
 
 

@@ -6,8 +6,7 @@ import dataclasses
 
 import pytest
 
-from edgekit import engines, params, studies
-from edgekit.analyze import quantization as tables
+from edgekit import engines, params
 from edgekit.catalog import models
 from edgekit.catalog.engines import Runtime
 from edgekit.compress import variant
@@ -142,11 +141,6 @@ def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
     monkeypatch.setattr(models, "resolve", absent)
     units = planned(models=["pocket-200k", "owner/name"], methods=["rtn"], bits=[4])
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
-
-
-def test_the_tables_know_the_reference_of_the_study():
-    assert (study.ENGINE, study.DTYPE) == tables.REFERENCE and ways.WHOLE == tables.WHOLE
-    assert study.STUDY in studies.STUDIES
 
 
 @pytest.mark.parametrize("changed, complaint", [

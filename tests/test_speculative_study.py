@@ -6,7 +6,7 @@ import pytest
 
 from edgekit import engines, params, studies
 from edgekit.catalog import models
-from edgekit.measure import overlap, speculation_jobs
+from edgekit.measure import overlap
 from edgekit.params import ParamsError
 from edgekit.studies import pairs
 from edgekit.studies import speculative as study
@@ -132,7 +132,7 @@ def test_overlaps_of_a_model_with_itself_are_whole_and_with_another_are_those_by
 
 
 def test_the_study_has_its_name():
-    assert studies.STUDIES[study.STUDY] == study.__name__ and speculation_jobs.LOOKUP == "lookup"
+    assert studies.STUDIES[study.STUDY] == study.__name__
 
 
 @pytest.mark.parametrize("changed, complaint", [

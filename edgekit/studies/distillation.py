@@ -21,13 +21,13 @@ from edgekit.compress import variant as variants
 from edgekit.compress.artifact import BuildError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
-from edgekit.studies.chains import CALIBRATION, LEARNINGS, NOTHING, Chain, all_chains, learners, shares, way_of
+from edgekit.schema import DTYPE, ENGINE, NONE
+from edgekit.studies.chains import CALIBRATION, LEARNINGS, Chain, all_chains, learners, shares, way_of
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "05_distillation"
 # A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"  # of the reference
 CHAIN = "pocket_chain_"  # tasks that have depths
 
 
@@ -133,7 +133,7 @@ def plan(config: Config) -> Iterator[Unit]:
 
 def _loss(config: Config, chain: Chain, spec: ModelSpec) -> Unit:
     """A chain against the whole model, in the reference engine."""
-    text = chain.text(config) + (variants.DEQUANTIZED if chain.quantization != NOTHING else "")
+    text = chain.text(config) + (variants.DEQUANTIZED if chain.quantization != NONE else "")
     depths = {name: list(config.depths) if name.startswith(CHAIN) else None for name in config.tasks}
     work = dict(base=config.model, stream=config.stream, texts=config.texts, blocks=config.blocks, tasks=depths,
                 items_per_depth=config.items_per_depth)

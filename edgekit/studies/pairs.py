@@ -10,9 +10,9 @@ from edgekit import engines, store
 from edgekit.catalog import tasks
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
-from edgekit.measure import acceptance, overlap
-from edgekit.measure.speculation_jobs import LOOKUP
+from edgekit.measure import acceptance
 from edgekit.params import require
+from edgekit.schema import DTYPE, ENGINE, LOOKUP
 from edgekit.studies.cells import FLOATS as FLOAT_TYPES
 from edgekit.studies.cells import Cell
 from edgekit.studies.runner import Unit, task_hash
@@ -88,11 +88,11 @@ def overlap_units(config, target: str, draft: str) -> Iterator[Unit]:
         for temperature in (value for value in config.temperatures if value in (0, 1)):
             work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
                         temperature=int(temperature), seed=config.seed)
-            condition = dict(task="overlap", model=target, draft=draft, engine=overlap.ENGINE, dtype=overlap.DTYPE,
+            condition = dict(task="overlap", model=target, draft=draft, engine=ENGINE, dtype=DTYPE,
                              domain=domain, temperature=temperature, **where)
             yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
                        dict(target=target, draft=plain, **where, **work),
-                       f"{hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
+                       f"{hashes(target, plain)} {engines.runtime(ENGINE)}",
                        task_hash({**work, "texts": texts_hash(domain)}), shared=True, builds=made(target, plain))
 
 

@@ -20,14 +20,14 @@ from edgekit.compress import variant as variants
 from edgekit.compress.artifact import BuildError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
+from edgekit.schema import DTYPE, ENGINE, NONE
 from edgekit.studies.cells import FLOATS, Cell
-from edgekit.studies.cuts import WHOLE, Cut, ablations, compared, sweep
+from edgekit.studies.cuts import Cut, ablations, compared, sweep
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "04_pruning"
 # A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"  # of the reference
 CHAIN = "pocket_chain_"  # tasks that have depths
 
 
@@ -147,7 +147,7 @@ def plan(config: Config) -> Iterator[Unit]:
         except ModelError as error:
             yield Unit(dict(task="loss", model=name, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
     for spec in (specs[name] for name in config.models if name in specs):
-        cuts = [Cut(WHOLE, 0, 0), *compared(config)]
+        cuts = [Cut(NONE, 0, 0), *compared(config)]
         cuts += ablations(config) if spec.name in config.ablated_models else ()
         cuts += sweep(config) if spec.name in config.sweep_models else ()
         for cut in dict.fromkeys(cuts):
@@ -156,12 +156,12 @@ def plan(config: Config) -> Iterator[Unit]:
             yield _ranking(config, spec, seed)
     point = Cut("random", config.heads, config.mlp, calibration_seed=0)  # speed and sizes do not depend on which units go
     for spec in specs.values():
-        for cut in (Cut(WHOLE, 0, 0), point):
+        for cut in (Cut(NONE, 0, 0), point):
             yield _sizes(config, spec, cut)
     timed = [specs[name] for name in config.speed_models if name in specs]
     for repeat in range(config.repeats):
         for spec in timed:
-            for cut in (Cut(WHOLE, 0, 0), point):
+            for cut in (Cut(NONE, 0, 0), point):
                 for cell in config.speed_cells:
                     yield _speed(config, spec, cut, cell, repeat)
                 for cell in config.batch_cells:
@@ -178,7 +178,7 @@ def _loss(config: Config, spec: ModelSpec, cut: Cut) -> Unit:
     where = dict(engine=ENGINE, dtype=DTYPE, threads=config.threads, device=config.device)
     refusal = cut.refusal(spec, config.multiple)
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(ENGINE)}"
-    job = "edgekit.measure.quantized:measure_loss" if cut.score == WHOLE else "edgekit.measure.pruned:measure_pruned"
+    job = "edgekit.measure.quantized:measure_loss" if cut.score == NONE else "edgekit.measure.pruned:measure_pruned"
     return Unit(dict(task="loss", model=spec.name, **cut.condition(), **where), 0, job, dict(chain=chain, **where, **work),
                 artifact, task_hash({**work, "hashes": hashes}), refusal, shared=True)
 

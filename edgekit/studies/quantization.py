@@ -22,14 +22,14 @@ from edgekit.compress import variant as variants
 from edgekit.compress.artifact import BuildError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
+from edgekit.schema import DTYPE, ENGINE, NONE
 from edgekit.studies.cells import FLOATS, PACKED, Cell, speed_units
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
-from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
+from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, Way, ablations, four_bit, main_grid
 
 STUDY = "03_quantization"
 # A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"  # of the reference
 CHAIN = "pocket_chain_"  # tasks that have depths
 
 
@@ -140,7 +140,7 @@ def plan(config: Config) -> Iterator[Unit]:
             task = "loss" if name in config.models else "speed"
             yield Unit(dict(task=task, model=name, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
     for spec in (specs[name] for name in config.models if name in specs):
-        yield _loss(config, spec, Way(WHOLE), ENGINE, DTYPE)
+        yield _loss(config, spec, Way(NONE), ENGINE, DTYPE)
         main = list(main_grid(config))
         for way in dict.fromkeys([*main, *(ablations(config) if spec.name in config.ablated_models else ())]):
             yield _loss(config, spec, way, ENGINE, DTYPE)
@@ -158,13 +158,13 @@ def _way_of(config: Config, weights: str) -> Way:
     """How the weights of a cell are quantized."""
     if weights in PACKED:
         return four_bit(config, weights)
-    return Way(WHOLE) if weights in FLOATS else Way("gguf", type=weights)
+    return Way(NONE) if weights in FLOATS else Way("gguf", type=weights)
 
 
 def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) -> Unit:
     """A variant against the unquantized model: dequantized in the reference engine, as it is stored in any other."""
     chain = way.chain(spec.name, config.length)
-    if way.method == WHOLE:
+    if way.method == NONE:
         chain = engines.variant_for(engine, spec.name, dtype)
     elif (engine, dtype) == (ENGINE, DTYPE):
         chain += variants.DEQUANTIZED
@@ -184,6 +184,6 @@ def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) ->
 def _build(config: Config, spec: ModelSpec, way: Way) -> Unit:
     chain = way.chain(spec.name, config.length)
     where = dict(threads=config.threads, device=config.device)
-    condition = dict(task="build", model=spec.name, **way.condition(), engine="none", dtype="none", **where)
+    condition = dict(task="build", model=spec.name, **way.condition(), engine=NONE, dtype=NONE, **where)
     return Unit(condition, 0, "edgekit.measure.quantized:measure_build", dict(chain=chain, **where),
                 variants.content_hash(chain), "", first=True)

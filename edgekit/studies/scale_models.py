@@ -20,12 +20,12 @@ from edgekit.compress import rtn
 from edgekit.compress import variant as variants
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.schema import DTYPE, ENGINE
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 STUDY = "01_scale_models"
 # A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"
 CHAIN = "pocket_chain_"
 DOMAINS = ("chain think", "chain direct", "prices", "tracking", "letters", "prose")
 

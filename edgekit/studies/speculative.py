@@ -22,9 +22,8 @@ from edgekit.decode import builtin as natives
 from edgekit.engines.base import EngineError
 from edgekit.measure import acceptance
 from edgekit.measure import device as devices
-from edgekit.measure.speculation import ADAPTIVE
-from edgekit.measure.speculation_jobs import LOOKUP
 from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.schema import ADAPTIVE, LOOKUP
 from edgekit.studies.cells import UNPACKED, Cell
 from edgekit.studies.pairs import (
     ITSELF,
