@@ -136,13 +136,13 @@ def test_the_study_has_its_name():
 
 
 @pytest.mark.parametrize("changed, complaint", [
-    ({"lengths": [0]}, "lengths: expected at least 1 drafted token"),
-    ({"timed_lengths": [-1]}, "timed_lengths: expected at least 1 drafted token"),
-    ({"native_lengths": [0]}, "native_lengths: expected at least 1 drafted token"),
+    ({"lengths": [0]}, "lengths: expected at least 1 each"),
+    ({"timed_lengths": [-1]}, "timed_lengths: expected at least 1 each"),
+    ({"native_lengths": [0]}, "native_lengths: expected at least 1 each"),
     ({"domains": ["poems"]}, "domains: unknown 'poems'; known: chain think"),
     ({"timed_models": ["pocket-10m"]}, "timed_models: unknown 'pocket-10m'; known: pocket-200k"),
     ({"timed_drafts": ["me"]}, "timed_drafts: unknown 'me'; known: .*itself, lookup"),
-    ({"temperatures": [-0.5]}, "temperatures: expected 0"),
+    ({"temperatures": [-0.5]}, "temperatures: expected at least 0"),
     ({"top_p": 0.0}, "top_p: expected more than 0"),
     ({"cells": ["transformers/Q4_0"]}, "transformers loads safetensors"),
     ({"timed_cells": ["vllm/awq"]}, "expected engine/weights with weights one of float32"),
