@@ -35,25 +35,11 @@ def require_profile_name(profile: str) -> None:
             f"profile: expected a plain folder name (a-z, 0-9, -), got {profile!r}")
 
 
-def require_each_once(config, names: Iterable[str]) -> None:
-    """Raise ParamsError if one of the lists of a Config that `names` names holds an item twice."""
-    for name in names:
-        items = getattr(config, name)
-        require(len(set(items)) == len(items), f"{name}: expected each item once, got {list(items)}")
-
-
 def require_known(name: str, values: Iterable, known: Iterable) -> None:
     """Raise ParamsError if one of `values`, of the parameter `name`, is none of `known`."""
     known = list(known)
     if unknown := [value for value in values if value not in known]:
         raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
-
-
-def require_limits(threads: int, timeout_s: float, memory_share: float) -> None:
-    """Raise ParamsError for limits that no process can run under: what every measuring study has."""
-    require(threads >= 0, f"threads: expected a count, or 0 for every core there is, got {threads}")
-    require(timeout_s > 0, f"timeout_s: expected seconds above 0, got {timeout_s}")
-    require(0 < memory_share <= 1, f"memory_share: expected above 0 and at most 1, got {memory_share}")
 
 
 def profiles() -> list[str]:

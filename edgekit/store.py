@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.errors import RunFailed
+from edgekit.schema import METRICS, SOURCES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,55 +32,6 @@ if TYPE_CHECKING:
 ROOT = Path(os.environ.get("EDGEKIT_HOME") or Path(__file__).parents[1]).resolve()
 # Where runs/, artifacts/ and reports/ are written: the repository, unless the environment says otherwise.
 OUTPUT = Path(os.environ.get("EDGEKIT_OUTPUT") or ROOT).resolve()
-SOURCES = ("measured", "modelled", "published", "replayed")
-
-# Every metric that a row may carry. The unit is in the name; the text says what is counted.
-METRICS = {
-    "ttft_s": "time to first token: prefill and the first token, tokenisation excluded",
-    "tpot_s": "time per output token after the first: (end - TTFT) / (n - 1)",
-    "decode_s": "time from the first token to the last of output_tokens",
-    "load_s": "time to load the artifact into the engine",
-    "warmup_runs": "streams run and thrown away until the spread settled or the cap was reached",
-    "warmup_cv": "coefficient of variation of the last warm-up streams",
-    "peak_memory_bytes": "peak resident memory of the measuring process (device memory on a GPU)",
-    "base_memory_bytes": "resident memory of the same process before the artifact was loaded",
-    "weight_bytes": "bytes of the weights that one decode step reads, counted from the artifact",
-    "artifact_bytes": "bytes of the artifact's files on disk",
-    "kv_bytes_per_token": "bytes of keys and values kept for one token of context",
-    "parameters": "number of weights, tied ones counted once",
-    "correct": "1 if the answer to one item is right, else 0",
-    "unanswered": "items of one task and depth whose output held no answer that could be read",
-    "kl_nats": "Kullback-Leibler divergence of a variant from a reference model, summed over the scored `tokens` of some texts",
-    "agreed": "scored `tokens` of some texts whose likeliest token is the reference model's",
-    "nll_nats": "negative log-likelihood of the scored `tokens` of some texts",
-    "train_loss": "mean cross-entropy of the training texts since the point before, nats a token, when `tokens` had been seen",
-    "wall_s": "time of a training until `tokens` had been seen",
-    "quantize_s": "time that the last step of a variant took to build",
-    "stored_bits_per_weight": "bits of all stored tensors over the number of weights: scales, zero points and embeddings too",
-    "kept_share": "share of the `unit` (heads or neurons) of one layer that pruning kept",
-    "rank_correlation": "Spearman's correlation of the scores of a layer's `unit` from few sequences with those from many",
-    "size": "one number of an architecture; `part` says which (layers, heads, MLP width, …)",
-    "excess_nats": "negative log-likelihood of one story less that of the grammar which wrote it, in nats",
-    "accepted": "tokens of one text that the draft proposed, or would have, and the target keeps (of `drafted` or `judged`)",
-    "overlap": "expected number of accepted tokens of one text of the target (of `drafted` or `tokens`): sum of min(p, q)",
-    "blocks": "passes of the target over one text, the `written` tokens of which it took that many for",
-    "differs": "1 if one greedy text differs from plain decoding by the same engine, else 0",
-    "tie_gap": "distance of the two tokens' logits where such a text parts, over the standard deviation of all logits there",
-    "pass_s": "time of one pass over all prompts, in which `tokens` were written",
-    "rest_s": "the same without each text's first block, in which `rest_tokens` were written",
-    "draft_s": "mean time of one drafted token, after the first blocks",
-    "verify_s": "mean time of one pass of the target, after the first blocks",
-    "overhead_s": "mean time of one block outside of both models",
-    "target_parameters": "number of weights of the target", "draft_parameters": "number of weights of the draft",
-    "peak_over_rms": "largest absolute activation of a site of one layer over the root mean square of that site",
-    "outlier_features": "features of magnitude 6 or more in at least 6 % of tokens and 25 % of layers",
-    "energy_j": "energy of one phase of one request, idle power included (gross)",
-    "energy_net_j": "the same less idle power times its duration",
-    "idle_power_w": "mean power before the window, model loaded and nothing running",
-    "window_s": "duration of that phase, the mean over the calls in the window",
-    "memory_bandwidth_byte_per_s": "read bandwidth measured on this device",
-    "matmul_flop_per_s": "matrix-multiplication rate measured on this device",
-}
 
 
 class StoreError(RunFailed):

@@ -12,23 +12,24 @@ import pytest
 from edgekit import store
 
 PACKAGE = store.ROOT / "edgekit"
-BASE = {"errors", "text_files", "params", "store", "provenance", "catalog"}
+BASE = {"errors", "schema", "text_files", "params", "store", "provenance", "catalog"}
 EVERYWHERE = {"progress"}  # whatever works may say so
 # part -> parts that it may import beside itself
 MAY = {
-    "progress": set(), "errors": set(), "text_files": {"errors", "store"},
-    "params": {"errors", "store", "text_files"}, "store": {"errors"},
+    "progress": set(), "errors": set(), "schema": set(), "text_files": {"errors", "store"},
+    "params": {"errors", "store", "text_files"}, "store": {"errors", "schema"},
     "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store", "text_files"},
     "training": {"errors"},  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
     "decode": BASE | {"compress", "engines"}, "measure": BASE | {"compress", "engines", "decode"},
-    "analyze": {"errors", "store", "text_files", "catalog"}, "plots": {"errors", "store", "catalog", "analyze"},
+    "analyze": {"errors", "schema", "store", "text_files", "catalog"},
+    "plots": {"errors", "schema", "store", "catalog", "analyze"},
     "studies": BASE | {"compress", "engines", "decode", "measure", "analyze"},
     "judged": BASE | {"analyze"}, "report": BASE | {"studies", "analyze", "plots", "judged"},
     "publish": BASE | {"studies", "analyze", "plots", "judged"},
     "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,
 }
-WITHOUT_TORCH = ["edgekit", "edgekit.cli", "edgekit.store", "edgekit.params", "edgekit.catalog.models",
+WITHOUT_TORCH = ["edgekit", "edgekit.schema", "edgekit.cli", "edgekit.store", "edgekit.params", "edgekit.catalog.models",
                  "edgekit.analyze.claims", "edgekit.plots", "edgekit.report", "edgekit.publish"]
 
 

@@ -90,7 +90,7 @@ def test_every_profile_is_accepted_by_the_study(profile):
     (dict(device="tpu"), "expected one of 'cpu', 'cuda', 'mps', got 'tpu'"),
     (dict(profile="../elsewhere"), "plain folder name"),
     (dict(output_tokens=[16, 16]), "each item once"),
-    (dict(workload_cells=["llama_cpp/float32"]), "workload_cells: expected some of cells"),
+    (dict(workload_cells=["llama_cpp/float32"]), "workload_cells: unknown 'llama_cpp/float32'; known: transformers/float32"),
     (dict(tasks=[]), "all three or none"),
     (dict(memory_share=1.5), "memory_share"),
 ])

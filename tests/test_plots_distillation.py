@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import rows_05_distillation as made
 
+from edgekit import schema
 from edgekit.analyze import distillation as tables
 from edgekit.plots import distillation as figures
 from edgekit.plots import style
@@ -25,7 +26,7 @@ def lines(fig, gid):
 
 
 def test_each_way_to_learn_has_its_look():
-    assert set(style.LEARNINGS) == {chains.NOTHING, *chains.LEARNINGS}
+    assert set(style.LEARNINGS) == {schema.NONE, *chains.LEARNINGS}
     assert len({look[:1] for look in style.LEARNINGS.values()}) == len(style.LEARNINGS)
 
 

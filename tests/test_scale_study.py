@@ -52,17 +52,17 @@ def test_the_domains_are_those_that_can_be_measured():
 
 
 @pytest.mark.parametrize("changed, complaint", [
-    ({"models": ["pocket-200k"]}, "models: expected at least two"),
-    ({"rounded_models": ["pocket-3m"]}, "rounded_models: expected some of models"),
+    ({"models": ["pocket-200k"]}, "models: expected a list of at least 2"),
+    ({"rounded_models": ["pocket-3m"]}, "rounded_models: unknown 'pocket-3m'; known: pocket-200k, pocket-900k"),
     ({"bits": [9]}, "bits: expected 2 to 8"),
     ({"bits": [4, 4]}, "bits: expected each item once"),
     ({"rounded_items": 3}, "rounded_items: expected 1 to items_per_depth .2."),
     ({"rounded_stories": 99}, "rounded_stories: expected 1 to stories"),
     ({"stories": 9999}, "stories: expected 1 to 300"),
-    ({"tasks": ["pocket_poems"]}, "rounded_tasks: expected some of tasks"),
+    ({"tasks": ["pocket_prices"]}, "rounded_tasks: unknown 'pocket_chain_think'; known: pocket_prices"),
     ({"tasks": [*VALUES["tasks"], "pocket_poems"]}, "unknown task 'pocket_poems'; known: pocket_chain"),
-    ({"domains": ["poems"]}, "domains: expected some of chain think"),
-    ({"prompts": 1}, "prompts: expected at least two"),
+    ({"domains": ["poems"]}, "domains: unknown 'poems'; known: chain think"),
+    ({"prompts": 1}, "prompts: expected at least 2"),
     ({"models": ["pocket-200k", "shape:smollm2-135m"]}, "random weights, so accuracy cannot be measured"),
     ({"profile": "a/b"}, "profile: expected a plain folder name"),
 ])

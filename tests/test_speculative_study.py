@@ -6,7 +6,7 @@ import pytest
 
 from edgekit import engines, params, studies
 from edgekit.catalog import models
-from edgekit.measure import overlap, speculation_jobs
+from edgekit.measure import overlap
 from edgekit.params import ParamsError
 from edgekit.studies import pairs
 from edgekit.studies import speculative as study
@@ -132,17 +132,17 @@ def test_overlaps_of_a_model_with_itself_are_whole_and_with_another_are_those_by
 
 
 def test_the_study_has_its_name():
-    assert studies.STUDIES[study.STUDY] == study.__name__ and speculation_jobs.LOOKUP == "lookup"
+    assert studies.STUDIES[study.STUDY] == study.__name__
 
 
 @pytest.mark.parametrize("changed, complaint", [
-    ({"lengths": [0]}, "lengths: expected at least 1 drafted token"),
-    ({"timed_lengths": [-1]}, "timed_lengths: expected at least 1 drafted token"),
-    ({"native_lengths": [0]}, "native_lengths: expected at least 1 drafted token"),
+    ({"lengths": [0]}, "lengths: expected at least 1 each"),
+    ({"timed_lengths": [-1]}, "timed_lengths: expected at least 1 each"),
+    ({"native_lengths": [0]}, "native_lengths: expected at least 1 each"),
     ({"domains": ["poems"]}, "domains: unknown 'poems'; known: chain think"),
     ({"timed_models": ["pocket-10m"]}, "timed_models: unknown 'pocket-10m'; known: pocket-200k"),
     ({"timed_drafts": ["me"]}, "timed_drafts: unknown 'me'; known: .*itself, lookup"),
-    ({"temperatures": [-0.5]}, "temperatures: expected 0"),
+    ({"temperatures": [-0.5]}, "temperatures: expected at least 0"),
     ({"top_p": 0.0}, "top_p: expected more than 0"),
     ({"cells": ["transformers/Q4_0"]}, "transformers loads safetensors"),
     ({"timed_cells": ["vllm/awq"]}, "expected engine/weights with weights one of float32"),

@@ -13,32 +13,24 @@ import pandas as pd
 
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.rows import rows_of
+from edgekit.schema import NONE, PRUNE_FIRST, QUANTIZE_FIRST, UNQUANTIZED
 
 CHAIN = ["model", "student", "pruning", "learning", "quantization", "order"]
-COORDINATES = ["task", *CHAIN, "draw", "engine", "dtype", "against", "domain", "block", "tokens", "mode", "item", "step",
-               "metric", "value"]
-NOTHING = "none"
-PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"
 BASE_BYTES = 2  # a weight of the whole model: what sizes are compared with
-
-
-@once
-def _rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
-    return frame[frame.task == task].copy()
 
 
 def is_whole(table: pd.DataFrame) -> pd.Series:
     """Which lines are the whole model."""
-    same = (table[["pruning", "learning", "quantization"]] == NOTHING).all(axis=1)
+    same = (table[["pruning", "learning", "quantization"]] == NONE).all(axis=1)
     return same & (table.student == table.model)
 
 
 @once
 def _blocks(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a chain, draw, domain and block: kl_nats, agreed, nll_nats, added_nats and tokens."""
-    rows = _rows(frame, "divergence")
-    rows = rows[rows.against == "unquantized"]
+    rows = rows_of(frame, "divergence")
+    rows = rows[rows.against == UNQUANTIZED]
     wide = rows.pivot_table(index=[*CHAIN, "draw", "domain", "block", "tokens"], columns="metric", values="value").reset_index()
     if wide.empty:
         return wide
@@ -51,7 +43,7 @@ def _blocks(frame: pd.DataFrame) -> pd.DataFrame:
 @once
 def _answers(frame: pd.DataFrame) -> pd.DataFrame:
     """Answers to items (`value`) beside those of the whole model (`value_whole`)."""
-    rows = _rows(frame, "accuracy")
+    rows = rows_of(frame, "accuracy")
     rows = rows[rows.metric == "correct"]
     same = ["model", "domain", "mode", "item"]
     return rows.merge(rows[is_whole(rows)][[*same, "value"]], on=same, suffixes=("", "_whole"), validate="many_to_one")
@@ -59,7 +51,7 @@ def _answers(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _sizes(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a chain: bytes of its files, bits a weight, its number of weights."""
-    rows = _rows(frame, "size")
+    rows = rows_of(frame, "size")
     wide = rows.pivot_table(index=CHAIN, columns="metric", values="value").reset_index()
     return wide.rename(columns={"artifact_bytes": "bytes", "stored_bits_per_weight": "stored_bits"})
 
@@ -109,16 +101,16 @@ def learning_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`chain_table` of every student before quantizing, with brought_back: the share of the pruned model's divergence that
     learning took away, paired by seed and block (none for students from fresh weights)."""
     table = chain_table(frame)
-    table = table[(table.quantization == NOTHING) & ~is_whole(table)]
+    table = table[(table.quantization == NONE) & ~is_whole(table)]
     blocks = _blocks(frame)
     shares = []
     for line in table.itertuples():
-        if line.learning == NOTHING or line.pruning == NOTHING:
+        if line.learning == NONE or line.pruning == NONE:
             shares.append({})
             continue
         same = blocks[(blocks.model == line.model) & (blocks.student == line.student) & (blocks.pruning == line.pruning)
-                      & (blocks.quantization == NOTHING)]
-        left = _ratio(same[same.learning == line.learning], same[same.learning == NOTHING])
+                      & (blocks.quantization == NONE)]
+        left = _ratio(same[same.learning == line.learning], same[same.learning == NONE])
         ends = [None if end is None else 1 - end for end in (left.value, left.high, left.low)] if left else None
         shares.append(stats.ends_of("brought_back", stats.Estimate(*ends, left.n)) if ends else {})
     ends = pd.DataFrame(shares, index=table.index).reindex(columns=stats.with_ends("brought_back")).astype(float)
@@ -144,7 +136,7 @@ def order_table(frame: pd.DataFrame) -> pd.DataFrame:
     blocks = _blocks(frame)
     lines = []
     if len(blocks):
-        blocks = blocks[(blocks.learning == NOTHING) & (blocks.pruning != NOTHING) & (blocks.quantization != NOTHING)]
+        blocks = blocks[(blocks.learning == NONE) & (blocks.pruning != NONE) & (blocks.quantization != NONE)]
     for key, cell in (blocks.groupby(["model", "pruning", "quantization"]) if len(blocks) else ()):
         first, second = (cell[cell.order == order] for order in (PRUNE_FIRST, QUANTIZE_FIRST))
         ratio = _ratio(first, second) if len(first) and len(second) else None
@@ -163,7 +155,7 @@ def order_table(frame: pd.DataFrame) -> pd.DataFrame:
 def training_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a learner, draw and point of its curve: step, tokens, train_loss (nats a token on its own training texts, mean
     since the point before) and wall_s."""
-    rows = _rows(frame, "training")
+    rows = rows_of(frame, "training")
     rows = rows[rows.metric.isin(["train_loss", "wall_s"])]
     wide = rows.pivot_table(index=[*CHAIN, "draw", "step", "tokens"], columns="metric", values="value").reset_index()
     return wide.reindex(columns=[*CHAIN, "draw", "step", "tokens", "train_loss", "wall_s"]).assign(source="measured")
@@ -177,9 +169,9 @@ def frontier(table: pd.DataFrame, column: str = "kl") -> pd.DataFrame:
 
 def stages(line) -> str:
     """The steps of a chain in words, in their order."""
-    steps = [] if line.pruning == NOTHING else [f"pruned {line.pruning}"]
-    steps += [] if line.learning == NOTHING else [line.learning]
-    if line.quantization != NOTHING:
+    steps = [] if line.pruning == NONE else [f"pruned {line.pruning}"]
+    steps += [] if line.learning == NONE else [line.learning]
+    if line.quantization != NONE:
         steps = [line.quantization, *steps] if line.order == QUANTIZE_FIRST else [*steps, line.quantization]
     start = [] if line.student == line.model else [f"fresh {line.student}"]
     return ", ".join([*start, *steps]) or "whole"
@@ -187,5 +179,5 @@ def stages(line) -> str:
 
 def all_three(table: pd.DataFrame) -> pd.DataFrame:
     """Chains of pruning, learning from a teacher and quantizing."""
-    return table[(table.pruning != NOTHING) & ~table.learning.isin([NOTHING, "fine-tuning"]) & (table.quantization != NOTHING)
+    return table[(table.pruning != NONE) & ~table.learning.isin([NONE, "fine-tuning"]) & (table.quantization != NONE)
                  & np.isfinite(table.smaller)]

@@ -10,8 +10,9 @@ import pandas as pd
 
 from edgekit.analyze import quantization, stats
 from edgekit.analyze.once import once
-from edgekit.analyze.pruning_savings import by_size, rows_of
-from edgekit.analyze.quantization import WHOLE
+from edgekit.analyze.pruning_savings import by_size
+from edgekit.analyze.rows import rows_of
+from edgekit.schema import NONE
 
 WAY = ["score", "heads", "mlp", "rounds", "allocation", "calibration", "samples"]
 SCORES = ("taylor", "gate", "activation", "magnitude", "random")
@@ -35,7 +36,6 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _kept(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of kept shares by model, way, calibration_seed, unit and layer."""
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, "unit", "layer"])))
     return quantization.rows_of(frame, "kept", WAY)
 
 
@@ -47,7 +47,7 @@ def _removed(frame: pd.DataFrame) -> pd.DataFrame:
 def main_point(frame: pd.DataFrame) -> tuple[str, str]:
     """(heads, mlp) as texts: the shares at which scores are compared, those with most scores. Raises LookupError for none."""
     table = quantization.loss_table(frame, way=WAY)
-    table = table[table.score != WHOLE]
+    table = table[table.score != NONE]
     if table.empty:
         raise LookupError("no pruned model in these rows")
     return table.groupby(["heads", "mlp"]).score.nunique().idxmax()
@@ -58,7 +58,7 @@ def method_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Losses and accuracy (change, retained) of every way at the point, a line a model and way; `what` names the way."""
     columns = stats.with_ends("accuracy", "change", "retained")
     table = loss_table(frame)
-    table = table[table.score != WHOLE]
+    table = table[table.score != NONE]
     if table.empty:
         return table.assign(what="").reindex(columns=[*table.columns, "what", *columns])
     heads, mlp = main_point(frame)
@@ -115,7 +115,7 @@ def sweep_table(frame: pd.DataFrame) -> pd.DataFrame:
     The score is the one with most pairs, uniform and in one round; the whole model stands at (0, 0). Empty without a sweep.
     """
     table = loss_table(frame)
-    plain = table[(table.score != WHOLE) & table.rounds.isin(["", "1"]) & (table.allocation != "global")]
+    plain = table[(table.score != NONE) & table.rounds.isin(["", "1"]) & (table.allocation != "global")]
     columns = ["model", "score", "heads", "mlp", *stats.with_ends("added"), "removed_heads", "removed_neurons", "parameters",
                "source"]
     pairs = plain.groupby("score").way.nunique()
@@ -125,7 +125,7 @@ def sweep_table(frame: pd.DataFrame) -> pd.DataFrame:
     plain = plain[plain.score == score]
     swept = plain.groupby("model").way.transform("nunique") > 1
     plain = plain[swept]
-    whole = table[(table.score == WHOLE) & table.model.isin(plain.model)].assign(heads="0", mlp="0", removed_heads=0.0,
+    whole = table[(table.score == NONE) & table.model.isin(plain.model)].assign(heads="0", mlp="0", removed_heads=0.0,
                                                                                  removed_neurons=0.0, score=score)
     made = pd.concat([whole, plain], ignore_index=True).astype({"heads": float, "mlp": float})
     return made.sort_values(["parameters", "model", "heads", "mlp"])[columns].reset_index(drop=True)

@@ -10,18 +10,10 @@ import pandas as pd
 
 from edgekit.analyze import accounting, roofline, stats
 from edgekit.analyze.once import once
+from edgekit.analyze.rows import rows_of
 from edgekit.catalog.models import Architecture
 
 CELL = ["model", "engine", "dtype", "batch", "prompt_tokens"]
-COORDINATES = ["task", "model", "engine", "dtype", "heads", "mlp", "batch", "prompt_tokens", "output_tokens", "part", "family",
-               "score", "unit", "samples", "calibration_seed", "metric", "value", "repeat"]
-
-
-@once
-def rows_of(frame: pd.DataFrame, *tasks: str) -> pd.DataFrame:
-    """The rows of these tasks, with every coordinate as a column: rows of few units lack some, and of another study most."""
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
-    return frame[frame.task.isin(tasks)]
 
 
 def architectures(frame: pd.DataFrame) -> dict[str, tuple[Architecture, Architecture]]:

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from edgekit.analyze import rows as tables
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.rows import in_reference
+from edgekit.schema import NONE, UNQUANTIZED
 
 WAY = ["method", "bits", "group", "type", "calibration", "samples", "search"]
 CELL = ["model", "way", "engine", "dtype"]
-COORDINATES = ["task", "model", *WAY, "engine", "dtype", "calibration_seed", "domain", "block", "tokens", "against", "metric",
-               "value", "mode", "depth", "item", "weights", "threads", "source", "repeat"]
-WHOLE = "none"  # the method of the unquantized model
-REFERENCE = ("transformers", "float32")  # engine and dtype of dequantized weights
 NO_SEED = -1
 FULL = ("", "all")  # searches with nothing left out, on the method's own grid (a symmetric one is a runtime's wish)
 
@@ -32,11 +31,11 @@ UNCALIBRATED = "no calibration"
 
 
 @once
-def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "unquantized",
+def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = UNQUANTIZED,
                way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant and engine: kl (nats a token, from `against`), agreement (share of tokens with the same likeliest one),
     perplexity and added (nats a token over the unquantized model), over all texts or those of a domain; stored_bits a weight.
-    `way`: the coordinates that tell variants apart, the first of which is WHOLE for the whole model.
+    `way`: the coordinates that tell variants apart, the first of which is NONE for the whole model.
     """
     blocks = block_table(frame, against, domain, way)
     lines = []
@@ -46,7 +45,7 @@ def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = "u
         line |= stats.ends_of("kl", stats.a_token(seeds, "kl_nats"))
         line |= stats.ends_of("agreement", stats.a_token(seeds, "agreed"))
         line["n"] = len(seeds) if len(seeds) > 1 else len(cell)
-        if against == "unquantized":
+        if against == UNQUANTIZED:
             line |= stats.ends_of("perplexity", _exp(stats.a_token(seeds, "nll_nats")))
             line |= stats.ends_of("added", stats.a_token(seeds, "added_nats"))
         lines.append(line)
@@ -60,16 +59,16 @@ def domains(frame: pd.DataFrame) -> list[str]:
 
 
 @once
-def block_table(frame: pd.DataFrame, against: str = "unquantized", domain: str | None = None,
+def block_table(frame: pd.DataFrame, against: str = UNQUANTIZED, domain: str | None = None,
                 way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant, engine, calibration seed, domain and block: kl_nats, agreed, nll_nats, added_nats and tokens."""
     rows = rows_of(frame, "divergence", way)
     rows = rows[(rows.against == against) & (rows.domain == (domain or rows.domain))]
     where = [*CELL, "calibration_seed", "domain", "block", "tokens"]
     wide = rows.pivot_table(index=where, columns="metric", values="value").reset_index()
-    if against != "unquantized" or wide.empty:
+    if against != UNQUANTIZED or wide.empty:
         return wide
-    whole = wide[(wide.way == WHOLE) & (wide.engine == REFERENCE[0]) & (wide.dtype == REFERENCE[1])]
+    whole = wide[(wide.way == NONE) & in_reference(wide)]
     wide = wide.merge(whole[["model", "domain", "block", "nll_nats"]], on=["model", "domain", "block"], suffixes=("", "_whole"),
                       validate="many_to_one")
     return wide.assign(added_nats=wide.nll_nats - wide.nll_nats_whole)
@@ -88,7 +87,7 @@ def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd
     """
     blocks = _described(block_table(frame), frame)
     pairs = ["model", "bits", "group", "calibration", "samples"]
-    blocks = blocks[(blocks.engine == REFERENCE[0]) & (blocks.dtype == REFERENCE[1]) & blocks.search.isin(FULL)]
+    blocks = blocks[in_reference(blocks) & blocks.search.isin(FULL)]
     a, b = (blocks[blocks.method == method] for method in (one, other))
     both = a.merge(b, on=[*pairs, "calibration_seed", "domain", "block", "tokens"], suffixes=("", "_other"))
     lines = []
@@ -120,8 +119,7 @@ def ablation_table(frame: pd.DataFrame) -> pd.DataFrame:
     models whose calibration or search was varied; `what` says how: "" for the main calibration and search."""
     table = loss_table(frame)
     main = main_calibration(table)
-    table = table[(table.engine == REFERENCE[0]) & (table.dtype == REFERENCE[1]) & (table.bits == "4")
-                  & table.method.isin(["rtn", "awq", "gptq"])]
+    table = table[in_reference(table) & (table.bits == "4") & table.method.isin(["rtn", "awq", "gptq"])]
     table = table.assign(what=[_varied(line, main) for line in table.itertuples()])
     varied = table[~table.what.isin(["", UNCALIBRATED, SEARCHED["symmetric"]])]
     if varied.empty:
@@ -165,13 +163,13 @@ def _answers(frame: pd.DataFrame, way: Sequence[str]) -> pd.DataFrame:
     rows = rows_of(frame, "accuracy", way)
     rows = rows[rows.metric == "correct"]
     same = ["model", "domain", "mode", "item"]
-    whole = rows[(rows.way == WHOLE) & (rows.engine == REFERENCE[0]) & (rows.dtype == REFERENCE[1])]
+    whole = rows[(rows.way == NONE) & in_reference(rows)]
     return rows.merge(whole[[*same, "value"]], on=same, suffixes=("", "_whole"), validate="many_to_one")
 
 
 def kernels(frame: pd.DataFrame) -> pd.DataFrame:
     """The `kernel` that ran, in the runtime's own words, a line a variant and engine."""
-    rows = rows_of(frame.assign(kernel=frame.get("kernel")), "size").dropna(subset=["kernel"])
+    rows = rows_of(frame, "size").dropna(subset=["kernel"])
     return rows.drop_duplicates(CELL)[[*CELL, "kernel"]].reset_index(drop=True)
 
 
@@ -185,8 +183,7 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def rows_of(frame: pd.DataFrame, task: str, way: Sequence[str] = WAY) -> pd.DataFrame:
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES, *way])))
-    rows = frame[frame.task == task].copy()
+    rows = tables.rows_of(frame, task)
     for name in way:
         rows[name] = stats.mapped(rows[name], _text)
     rows["way"] = [" ".join(filter(None, parts)) for parts in rows[list(way)].itertuples(index=False)]

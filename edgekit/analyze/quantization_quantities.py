@@ -8,6 +8,7 @@ import pandas as pd
 
 from edgekit.analyze import quantization, quantization_speed, stats
 from edgekit.analyze.observed import NotMeasured, Observation, Setting, estimate_of, kind
+from edgekit.analyze.rows import in_reference, rows_of
 from edgekit.analyze.stats import Estimate, number
 
 W4A16 = ("awq", "gptq")  # stored in 4 bits, multiplied in 16
@@ -103,8 +104,7 @@ def w4a16_speed_up_larger_over_smaller(frame: pd.DataFrame, setting: Setting, ac
 def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """A line a model, engine and 4-bit format: decode speed over the same engine's 16-bit weights, paired by repeat."""
     lines = []
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *quantization.COORDINATES])))
-    speeds = frame[(frame.task == "speed") & frame.metric.isin(["tpot_s", "parameters"])]
+    speeds = rows_of(frame, "speed", metrics=("tpot_s", "parameters"))
     speeds = quantization_speed.with_most_threads(speeds[speeds.model.map(kind).isin(setting.models)])
     for (model, engine), here in speeds.groupby(["model", "engine"]):
         times = here[here.metric == "tpot_s"].pivot_table(index="repeat", columns="weights", values="value")
@@ -133,9 +133,7 @@ def w4a16_accuracy_change(frame: pd.DataFrame, setting: Setting, accepted: tuple
 
 def _awq(table: pd.DataFrame, needed: str) -> pd.DataFrame:
     """AWQ at 4 bits in the reference engine. Raises NotMeasured."""
-    engine, dtype = quantization.REFERENCE
-    table = table[(table.method == "awq") & (table.bits == "4") & (table.engine == engine)
-                  & (table["dtype"] == dtype)]
+    table = table[(table.method == "awq") & (table.bits == "4") & in_reference(table)]
     if table.empty:
         raise NotMeasured(f"{needed} at 4 bits")
     return table

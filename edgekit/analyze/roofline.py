@@ -21,6 +21,7 @@ from scipy import stats as distributions
 
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.rows import rows_of
 
 UNIT = ["model", "engine", "dtype", "threads", "batch", "device", "source"]
 LENGTHS = ["prompt_tokens", "output_tokens"]
@@ -66,7 +67,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     `unstable` marks a spread of more than 20 % over runs.
     """
     columns = [*CONDITION, "parameters", *stats.with_ends("ttft_s", "tpot_s", "decode_tok_per_s"), "n", "unstable"]
-    rows = _rows(frame, "speed", "ttft_s", "tpot_s").dropna(subset=LENGTHS)
+    rows = rows_of(frame, "speed", metrics=("ttft_s", "tpot_s",)).dropna(subset=LENGTHS)
     lines = []
     for key, group in rows.groupby(CONDITION, dropna=False):
         line = dict(zip(CONDITION, key, strict=True))
@@ -89,7 +90,7 @@ def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
     parts = ["base_memory_bytes", "weight_bytes", "kv_bytes_per_token"]
     columns = [*UNIT, "parameters", *stats.with_ends("peak_memory_bytes"), *parts, "context_tokens", "kv_bytes",
                "other_bytes", "n"]
-    rows = _rows(frame, "speed")
+    rows = rows_of(frame, "speed")
     lines = []
     for key, group in rows.groupby(UNIT, dropna=False):
         medians = group.groupby("metric")["value"].median()
@@ -116,7 +117,7 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
     """
     columns = [*CONDITION, "parameters", "ttft_s", "decode_s",
                *stats.with_ends("decode_over_prefill", "prefill_share", "decode_share"), "n"]
-    rows = _rows(frame, "speed", "ttft_s", "decode_s").dropna(subset=LENGTHS)
+    rows = rows_of(frame, "speed", metrics=("ttft_s", "decode_s",)).dropna(subset=LENGTHS)
     one_run = [*UNIT, "prompt_tokens", "run", "repeat"]
     pairs = rows[rows.metric == "decode_s"].merge(rows.loc[rows.metric == "ttft_s", [*one_run, "value"]], on=one_run,
                                                   suffixes=("", "_ttft"))
@@ -153,7 +154,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     columns = [*CONDITION, "parameters", "weight_bytes", "step_bytes",
                *stats.with_ends("decode_tok_per_s", "bandwidth_byte_per_s", "ceiling_tok_per_s", "bandwidth_utilisation",
                            "compute_utilisation", "memory_over_arithmetic"), "flop_dtype", "cached", "void", "n"]
-    speeds = _rows(frame, "speed")
+    speeds = rows_of(frame, "speed")
     lines = []
     for key, group in speeds.groupby(UNIT, dropna=False):
         unit = dict(zip(UNIT, key, strict=True))
@@ -202,7 +203,7 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     by = ["model", "engine", "dtype", "source", "mode", "depth"]
     columns = [*by, "parameters", *stats.with_ends("accuracy"), "correct", "unanswered", "n"]
     lines = []
-    for key, group in _rows(frame, "accuracy", "correct", "unanswered").groupby(by):
+    for key, group in rows_of(frame, "accuracy", metrics=("correct", "unanswered",)).groupby(by):
         right = group.loc[group.metric == "correct", "value"]
         if right.empty:
             continue
@@ -222,7 +223,7 @@ def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
     by = [*UNIT, "phase", *LENGTHS, "scope", "origin"]
     columns = [*by, "parameters", *stats.with_ends("joule_per_token", "net_joule_per_token"), "power_w", "idle_power_w", "n"]
     lines = []
-    for key, group in _rows(frame, "energy").groupby(by, dropna=False):
+    for key, group in rows_of(frame, "energy").groupby(by, dropna=False):
         line = dict(zip(by, key, strict=True))
         tokens = line["batch"] * (line["prompt_tokens"] if line["phase"] == "prefill" else line["output_tokens"] - 1)
         runs = group.pivot_table(index=["run", "repeat"], columns="metric", values="value")
@@ -239,18 +240,6 @@ def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
-@once
-def _rows(frame: pd.DataFrame, task: str, *metrics: str) -> pd.DataFrame:
-    """The rows of a task, with every column that a table may group by (empty where the study varied nothing there)."""
-    names = ["task", "metric", "value", "run", "repeat", *UNIT, *LENGTHS, "mode", "depth", "phase", "scope", "origin",
-             "last_level_cache_bytes"]
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *names])))
-    kept = frame.task == task
-    if metrics:
-        kept &= frame.metric.isin(metrics)
-    return frame[kept]
-
-
 def _bandwidths(speeds: pd.DataFrame, unit: dict) -> pd.Series:
     """All bandwidths that speed runs measured with as many threads on the same device."""
     same = (speeds.threads == unit["threads"]) & (speeds.device == unit["device"]) & (speeds.source == unit["source"])
@@ -259,7 +248,7 @@ def _bandwidths(speeds: pd.DataFrame, unit: dict) -> pd.Series:
 
 def _arithmetic(frame: pd.DataFrame, unit: dict) -> tuple[str | None, pd.Series]:
     """The fastest matrix-multiplication rate that the unit's kernels can use: its type, and a sample a process."""
-    samples = _rows(frame, "device", "matmul_flop_per_s")
+    samples = rows_of(frame, "device", metrics=("matmul_flop_per_s",))
     same = (samples.threads == unit["threads"]) & (samples.device.isna() | (samples.device == unit["device"]))
     same &= samples["dtype"].isin(MULTIPLIES_IN.get(unit["dtype"], ()))
     samples = samples.loc[same & (samples.source == unit["source"]), ["dtype", "value"]]
@@ -301,7 +290,7 @@ def _share_of_ceiling(shares: pd.Series, ceiling: pd.Series) -> stats.Estimate |
 
 def _ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:
     """The lines as a table, with the model's number of weights, from the smallest model to the largest."""
-    rows = _rows(frame, "speed", "parameters")
+    rows = rows_of(frame, "speed", metrics=("parameters",))
     table = pd.DataFrame(lines, columns=columns)
     table["parameters"] = table.model.map(rows.groupby("model")["value"].median())
     for name in set(columns) & WHOLE:

@@ -12,12 +12,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from edgekit.analyze import stats
+from edgekit.analyze.rows import rows_of
 from edgekit.catalog import models as catalog
 
 CELL = ["model", "domain", "mode", "depth"]
 BUDGETS = {"direct": 0, "budget-1": 1, "budget-2": 2, "budget-3": 3, "budget-4": 4, "budget-5": 5}
-COORDINATES = ["task", "model", "domain", "mode", "depth", "item", "metric", "value", "bits", "group", "tokens", "draft",
-               "temperature", "drafted", "site", "layer", "source"]
 
 
 def accuracy_ladder(frame: pd.DataFrame) -> pd.DataFrame:
@@ -25,7 +24,7 @@ def accuracy_ladder(frame: pd.DataFrame) -> pd.DataFrame:
 
     An item without a readable answer counts as wrong; `unanswered` is the number of them.
     """
-    rows = _rows(frame, "accuracy")
+    rows = rows_of(frame, "accuracy")
     missed = rows[rows.metric == "unanswered"].groupby(CELL)["value"].sum()
     lines = []
     for key, items in rows[rows.metric == "correct"].groupby(CELL):
@@ -45,7 +44,7 @@ def budget_ladder(frame: pd.DataFrame) -> pd.DataFrame:
 
 def reasoning_gain(frame: pd.DataFrame) -> pd.DataFrame:
     """Share of right answers with some reasoning less that of answering directly, on the same word problems."""
-    items = _rows(frame, "accuracy")
+    items = rows_of(frame, "accuracy")
     items = items[(items.metric == "correct") & (items.domain == "chain")]
     lines = []
     for (model, depth), cell in items.groupby(["model", "depth"]):
@@ -62,7 +61,7 @@ def prose_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Loss on prose above the grammar's entropy, in nats a token, stories as the clusters of the interval."""
     lines = [dict(model=model, tokens=int(stories.tokens.sum()), n=len(stories))
              | stats.ends_of("excess", stats.ratio_of_sums(stories.value, stories.tokens))
-             for model, stories in _rows(frame, "prose").groupby("model")]
+             for model, stories in rows_of(frame, "prose").groupby("model")]
     return _ordered(lines, ["model", "parameters", *stats.with_ends("excess"), "tokens", "n"], frame)
 
 
@@ -71,7 +70,7 @@ def acceptance_table(frame: pd.DataFrame) -> pd.DataFrame:
     by = ["domain", "model", "draft", "temperature"]
     lines = [dict(zip(by, key, strict=True)) | stats.ends_of("rate", stats.clustered_share(texts.value, texts.drafted))
              | {"drafted": int(texts.drafted.sum()), "n": len(texts)}
-             for key, texts in _rows(frame, "acceptance").groupby(by)]
+             for key, texts in rows_of(frame, "acceptance").groupby(by)]
     table = _ordered(lines, [*by, "parameters", *stats.with_ends("rate"), "drafted", "n"], frame)
     return table.astype({"temperature": int}).rename(columns={"model": "target"})
 
@@ -81,7 +80,7 @@ def rounded_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
     the same items. Lines of 32 bits are the unrounded models on those items (no change)."""
     by = ["model", "bits", "group", "domain"]
     columns = [*by, "parameters", *stats.with_ends("accuracy", "change"), "n"]
-    rounded, whole = (rows[rows.metric == "correct"] for rows in (_rows(frame, "rounded_accuracy"), _rows(frame, "accuracy")))
+    rounded, whole = (rows_of(frame, task, metrics=("correct",)) for task in ("rounded_accuracy", "accuracy"))
     pairs = rounded.merge(whole[["model", "domain", "mode", "item", "value"]], on=["model", "domain", "mode", "item"],
                           suffixes=("", "_whole"), validate="many_to_one")
     lines = [dict(zip(by, key, strict=True)) | {"n": len(items)}
@@ -100,7 +99,7 @@ def rounded_prose(frame: pd.DataFrame) -> pd.DataFrame:
     unrounded model on the same stories. Lines of 32 bits are the unrounded models on those stories."""
     by = ["model", "bits", "group"]
     columns = [*by, "parameters", *stats.with_ends("excess", "change"), "n"]
-    pairs = _rows(frame, "rounded_prose").merge(_rows(frame, "prose")[["model", "item", "value"]], on=["model", "item"],
+    pairs = rows_of(frame, "rounded_prose").merge(rows_of(frame, "prose")[["model", "item", "value"]], on=["model", "item"],
                                                 suffixes=("", "_whole"), validate="many_to_one")
     lines = [dict(zip(by, key, strict=True)) | {"n": len(stories)}
              | stats.ends_of("excess", stats.ratio_of_sums(stories.value, stories.tokens))
@@ -116,7 +115,7 @@ def rounded_prose(frame: pd.DataFrame) -> pd.DataFrame:
 def activation_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Largest activation over root mean square by model and site, the greatest of its layers, and the model's number of
     outlier features."""
-    rows = _rows(frame, "activations")
+    rows = rows_of(frame, "activations")
     counts = rows[rows.metric == "outlier_features"].groupby("model")["value"].first()
     peaks = rows[rows.metric == "peak_over_rms"]
     lines = [dict(model=model, site=site, peak_over_rms=layers.value.max(), layer=int(layers.layer[layers.value.idxmax()]),
@@ -138,19 +137,14 @@ def training_table(models: Iterable[str]) -> pd.DataFrame:
 
 def models_of(frame: pd.DataFrame) -> list[str]:
     """The models that were asked, from the smallest to the largest."""
-    rows = _rows(frame, "size")
+    rows = rows_of(frame, "size")
     return list(rows.sort_values("value").model)
-
-
-def _rows(frame: pd.DataFrame, task: str) -> pd.DataFrame:
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
-    return frame[frame.task == task]
 
 
 def _ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:
     """The lines as a table with the models' numbers of weights, smallest first; counts as whole numbers."""
     table = pd.DataFrame(lines, columns=columns).assign(source="measured")
-    sizes = _rows(frame, "size").groupby("model")["value"].first()
+    sizes = rows_of(frame, "size").groupby("model")["value"].first()
     table["parameters"] = table.model.map(sizes)
     counts = ("parameters", "depth", "bits", "group", "layer")
     whole = [name for name in counts if name in columns and table[name].notna().all()]

@@ -10,8 +10,9 @@ import pandas as pd
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
 from edgekit.analyze.speculation import Costs, acceptance_for, best_length, expected_speedup, expected_tokens_of
-from edgekit.analyze.speculative_tables import ADAPTIVE, LOOKUP, PAIR, acceptance_table, finished, longest, select
+from edgekit.analyze.speculative_tables import PAIR, acceptance_table, finished, longest, select
 from edgekit.catalog.engines import NATIVES
+from edgekit.schema import ADAPTIVE, LOOKUP
 
 PLAIN = "0"  # the draft length of rows without a draft
 COUNTED = ["model", "draft", "engine", "dtype", "domain"]  # what times and counts of a pair share: counts take any threads

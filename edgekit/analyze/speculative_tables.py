@@ -13,13 +13,12 @@ import pandas as pd
 
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.rows import rows_of
 from edgekit.analyze.speculation import least_overlap
+from edgekit.schema import ADAPTIVE, LOOKUP
 
 PAIR = ["model", "draft", "engine", "dtype", "threads"]
 CELL = [*PAIR, "domain", "temperature", "length"]
-COORDINATES = ["task", *CELL, "item", "position", "drafted", "judged", "written", "tokens", "round", "rest_tokens",
-               "rest_blocks", "rest_drafted", "recorded", "batch", "metric", "value", "repeat", "source"]
-ADAPTIVE, LOOKUP = "adaptive", "lookup"
 
 
 def draft_label(model: str, draft: str) -> str:
@@ -117,8 +116,7 @@ def lossless_table(frame: pd.DataFrame) -> pd.DataFrame:
 @once
 def select(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     """The rows of some tasks with every coordinate as a column, draft lengths as text."""
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COORDINATES])))
-    rows = frame[frame.task.isin(names)].copy()
+    rows = rows_of(frame, *names)
     return rows.assign(length=stats.mapped(rows.length, _text))
 
 

@@ -25,8 +25,8 @@ from edgekit.compress import variant as variants
 from edgekit.engines.base import Engine, EngineError
 from edgekit.measure.engine_lm import log_softmax
 from edgekit.measure.quality import MOST_CONTEXT
+from edgekit.schema import DTYPE, ENGINE
 
-ENGINE, DTYPE = "transformers", "float32"  # of the reference
 PROSE = "prose"
 
 

@@ -9,8 +9,7 @@ from edgekit.measure import acceptance, divergence
 from edgekit.measure.engine_lm import log_softmax
 from edgekit.measure.quality import MOST_CONTEXT
 from edgekit.measure.speculation_jobs import ids_of, pair_of, sizes_of
-
-ENGINE, DTYPE = "transformers", "float32"  # the reference: in a runtime only its kernels would be added
+from edgekit.schema import DTYPE, ENGINE  # the reference: in a runtime only its kernels would be added
 
 
 def alike(target: np.ndarray, draft: np.ndarray, text: list[int]) -> dict[str, float]:

@@ -14,8 +14,7 @@ from edgekit.compress.artifact import Artifact
 from edgekit.measure import divergence, memory
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.measure.quality import answer_tasks
-
-UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"
+from edgekit.schema import DEQUANTIZED, UNQUANTIZED
 
 
 def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int, device: str, stream: str, texts: int,

@@ -17,8 +17,8 @@ from edgekit.decode import speculative
 from edgekit.decode.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError, Session
+from edgekit.schema import ADAPTIVE
 
-ADAPTIVE = "adaptive"  # in place of a draft length
 ADAPTIVE_FIRST, ADAPTIVE_MOST = 4, 8
 PLAIN = 0  # the draft length of rows without a draft
 

@@ -20,8 +20,7 @@ from edgekit.engines.base import Engine, EngineError
 from edgekit.measure.acceptance import prompts_of
 from edgekit.measure.quality import MOST_CONTEXT
 from edgekit.measure.speculation import PLAIN, Pair, clock, count, take_apart
-
-LOOKUP = "lookup"  # in place of a draft's name
+from edgekit.schema import LOOKUP
 
 
 @dataclass

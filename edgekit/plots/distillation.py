@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from edgekit.analyze import distillation
-from edgekit.analyze.distillation import NOTHING, QUANTIZE_FIRST
 from edgekit.plots import style
+from edgekit.schema import NONE, QUANTIZE_FIRST
 
 ALONE = "pruned alone"
 FRONTIER = {"color": "0.6", "linewidth": 0.9, "zorder": 1}
@@ -31,7 +31,7 @@ def _students(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _title(student: str, pruning: str) -> str:
     name = style.model_label(student)
-    return f"{name}, fresh weights" if pruning == NOTHING else f"{name}, {pruning} removed"
+    return f"{name}, fresh weights" if pruning == NONE else f"{name}, {pruning} removed"
 
 
 @style.styled
@@ -53,10 +53,10 @@ def distillation_recovery(table: pd.DataFrame) -> style.Drawn:
             ends = None if pd.isna(line.kl_low) else [[line.kl - max(line.kl_low, 0)], [line.kl_high - line.kl]]
             ax.errorbar(line.kl, names.index(line.learning), xerr=ends, color=colour, marker=marker, capsize=2, elinewidth=0.8,
                         linestyle="none")
-        for alone in here[here.learning == NOTHING].itertuples():
+        for alone in here[here.learning == NONE].itertuples():
             ax.axvline(alone.kl, gid="alone", **TENTH)
         ax.xaxis.set_major_locator(MaxNLocator(6))
-        ax.set_yticks(range(len(names)), [ALONE if name == NOTHING else name for name in names])
+        ax.set_yticks(range(len(names)), [ALONE if name == NONE else name for name in names])
         ax.set(title=_title(student, pruning), ylim=(len(names) - 0.5, -0.5), xlim=(0, None))
     axes[-1].set_xlabel("KL divergence from the whole model (nats a token)")
     return fig, table
@@ -130,7 +130,7 @@ def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
     ax = fig.subplots()
     for line in shown.itertuples():
         colour = style.LEARNINGS[line.learning][0]
-        fill = "full" if line.quantization == NOTHING else "none" if line.order == QUANTIZE_FIRST else "left"
+        fill = "full" if line.quantization == NONE else "none" if line.order == QUANTIZE_FIRST else "left"
         # A t-interval over few seeds may reach below zero, where a log axis has no place.
         ends = None if pd.isna(line.kl_low) else [[line.kl - max(line.kl_low, line.kl / 10)], [line.kl_high - line.kl]]
         ax.errorbar(line.smaller, line.kl, ends, color=colour, marker=STARTS[_start(line)], fillstyle=fill, linestyle="none",
@@ -143,7 +143,7 @@ def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
     ax.yaxis.set_major_locator(LogLocator(numticks=8))
     ax.yaxis.set_minor_formatter(NullFormatter())
     learnt = [Line2D([], [], color=style.LEARNINGS[name][0], marker="o", linestyle="none",
-                     label="learnt nothing" if name == NOTHING else name) for name in _learnings(shown)]
+                     label="learnt nothing" if name == NONE else name) for name in _learnings(shown)]
     started = [Line2D([], [], color="0.3", marker=STARTS[name], linestyle="none", label=name) for name in STARTS
                if name in {_start(line) for line in shown.itertuples()}]
     quantized = [Line2D([], [], color="0.3", marker="o", linestyle="none", fillstyle=fill, markerfacecoloralt="white",
@@ -157,4 +157,4 @@ def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
 def _start(line) -> str:
     if line.student != line.model:
         return "fresh"
-    return "whole" if line.pruning == NOTHING else "pruned"
+    return "whole" if line.pruning == NONE else "pruned"

@@ -10,9 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from edgekit.analyze import quantization
-from edgekit.analyze.quantization import REFERENCE, SEARCHED, UNCALIBRATED, WHOLE
+from edgekit.analyze.quantization import SEARCHED, UNCALIBRATED
 from edgekit.analyze.quantization_speed import with_most_threads
+from edgekit.analyze.rows import in_reference
 from edgekit.plots import style
+from edgekit.schema import NONE
 
 LABELS = {"rtn": "round to nearest", "awq": "AWQ", "gptq": "GPTQ", "gguf": "GGUF", "gguf_imatrix": "GGUF, importance matrix"}
 FRONTIER = {"color": "0.6", "linewidth": 0.9, "zorder": 1}
@@ -23,7 +25,7 @@ def _compared(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Quantized variants in the reference engine, in which only the method differs, without the ablations."""
     style.require(table, name)
     table = quantization.main_part(table)
-    table = table[(table.engine == REFERENCE[0]) & (table["dtype"] == REFERENCE[1]) & (table.method != WHOLE)]
+    table = table[in_reference(table) & (table.method != NONE)]
     return style.require(table.dropna(subset=["stored_bits"]), name)
 
 
@@ -88,7 +90,7 @@ def quantization_accuracy(table: pd.DataFrame) -> style.Drawn:
     The dashed line is the unquantized model on the same items, the band its interval.
     """
     shown = _compared(table, "quantization_accuracy")
-    whole = table[(table.method == WHOLE) & (table.engine == REFERENCE[0]) & (table["dtype"] == REFERENCE[1])]
+    whole = table[(table.method == NONE) & in_reference(table)]
     models, methods = list(dict.fromkeys(shown.model)), _methods(shown)
     fig, axes = style.panels(len(models), 2, 2.3, sharex=True, sharey=True)
     for position, (ax, model) in enumerate(zip(axes, models, strict=True)):

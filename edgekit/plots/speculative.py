@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from edgekit.analyze import speculative_tables
 from edgekit.analyze.speculation import least_overlap
-from edgekit.analyze.speculative_tables import ADAPTIVE, LOOKUP
 from edgekit.catalog.engines import NATIVES
 from edgekit.plots import style
+from edgekit.schema import ADAPTIVE, LOOKUP
 
 # Drafts in the order of their sizes, then the lookup: colour and marker.
 DRAFTS = (("#56B4E9", "o"), ("#0072B2", "s"), ("#E69F00", "^"), ("#D55E00", "v"), ("#CC79A7", "D"), ("#009E73", "P"))

@@ -11,12 +11,11 @@ from edgekit.catalog.models import Architecture, ModelSpec
 from edgekit.compress import gguf_quantize, removal
 from edgekit.compress.artifact import BuildError
 from edgekit.params import ParamsError
+from edgekit.schema import NONE, PRUNE_FIRST, QUANTIZE_FIRST
 from edgekit.studies.ways import BITS, Way
 
-NOTHING = "none"
 CALIBRATED = re.compile(r"(awq|gptq)\(bits=(\d+), group=(\d+)\)")  # a quantization that is no GGUF type
 CALIBRATION = "mixture"  # its texts, which are those that pruning looks at
-PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"
 # way to learn -> (what comes from the teacher, whether the texts' own cross-entropy has a share); see compress/distil.py
 LEARNINGS = {
     "fine-tuning": ("none", True), "logits": ("logits", False), "logits and texts": ("logits", True),
@@ -32,9 +31,9 @@ class Chain:
     """
 
     student: str
-    pruning: str = NOTHING
-    learning: str = NOTHING
-    quantization: str = NOTHING
+    pruning: str = NONE
+    learning: str = NONE
+    quantization: str = NONE
     order: str = PRUNE_FIRST
     seed: int = 0
 
@@ -47,22 +46,22 @@ class Chain:
         steps = [self.student]
         if self.order == QUANTIZE_FIRST:
             steps += [self._way(config).step(config.length), "dequantized()"]
-        if self.pruning != NOTHING:
+        if self.pruning != NONE:
             heads, mlp = shares(self.pruning)
             drawn = f"samples={config.samples}, length={config.length}, seed={self.seed}"
             steps.append(f"pruned(heads={heads}, mlp={mlp}, {drawn})")
-        if self.learning != NOTHING:
+        if self.learning != NONE:
             steps.append(self._learning(config))
-        if self.quantization != NOTHING:
+        if self.quantization != NONE:
             steps.append(self._way(config).step(config.length))
         return " > ".join(steps)
 
     def refusal(self, config, spec: ModelSpec) -> str | None:
         """Why the student, whose `spec` is given, cannot be quantized so, with the pruning that would do; None where it can."""
-        if self.quantization == NOTHING:
+        if self.quantization == NONE:
             return None
         way, whole = self._way(config), spec.architecture
-        if self.pruning == NOTHING:
+        if self.pruning == NONE:
             return way.refusal(spec)
         if self.order == QUANTIZE_FIRST and (said := way.refusal(spec)):
             return said

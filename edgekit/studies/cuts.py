@@ -10,8 +10,7 @@ from edgekit.catalog.models import ModelSpec
 from edgekit.compress import removal
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.saliency import RUNNING
-
-WHOLE = "none"  # unpruned
+from edgekit.schema import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,13 @@ class Cut:
 
     def condition(self) -> dict:
         """What of it stands in rows; of the whole model only that it is whole."""
-        if self.score == WHOLE:
-            return dict(score=WHOLE)
+        if self.score == NONE:
+            return dict(score=NONE)
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
     def chain(self, model: str, length: int, multiple: int) -> str:
         """The variant that stores `model` so; calibration sequences are `length` tokens long."""
-        if self.score == WHOLE:
+        if self.score == NONE:
             return model
         drawn = {"seed": self.calibration_seed} if self.calibration_seed is not None else {}
         if self.score in RUNNING:

@@ -7,141 +7,88 @@ in the reference engine; sizes are those of the files.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from edgekit import engines
-from edgekit.catalog import models, tasks, texts
+from edgekit.catalog import models
 from edgekit.catalog.models import ModelError, ModelSpec
-from edgekit.catalog.tasks import TaskError
 from edgekit.compress import calibration, distil, removal, training_texts
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import BuildError
-from edgekit.measure import device as devices
-from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
-from edgekit.studies.chains import CALIBRATION, LEARNINGS, NOTHING, Chain, all_chains, learners, shares, way_of
-from edgekit.studies.runner import Result, Unit, run_units, task_hash
+from edgekit.params import require
+from edgekit.schema import NONE
+from edgekit.studies.chains import CALIBRATION, LEARNINGS, Chain, all_chains, learners, shares, way_of
+from edgekit.studies.config import LossConfig, parameter, trained_for
+from edgekit.studies.runner import Unit
+from edgekit.studies.units import absent_unit, loss_unit, study_run
 
 STUDY = "05_distillation"
-# A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"  # of the reference
-CHAIN = "pocket_chain_"  # tasks that have depths
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Parameters of the study; the notebook's parameters cell says what each is, with its unit."""
+class Config(LossConfig):
+    """Parameters of the study. `threads` and `device` are those of training too."""
 
-    profile: str
-    seed: int
-    device: Literal["cpu", "cuda", "mps"]
-    threads: int
-    model: str
-    teacher: str
-    small_models: tuple[str, ...]
-    prunings: tuple[str, ...]
-    learnings: tuple[str, ...]
-    small_learnings: tuple[str, ...]
-    seeds: tuple[int, ...]
-    samples: int
-    steps: int
-    tokens: int
-    length: int
-    learning_rate: float
-    fresh_learning_rate: float
-    temperature: float
-    mix: float
-    training_texts: str
-    prompts: int
-    quantizations: tuple[str, ...]
-    chain_learning: str
-    stream: str
-    texts: int
-    blocks: int
-    tasks: tuple[str, ...]
-    depths: tuple[int, ...]
-    items_per_depth: int
-    timeout_s: float
-    memory_share: float
+    model: str = parameter("the whole model, which is made small", each=trained_for("divergence"))
+    teacher: str = parameter("the model that students learn from; by default the whole model", each=trained_for("divergence"))
+    small_models: tuple[str, ...] = parameter("smaller architectures that start from fresh weights",
+                                              each=trained_for("divergence"))
+    prunings: tuple[str, ...] = parameter("shares removed, heads/MLP neurons; 0.2/0.15 is the paper's point", needed=1,
+                                          each=lambda pruning: shares(pruning))
+    learnings: tuple[str, ...] = parameter(f"how students learn: {', '.join(LEARNINGS)}", known=LEARNINGS)
+    small_learnings: tuple[str, ...] = parameter("how students from fresh weights learn", known=LEARNINGS)
+    seeds: tuple[int, ...] = parameter("draws of calibration and training rows; every chain is made anew for each", needed=1)
+    samples: int = parameter("calibration sequences that pruning looks at")
+    steps: int = parameter("optimizer steps of every training")
+    tokens: int = parameter("of each step, in rows of `length`")
+    length: int = parameter("of a row or a calibration sequence, in tokens")
+    learning_rate: float = parameter("peak, for pruned students")
+    fresh_learning_rate: float = parameter("peak, for fresh weights")
+    temperature: float = parameter("by which both distributions are softened for learning from logits")
+    mix: float = parameter("share of the loss on logits where texts have a share too, above 0 and below 1 (one loss alone has "
+                           "its own name)", above=0, below=1)
+    training_texts: str = parameter("set of data/training, or the path of a .jsonl file", each=training_texts.file_of)
+    prompts: int = parameter("of these texts that the teacher continues, for learning from its own texts")
+    quantizations: tuple[str, ...] = parameter("what chains end in: GGUF types, or the steps awq and gptq with bits and group "
+                                               "in brackets", each=lambda quantization: way_of(quantization, 1, 0))
+    chain_learning: str = parameter("how students learn in the search over chains; one of `learnings`", some_of="learnings")
 
-    def __post_init__(self):
-        require_profile_name(self.profile)
-        require_each_once(self, ("small_models", "prunings", "learnings", "small_learnings", "seeds", "quantizations", "tasks",
-                                 "depths"))
-        require_limits(self.threads, self.timeout_s, self.memory_share)
-        require_known("learnings", self.learnings, LEARNINGS)
-        require_known("small_learnings", self.small_learnings, LEARNINGS)
-        require_known("chain_learning", [self.chain_learning], self.learnings)
-        require(bool(self.seeds) and bool(self.prunings), "seeds, prunings: expected at least one each")
+    def check(self) -> None:
+        LossConfig.check(self)
         require(self.model not in self.small_models,
                 f"small_models: {self.model} is the model itself; name smaller ones, which start from fresh weights")
-        require(2 <= self.blocks <= self.texts, f"blocks: expected 2 to texts ({self.texts}), got {self.blocks}")
-        require(self.items_per_depth >= 1, f"items_per_depth: expected at least 1, got {self.items_per_depth}")
-        require(0 < self.mix < 1, f"mix: expected a share between 0 and 1, got {self.mix}; a way to learn that takes one loss "
-                                  "alone has its own name")
-        try:
-            for name in self.tasks:
-                tasks.require_known(name)
-            texts.load(self.stream, self.texts)
-            training_texts.file_of(self.training_texts)
-            calibration.Calibration(CALIBRATION, self.samples, self.length, 0)
-            for quantization in self.quantizations:
-                way_of(quantization, self.samples, 0)
-            for rate in (self.learning_rate, self.fresh_learning_rate):
-                distil.Distillation("logits", self.steps, self.teacher, self.temperature, self.mix, rate, "source", self.tokens,
-                                    self.length, self.training_texts, self.prompts, 0, self.device)
-            for name in (self.model, self.teacher, *self.small_models):
-                if not models.is_hub_id(name):
-                    models.resolve(name).require_weights("divergence")
-            for pruning in self.prunings:
-                heads, mlp = shares(pruning)
-                if not models.is_hub_id(self.model):
-                    removal.kept(models.resolve(self.model).architecture, heads=heads, mlp=mlp, unit="heads", multiple=32)
-        except (ModelError, TaskError, BuildError) as error:
-            raise ParamsError(str(error)) from error
-
-
-def run(config: Config) -> Result:
-    """Measure what is missing and return the rows and skips of this configuration.
-
-    Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
-    """
-    return run_units(STUDY, VERSION, config, list(plan(config)))
+        calibration.Calibration(CALIBRATION, self.samples, self.length, 0)
+        for rate in (self.learning_rate, self.fresh_learning_rate):
+            distil.Distillation("logits", self.steps, self.teacher, self.temperature, self.mix, rate, "source", self.tokens,
+                                self.length, self.training_texts, self.prompts, 0, self.device)
+        for heads, mlp in map(shares, self.prunings):
+            if not models.is_hub_id(self.model):
+                removal.kept(models.resolve(self.model).architecture, heads=heads, mlp=mlp, unit="heads", multiple=32)
 
 
 def plan(config: Config) -> Iterator[Unit]:
     """All units, none of which is timed: every training first, so that the others find their students trained, then the losses
     of all chains."""
-    config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
-    where = dict(threads=config.threads, device=config.device)
+    config = config.with_threads()
     try:
         specs = {name: models.resolve(name) for name in (config.model, config.teacher, *config.small_models)}
     except ModelError as error:
-        yield Unit(dict(task="loss", model=config.model, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
+        yield absent_unit(config, "loss", config.model, str(error))
         return
     for chain in learners(config):
         text = chain.text(config)
-        yield Unit(dict(task="training", model=config.model, **chain.condition(), **where), 0,
-                   "edgekit.measure.quantized:measure_training", dict(chain=text, **where), variants.content_hash(text), "",
-                   shared=True, first=True)
+        yield Unit(dict(task="training", model=config.model, **chain.condition(), **config.where), 0,
+                   "edgekit.measure.quantized:measure_training", dict(chain=text, **config.where), variants.content_hash(text),
+                   "", shared=True, first=True)
     for chain in dict.fromkeys(all_chains(config)):
         yield _loss(config, chain, specs[chain.student])
 
 
+run = study_run(STUDY, VERSION, plan)
+
+
 def _loss(config: Config, chain: Chain, spec: ModelSpec) -> Unit:
     """A chain against the whole model, in the reference engine."""
-    text = chain.text(config) + (variants.DEQUANTIZED if chain.quantization != NOTHING else "")
-    depths = {name: list(config.depths) if name.startswith(CHAIN) else None for name in config.tasks}
-    work = dict(base=config.model, stream=config.stream, texts=config.texts, blocks=config.blocks, tasks=depths,
-                items_per_depth=config.items_per_depth)
-    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
-    where = dict(threads=config.threads, device=config.device)
-    condition = dict(task="loss", model=config.model, **chain.condition(), engine=ENGINE, dtype=DTYPE, **where)
-    refusal = chain.refusal(config, spec) or engines.absence(ENGINE)
-    artifact = "" if refusal else f"{variants.content_hash(text)} {engines.runtime(ENGINE)}"
-    return Unit(condition, 0, "edgekit.measure.quantized:measure_loss",
-                dict(chain=text, engine=ENGINE, dtype=DTYPE, **where, **work), artifact, task_hash({**work, "hashes": hashes}),
-                refusal, shared=True)
+    text = chain.text(config) + (variants.DEQUANTIZED if chain.quantization != NONE else "")
+    return loss_unit(config, dict(model=config.model, **chain.condition()), text, base=config.model,
+                     refusal=chain.refusal(config, spec))

@@ -10,16 +10,15 @@ from edgekit import engines, store
 from edgekit.catalog import tasks
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
-from edgekit.measure import acceptance, overlap
-from edgekit.measure.speculation_jobs import LOOKUP
+from edgekit.measure import acceptance
 from edgekit.params import require
-from edgekit.studies.cells import FLOATS as FLOAT_TYPES
+from edgekit.schema import DTYPE, ENGINE, LOOKUP
 from edgekit.studies.cells import Cell
 from edgekit.studies.runner import Unit, task_hash
 
 ARROW = " < "  # between a target and a draft
 ITSELF = "itself"  # among the timed drafts: every self-draft
-FLOATS = ("pruned", "distilled")  # steps that leave plain weights, of which a format can still be made
+LEAVE_PLAIN = ("pruned", "distilled")  # steps that leave plain weights, of which a format can still be made
 
 
 def pairs(config) -> list[tuple[str, str]]:
@@ -50,11 +49,9 @@ def chain(cell: str, name: str) -> str | None:
     """What a cell's engine loads for a model, also a pruned or distilled one, which takes the cell's weights; or for a
     quantized one, which keeps its own: None for a format that the engine does not load."""
     of = Cell.parse(cell)
-    if any(step.name not in FLOATS for step in variants.parse(name).steps):
+    if any(step.name not in LEAVE_PLAIN for step in variants.parse(name).steps):
         return name if variants.format_of(name) in engines.formats(of.engine) else None
-    if of.weights in FLOAT_TYPES:
-        return engines.variant_for(of.engine, name, of.weights)
-    return f"{name} > gguf_quantized(type={of.weights})"
+    return of.chain(name)
 
 
 def made(*chains: str) -> tuple[str, ...]:
@@ -81,24 +78,24 @@ def texts_hash(domain: str) -> str:
 
 def overlap_units(config, target: str, draft: str) -> Iterator[Unit]:
     """Divergence of a pair, at temperature 0 and 1 only: these have a closed form that needs no cut of the distributions."""
-    where = dict(threads=config.threads, device=config.device)
+    where = config.where
     plain = draft if not variants.parse(draft).steps or variants.format_of(draft) == "safetensors" else (
         draft + variants.DEQUANTIZED)
     for domain in config.domains:
         for temperature in (value for value in config.temperatures if value in (0, 1)):
             work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
                         temperature=int(temperature), seed=config.seed)
-            condition = dict(task="overlap", model=target, draft=draft, engine=overlap.ENGINE, dtype=overlap.DTYPE,
+            condition = dict(task="overlap", model=target, draft=draft, engine=ENGINE, dtype=DTYPE,
                              domain=domain, temperature=temperature, **where)
             yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
                        dict(target=target, draft=plain, **where, **work),
-                       f"{hashes(target, plain)} {engines.runtime(overlap.ENGINE)}",
+                       f"{hashes(target, plain)} {engines.runtime(ENGINE)}",
                        task_hash({**work, "texts": texts_hash(domain)}), shared=True, builds=made(target, plain))
 
 
 def batch_units(config, target: str, draft: str) -> Iterator[Unit]:
     """Times of several texts at a time, with another model as the draft."""
-    where = dict(threads=config.threads, device=config.device)
+    where = config.where
     for cell in config.batch_cells if variants.parse(draft).model not in (LOOKUP, target) else ():
         of = Cell.parse(cell)
         engine, weights = of.engine, of.weights
@@ -120,7 +117,7 @@ def batch_units(config, target: str, draft: str) -> Iterator[Unit]:
 def replay_units(config) -> Iterator[Unit]:
     """Times of the pairs whose acceptance is that of the recorded pair; each repeat draws anew how many tokens are kept."""
     recorded = split_pair("recorded_pair", config.recorded_pair)
-    where = dict(threads=config.threads, device=config.device)
+    where = config.where
     for target, draft in (split_pair("replayed_pairs", pair) for pair in config.replayed_pairs):
         for cell in config.replay_cells:
             of = Cell.parse(cell)

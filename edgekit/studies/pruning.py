@@ -6,148 +6,86 @@ is counted from the sizes of the pruned model and measured with the clock on sli
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from edgekit import engines
-from edgekit.catalog import models, tasks, texts
-from edgekit.catalog.models import ModelError, ModelSpec
-from edgekit.catalog.tasks import TaskError
+from edgekit.catalog.models import ModelSpec
 from edgekit.compress import calibration, removal, saliency
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import BuildError
-from edgekit.measure import device as devices
-from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
+from edgekit.params import require
+from edgekit.schema import NONE
 from edgekit.studies.cells import FLOATS, Cell
-from edgekit.studies.cuts import WHOLE, Cut, ablations, compared, sweep
-from edgekit.studies.runner import Result, Unit, run_units, task_hash
+from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, trained_for
+from edgekit.studies.cuts import Cut, ablations, compared, sweep
+from edgekit.studies.runner import Unit, task_hash
+from edgekit.studies.units import LOSS, absent_unit, loss_unit, resolved, speed_unit, study_run, timed_unit
 
 STUDY = "04_pruning"
-# A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"  # of the reference
-CHAIN = "pocket_chain_"  # tasks that have depths
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Parameters of the study; the notebook's parameters cell says what each is, with its unit."""
+class Config(LossConfig):
+    """Parameters of the study."""
 
-    profile: str
-    seed: int
-    device: Literal["cpu", "cuda", "mps"]
-    threads: int
-    models: tuple[str, ...]
-    heads: float
-    mlp: float
-    multiple: int
-    scores: tuple[str, ...]
-    calibration: str
-    samples: int
-    length: int
-    calibration_seeds: tuple[int, ...]
-    random_seeds: tuple[int, ...]
-    ablated_models: tuple[str, ...]
-    ablated_scores: tuple[str, ...]
-    ablated_rounds: tuple[int, ...]
-    sweep_models: tuple[str, ...]
-    sweep_score: str
-    sweep_heads: tuple[float, ...]
-    sweep_mlp: tuple[float, ...]
-    ranking_models: tuple[str, ...]
-    ranking_scores: tuple[str, ...]
-    ranking_samples: tuple[int, ...]
-    ranking_most: int
-    stream: str
-    texts: int
-    blocks: int
-    tasks: tuple[str, ...]
-    depths: tuple[int, ...]
-    items_per_depth: int
-    counted_models: tuple[str, ...]
-    speed_models: tuple[str, ...]
-    speed_cells: tuple[str, ...]
-    prompt_tokens: tuple[int, ...]
-    output_tokens: int
-    batch_cells: tuple[str, ...]
-    batches: tuple[int, ...]
-    repeats: int
-    warmups: int
-    timeout_s: float
-    memory_share: float
+    models: tuple[str, ...] = parameter("models with trained weights, which are pruned and compared", needed=1,
+                                        each=trained_for("divergence"))
+    heads: float = parameter("the point: share of every layer's attention heads that is to go, [0, 1)",
+                             each=lambda share: removal.require_ratio("heads", share))
+    mlp: float = parameter("the point: share of every layer's MLP neurons that is to go, [0, 1)",
+                           each=lambda share: removal.require_ratio("mlp", share))
+    multiple: int = parameter("kept widths are a multiple of it, so that later steps can group them", least=1)
+    scores: tuple[str, ...] = parameter(f"what is compared at the point: any of {', '.join(saliency.METHODS)}", needed=1,
+                                        known=saliency.METHODS)
+    calibration: str = parameter("set of calibration texts: mixture, prose, or random tokens")
+    samples: int = parameter("calibration sequences")
+    length: int = parameter("of each sequence, in tokens")
+    calibration_seeds: tuple[int, ...] = parameter("draws of the calibration sequences; each is pruned anew", needed=1)
+    random_seeds: tuple[int, ...] = parameter("draws of the random scores")
+    ablated_models: tuple[str, ...] = parameter("models that are also pruned with all layers ranked together, and in rounds",
+                                                some_of="models")
+    ablated_scores: tuple[str, ...] = parameter("scores for that, of those that need calibration", known=saliency.RUNNING)
+    ablated_rounds: tuple[int, ...] = parameter("how often to score and remove a part, more than 1 each", above=1)
+    sweep_models: tuple[str, ...] = parameter("models that are pruned by every share of heads with every share of neurons",
+                                              some_of="models")
+    sweep_score: str = parameter("score for that, with the first calibration seed", known=saliency.RUNNING)
+    sweep_heads: tuple[float, ...] = parameter("shares of heads of the sweep, [0, 1)",
+                                               each=lambda share: removal.require_ratio("heads", share))
+    sweep_mlp: tuple[float, ...] = parameter("shares of neurons of the sweep, [0, 1)",
+                                             each=lambda share: removal.require_ratio("mlp", share))
+    ranking_models: tuple[str, ...] = parameter("models for which the ranking is made from fewer sequences", some_of="models")
+    ranking_scores: tuple[str, ...] = parameter("scores for that, of those that need calibration", known=saliency.RUNNING)
+    ranking_samples: tuple[int, ...] = parameter("numbers of sequences that are compared")
+    ranking_most: int = parameter("number of other sequences that each is compared with", least=1)
+    counted_models: tuple[str, ...] = parameter("further models whose work is counted and nothing measured", each=known_model)
+    speed_models: tuple[str, ...] = parameter("models and shapes that are timed, whole and pruned at the point",
+                                              each=known_model)
+    speed_cells: tuple[str, ...] = parameter("engine/dtype for them", each=cell_with(FLOATS))
+    prompt_tokens: tuple[int, ...] = parameter("prompt lengths, in tokens", least=1, needed=1)
+    output_tokens: int = parameter("output length, in tokens, at least 2 (TPOT needs a second token)", least=2)
+    batch_cells: tuple[str, ...] = parameter("those of speed_cells that are also timed with several prompts at once",
+                                             some_of="speed_cells")
+    batches: tuple[int, ...] = parameter("numbers of prompts at once for them, more than 1 each (1 is timed anyway)", above=1)
+    repeats: int = parameter("processes per model and cell, in shuffled order", least=1)
+    warmups: int = parameter("most warm-up streams before a measurement; fewer where the spread settles", least=1)
 
-    def __post_init__(self):
-        require_profile_name(self.profile)
-        require_each_once(self, ("models", "scores", "calibration_seeds", "random_seeds", "ablated_models", "ablated_scores",
-                                 "ablated_rounds", "sweep_models", "sweep_heads", "sweep_mlp", "ranking_models",
-                                 "ranking_scores", "ranking_samples", "tasks", "depths", "counted_models", "speed_models",
-                                 "speed_cells", "prompt_tokens", "batch_cells", "batches"))
-        require_limits(self.threads, self.timeout_s, self.memory_share)
-        require_known("scores", self.scores, saliency.METHODS)
-        for name in ("ablated_scores", "ranking_scores"):
-            require_known(name, getattr(self, name), saliency.RUNNING)
-        require_known("sweep_score", [self.sweep_score], saliency.RUNNING)
-        for name in ("ablated_models", "sweep_models", "ranking_models"):
-            require_known(name, getattr(self, name), self.models)
-        require_known("batch_cells", self.batch_cells, self.speed_cells)
-        require(bool(self.models) and bool(self.scores) and bool(self.calibration_seeds),
-                "models, scores, calibration_seeds: expected at least one each")
+    def check(self) -> None:
+        LossConfig.check(self)
         require("random" not in self.scores or bool(self.random_seeds), "random_seeds: expected at least one for random scores")
         require(self.heads > 0 or self.mlp > 0, "heads, mlp: expected at least one above 0: the point where something goes")
-        require(2 <= self.blocks <= self.texts, f"blocks: expected 2 to texts ({self.texts}), got {self.blocks}")
-        require(all(rounds > 1 for rounds in self.ablated_rounds),
-                f"ablated_rounds: expected more than 1 each (1 is the comparison itself), got {self.ablated_rounds}")
         require(bool(self.ranking_samples) or not self.ranking_models, "ranking_samples: expected at least one")
-        require(bool(self.prompt_tokens) and all(n >= 1 for n in self.prompt_tokens) and self.output_tokens >= 2,
-                "prompt_tokens: expected at least one, each at least 1; output_tokens at least 2 (TPOT needs a second token)")
-        require(all(n > 1 for n in self.batches), f"batches: expected more than 1 each (1 is timed anyway), got {self.batches}")
-        require(all(n >= 1 for n in (self.multiple, self.ranking_most, self.repeats, self.warmups,
-                                     self.items_per_depth)),
-                "multiple, ranking_most, repeats, warmups, items_per_depth: expected at least 1")
         require(bool(self.batches) == bool(self.batch_cells), "batch_cells, batches: expected both or none of them")
-        for cell in self.speed_cells:
-            Cell.parse(cell, FLOATS)
-        try:
-            for name, shares in (("heads", (self.heads, *self.sweep_heads)), ("mlp", (self.mlp, *self.sweep_mlp))):
-                for share in shares:
-                    removal.require_ratio(name, share)
-            for name in self.tasks:
-                tasks.require_known(name)
-            texts.load(self.stream, self.texts)
-            calibration.Calibration(self.calibration, self.samples, self.length, 0)
-            for name in (name for name in self._named() if not models.is_hub_id(name)):
-                spec = models.resolve(name)
-                if name in self.models:
-                    spec.require_weights("divergence")
-        except (ModelError, TaskError, BuildError) as error:
-            raise ParamsError(str(error)) from error
-
-    def _named(self) -> list[str]:
-        return list(dict.fromkeys((*self.models, *self.counted_models, *self.speed_models)))
-
-
-def run(config: Config) -> Result:
-    """Measure what is missing and return the rows and skips of this configuration.
-
-    Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
-    """
-    return run_units(STUDY, VERSION, config, list(plan(config)))
+        calibration.Calibration(self.calibration, self.samples, self.length, 0)
 
 
 def plan(config: Config) -> Iterator[Unit]:
     """All units: losses by way to prune, rankings by calibration size, sizes, and speed of whole and pruned models in turn."""
-    config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
-    where = dict(threads=config.threads, device=config.device)
-    specs = {}
-    for name in config._named():
-        try:
-            specs[name] = models.resolve(name)
-        except ModelError as error:
-            yield Unit(dict(task="loss", model=name, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
+    config = config.with_threads()
+    specs, absent = resolved((*config.models, *config.counted_models, *config.speed_models))
+    for name, reason in absent.items():
+        yield absent_unit(config, "loss", name, reason)
     for spec in (specs[name] for name in config.models if name in specs):
-        cuts = [Cut(WHOLE, 0, 0), *compared(config)]
+        cuts = [Cut(NONE, 0, 0), *compared(config)]
         cuts += ablations(config) if spec.name in config.ablated_models else ()
         cuts += sweep(config) if spec.name in config.sweep_models else ()
         for cut in dict.fromkeys(cuts):
@@ -156,38 +94,34 @@ def plan(config: Config) -> Iterator[Unit]:
             yield _ranking(config, spec, seed)
     point = Cut("random", config.heads, config.mlp, calibration_seed=0)  # speed and sizes do not depend on which units go
     for spec in specs.values():
-        for cut in (Cut(WHOLE, 0, 0), point):
+        for cut in (Cut(NONE, 0, 0), point):
             yield _sizes(config, spec, cut)
     timed = [specs[name] for name in config.speed_models if name in specs]
     for repeat in range(config.repeats):
         for spec in timed:
-            for cut in (Cut(WHOLE, 0, 0), point):
+            for cut in (Cut(NONE, 0, 0), point):
                 for cell in config.speed_cells:
                     yield _speed(config, spec, cut, cell, repeat)
                 for cell in config.batch_cells:
                     yield _batches(config, spec, cut, cell, repeat)
 
 
+run = study_run(STUDY, VERSION, plan)
+
+
 def _loss(config: Config, spec: ModelSpec, cut: Cut) -> Unit:
     """A pruned model against the whole one in the reference engine."""
     chain = cut.chain(spec.name, config.length, config.multiple)
-    depths = {name: list(config.depths) if name.startswith(CHAIN) else None for name in config.tasks}
-    work = dict(base=spec.name, stream=config.stream, texts=config.texts, blocks=config.blocks, tasks=depths,
-                items_per_depth=config.items_per_depth)
-    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
-    where = dict(engine=ENGINE, dtype=DTYPE, threads=config.threads, device=config.device)
-    refusal = cut.refusal(spec, config.multiple)
-    artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(ENGINE)}"
-    job = "edgekit.measure.quantized:measure_loss" if cut.score == WHOLE else "edgekit.measure.pruned:measure_pruned"
-    return Unit(dict(task="loss", model=spec.name, **cut.condition(), **where), 0, job, dict(chain=chain, **where, **work),
-                artifact, task_hash({**work, "hashes": hashes}), refusal, shared=True)
+    return loss_unit(config, dict(model=spec.name, **cut.condition()), chain, base=spec.name,
+                     refusal=cut.refusal(spec, config.multiple),
+                     job=LOSS if cut.score == NONE else "edgekit.measure.pruned:measure_pruned")
 
 
 def _ranking(config: Config, spec: ModelSpec, seed: int) -> Unit:
     work = dict(scores=list(config.ranking_scores), samples=list(config.ranking_samples), most=config.ranking_most,
                 calibration=config.calibration, length=config.length, seed=seed)
     drawn = calibration.Calibration(config.calibration, config.ranking_most, config.length, seed)
-    where = dict(threads=config.threads, device=config.device)
+    where = config.where
     return Unit(dict(task="ranking", model=spec.name, calibration=config.calibration, calibration_seed=seed, **where), 0,
                 "edgekit.measure.pruned:measure_ranking", dict(model=spec.name, **where, **work),
                 variants.content_hash(spec.name), task_hash({**work, "drawn": drawn.hash}), shared=True)
@@ -195,28 +129,28 @@ def _ranking(config: Config, spec: ModelSpec, seed: int) -> Unit:
 
 def _sizes(config: Config, spec: ModelSpec, cut: Cut) -> Unit:
     work = dict(heads=cut.heads, mlp=cut.mlp, multiple=config.multiple)
-    condition = dict(task="shape", model=spec.name, heads=cut.heads, mlp=cut.mlp, threads=config.threads, device=config.device)
+    condition = dict(task="shape", model=spec.name, heads=cut.heads, mlp=cut.mlp, **config.where)
     return Unit(condition, 0, "edgekit.measure.pruned:measure_shape", dict(model=spec.name, **work), spec.identity,
                 task_hash(work), cut.refusal(spec, config.multiple), shared=True)
 
 
 def _speed(config: Config, spec: ModelSpec, cut: Cut, cell: str, repeat: int) -> Unit:
-    work = dict(grid=[[n, [config.output_tokens]] for n in config.prompt_tokens], seed=config.seed, warmups=config.warmups)
-    return _timed(config, spec, cut, cell, repeat, "edgekit.measure.latency:measure_speed", dict(task="speed", batch=1), work)
+    condition, chain, of = _cell(config, spec, cut, cell)
+    return speed_unit(config, condition, chain, {length: [config.output_tokens] for length in config.prompt_tokens}, repeat,
+                      **of)
 
 
 def _batches(config: Config, spec: ModelSpec, cut: Cut, cell: str, repeat: int) -> Unit:
+    condition, chain, of = _cell(config, spec, cut, cell)
     work = dict(batches=list(config.batches), prompt_tokens=list(config.prompt_tokens), output_tokens=config.output_tokens,
                 seed=config.seed)
-    return _timed(config, spec, cut, cell, repeat, "edgekit.measure.batches:measure_batches", dict(task="batches"), work)
+    return timed_unit(config, dict(task="batches", **condition), chain, "edgekit.measure.batches:measure_batches", work, repeat,
+                      **of)
 
 
-def _timed(config: Config, spec: ModelSpec, cut: Cut, cell: str, repeat: int, job: str, task: dict, work: dict) -> Unit:
+def _cell(config: Config, spec: ModelSpec, cut: Cut, cell: str) -> tuple[dict, str, dict]:
+    """(condition, variant, {engine, dtype, refusal, impossible}) of a whole or pruned model in a cell."""
     of = Cell.parse(cell, FLOATS)
-    engine, dtype = of.engine, of.weights
-    chain = engines.variant_for(engine, cut.chain(spec.name, config.length, config.multiple), dtype)
-    where = dict(engine=engine, dtype=dtype, threads=config.threads, device=config.device)
-    refusal = cut.refusal(spec, config.multiple) or of.refusal(chain)
-    artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
-    return Unit(dict(model=spec.name, heads=cut.heads, mlp=cut.mlp, **task, **where), repeat, job,
-                dict(variant=chain, **where, **work), artifact, task_hash(work), refusal)
+    chain = of.chain(cut.chain(spec.name, config.length, config.multiple))
+    return (dict(model=spec.name, heads=cut.heads, mlp=cut.mlp), chain,
+            dict(engine=of.engine, dtype=of.weights, refusal=of.refusal(chain), impossible=cut.refusal(spec, config.multiple)))

@@ -13,33 +13,29 @@ import pandas as pd
 from edgekit.analyze import printed_tables
 from edgekit.analyze.printed import Assumptions
 from edgekit.catalog import models
-from edgekit.params import require, require_profile_name
+from edgekit.params import require
+from edgekit.studies.config import StudyConfig, parameter
 
 STUDY = "00_published_claims"
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Parameters of the audit; the notebook's parameters cell says what each is, with its unit."""
+class Config(StudyConfig):
+    """Parameters of the audit."""
 
-    profile: str
-    model: str
-    baseline_bits: int
-    quantized_bits: int
-    group_size: int
-    usable_share: float
-    longest_draft: int
+    model: str = parameter('what "a 7B" is: an architecture of data/published/architectures.yaml (S1 quantizes this one)')
+    baseline_bits: int = parameter("bits of a weight before optimization, 2 to 32", most=32, least=2)
+    quantized_bits: int = parameter("bits of a quantized weight, without its part of the group's scale and zero point", least=1)
+    group_size: int = parameter("weights that share a scale and a zero point (S1's listing says 128)", least=1)
+    usable_share: float = parameter("share of a nominal memory bandwidth that a good program reaches, above 0 to 1", above=0,
+                                    most=1)
+    longest_draft: int = parameter("most drafted tokens before a verification that are looked at, 1 to 100", least=1, most=100)
 
-    def __post_init__(self):
-        require_profile_name(self.profile)
+    def check(self) -> None:
         known = models.architectures()
         require(self.model in known, f"model: unknown architecture {self.model!r}; known: {', '.join(known)}")
-        require(1 <= self.quantized_bits < self.baseline_bits <= 32,
-                f"quantized_bits, baseline_bits: expected 1 to 32, the first below the second, got {self.quantized_bits} and "
-                f"{self.baseline_bits}")
-        require(self.group_size >= 1, f"group_size: expected at least 1 weight, got {self.group_size}")
-        require(0 < self.usable_share <= 1, f"usable_share: expected above 0 and at most 1, got {self.usable_share}")
-        require(1 <= self.longest_draft <= 100, f"longest_draft: expected 1 to 100 tokens, got {self.longest_draft}")
+        require(self.quantized_bits < self.baseline_bits, "quantized_bits, baseline_bits: expected the first below the second, "
+                f"got {self.quantized_bits} and {self.baseline_bits}")
 
     @property
     def assumed(self) -> Assumptions:

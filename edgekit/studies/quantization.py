@@ -7,122 +7,75 @@ of real size, whose weights are rounded to the same formats (a kernel's time doe
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from edgekit import engines
-from edgekit.catalog import models, tasks, texts
-from edgekit.catalog.engines import ENGINES
-from edgekit.catalog.models import ModelError, ModelSpec
-from edgekit.catalog.tasks import TaskError
+from edgekit.catalog.models import ModelSpec
 from edgekit.compress import calibration, gguf_quantize, rtn
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import BuildError
-from edgekit.measure import device as devices
-from edgekit.params import ParamsError, require, require_each_once, require_known, require_limits, require_profile_name
-from edgekit.studies.cells import FLOATS, PACKED, Cell, speed_units
-from edgekit.studies.runner import Result, Unit, run_units, task_hash
-from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, WHOLE, Way, ablations, four_bit, main_grid
+from edgekit.params import require
+from edgekit.schema import DTYPE, ENGINE, NONE
+from edgekit.studies.cells import FLOATS, PACKED, Cell
+from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, trained_for
+from edgekit.studies.runner import Unit
+from edgekit.studies.units import (
+    absent_unit,
+    energy_unit,
+    loss_unit,
+    no_sensor,
+    resolved,
+    roofs_unit,
+    speed_unit,
+    study_run,
+)
+from edgekit.studies.ways import CALIBRATED, CHANGES, METHODS, Way, ablations, four_bit, main_grid
 
 STUDY = "03_quantization"
-# A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"  # of the reference
-CHAIN = "pocket_chain_"  # tasks that have depths
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Parameters of the study; the notebook's parameters cell says what each is, with its unit."""
+class Config(LossConfig):
+    """Parameters of the study."""
 
-    profile: str
-    seed: int
-    device: Literal["cpu", "cuda", "mps"]
-    threads: int
-    models: tuple[str, ...]
-    methods: tuple[str, ...]
-    bits: tuple[int, ...]
-    groups: tuple[int, ...]
-    gguf_types: tuple[str, ...]
-    calibration: str
-    samples: int
-    length: int
-    calibration_seeds: tuple[int, ...]
-    ablated_models: tuple[str, ...]
-    ablated_calibrations: tuple[str, ...]
-    ablated_samples: tuple[int, ...]
-    ablated_searches: tuple[str, ...]
-    stream: str
-    texts: int
-    blocks: int
-    tasks: tuple[str, ...]
-    depths: tuple[int, ...]
-    items_per_depth: int
-    runtime_models: tuple[str, ...]
-    runtime_cells: tuple[str, ...]
-    cost_models: tuple[str, ...]
-    shapes: tuple[str, ...]
-    scaled_shapes: tuple[str, ...]
-    scaled_threads: tuple[int, ...]
-    speed_cells: tuple[str, ...]
-    activations: Literal["bfloat16", "float16", "float32"]
-    prompt_tokens: int
-    output_tokens: int
-    repeats: int
-    warmups: int
-    timeout_s: float
-    memory_share: float
+    models: tuple[str, ...] = parameter("models with trained weights", needed=1, each=trained_for("divergence"))
+    methods: tuple[str, ...] = parameter(f"any of {', '.join(METHODS)}", needed=1, known=METHODS)
+    bits: tuple[int, ...] = parameter(f"bits of a code for rtn, awq and gptq, {rtn.BITS[0]} to {rtn.BITS[-1]}",
+                                      least=rtn.BITS[0], most=rtn.BITS[-1])
+    groups: tuple[int, ...] = parameter("weights that share a scale; ablations and runtimes take the first", least=1, needed=1)
+    gguf_types: tuple[str, ...] = parameter("llama.cpp's mixtures of formats", known=gguf_quantize.TYPES)
+    calibration: str = parameter("set of calibration texts: mixture, prose, or random tokens")
+    samples: int = parameter("calibration sequences")
+    length: int = parameter("of each sequence, in tokens")
+    calibration_seeds: tuple[int, ...] = parameter("draws of the calibration sequences; each is quantized anew")
+    ablated_models: tuple[str, ...] = parameter("models that are also quantized with what follows", some_of="models")
+    ablated_calibrations: tuple[str, ...] = parameter("other calibration sets")
+    ablated_samples: tuple[int, ...] = parameter("other numbers of calibration sequences")
+    ablated_searches: tuple[str, ...] = parameter("changes of AWQ's search", known=CHANGES["awq"])
+    runtime_models: tuple[str, ...] = parameter("models that also run in the runtimes' own kernels", some_of="models")
+    runtime_cells: tuple[str, ...] = parameter("engine/weights for them", each=cell_with())
+    cost_models: tuple[str, ...] = parameter("models of which the time and memory of quantizing are measured", some_of="models")
+    shapes: tuple[str, ...] = parameter("published architectures with random weights, for speed", each=known_model)
+    scaled_shapes: tuple[str, ...] = parameter("those of them that are also timed with other numbers of threads",
+                                               some_of="shapes")
+    scaled_threads: tuple[int, ...] = parameter("these numbers", least=1)
+    speed_cells: tuple[str, ...] = parameter("engine/weights for shapes", each=cell_with())
+    activations: Literal["bfloat16", "float16", "float32"] = parameter(
+        "float type beside awq and gptq weights: bfloat16, float16, float32")
+    prompt_tokens: int = parameter("prompt length of speed runs, in tokens", least=1)
+    output_tokens: int = parameter("output length of speed runs, in tokens, at least 2 (TPOT needs a second token)", least=2)
+    repeats: int = parameter("processes per speed cell, in shuffled order", least=1)
+    warmups: int = parameter("most warm-up streams before a measurement; fewer where the spread settles", least=1)
 
-    def __post_init__(self):
-        require_profile_name(self.profile)
-        require_each_once(self, ("models", "methods", "bits", "groups", "gguf_types", "calibration_seeds", "ablated_models",
-                                 "ablated_calibrations", "ablated_samples", "ablated_searches", "tasks", "depths",
-                                 "runtime_models", "runtime_cells", "cost_models", "shapes", "scaled_shapes",
-                                 "scaled_threads", "speed_cells"))
-        require_limits(self.threads, self.timeout_s, self.memory_share)
-        require_known("methods", self.methods, METHODS)
-        require_known("gguf_types", self.gguf_types, gguf_quantize.TYPES)
-        require_known("ablated_searches", self.ablated_searches, CHANGES["awq"])
-        for name in ("ablated_models", "runtime_models", "cost_models"):
-            require_known(name, getattr(self, name), self.models)
-        require_known("scaled_shapes", self.scaled_shapes, self.shapes)
-        require(all(count >= 1 for count in self.scaled_threads),
-                f"scaled_threads: expected counts of at least 1, got {self.scaled_threads}")
-        require(all(bits in rtn.BITS for bits in self.bits), f"bits: expected {rtn.BITS[0]} to {rtn.BITS[-1]}, got {self.bits}")
-        require(bool(self.groups) and all(group >= 1 for group in self.groups),
-                f"groups: expected at least one, each of at least 1 weight, got {self.groups}")
-        require(bool(self.models) and bool(self.methods), "models, methods: expected at least one each")
+    def check(self) -> None:
+        LossConfig.check(self)
         require(not set(self.methods) & set(CALIBRATED) or bool(self.calibration_seeds),
                 "calibration_seeds: expected at least one for methods that are calibrated")
-        require(2 <= self.blocks <= self.texts, f"blocks: expected 2 to texts ({self.texts}), got {self.blocks}")
-        require(self.prompt_tokens >= 1 and self.output_tokens >= 2 and self.repeats >= 1 and self.warmups >= 1,
-                "prompt_tokens, repeats and warmups: expected at least 1; output_tokens at least 2 (TPOT needs a second token)")
-        require(self.items_per_depth >= 1, f"items_per_depth: expected at least 1, got {self.items_per_depth}")
-        for cell in (*self.runtime_cells, *self.speed_cells):
-            Cell.parse(cell)
-        try:
-            for name in self.tasks:
-                tasks.require_known(name)
-            texts.load(self.stream, self.texts)
-            for name in (self.calibration, *self.ablated_calibrations):
-                for samples in (self.samples, *self.ablated_samples):
-                    calibration.Calibration(name, samples, self.length, 0)
-            for name in (name for name in (*self.models, *self.shapes) if not models.is_hub_id(name)):
-                spec = models.resolve(name)
-                if name in self.models:
-                    spec.require_weights("divergence")
-        except (ModelError, TaskError, BuildError) as error:
-            raise ParamsError(str(error)) from error
-
-
-def run(config: Config) -> Result:
-    """Measure what is missing and return the rows and skips of this configuration.
-
-    Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
-    """
-    return run_units(STUDY, VERSION, config, list(plan(config)))
+        for name in (self.calibration, *self.ablated_calibrations):
+            for samples in (self.samples, *self.ablated_samples):
+                calibration.Calibration(name, samples, self.length, 0)
 
 
 def plan(config: Config) -> Iterator[Unit]:
@@ -130,17 +83,12 @@ def plan(config: Config) -> Iterator[Unit]:
 
     Builds that are timed come first, so that the others find their artifacts built.
     """
-    config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
-    where = dict(threads=config.threads, device=config.device)
-    specs = {}
-    for name in (*config.models, *config.shapes):
-        try:
-            specs[name] = models.resolve(name)
-        except ModelError as error:
-            task = "loss" if name in config.models else "speed"
-            yield Unit(dict(task=task, model=name, **where), 0, "", {}, "", "", refusal=str(error), planned=False)
+    config = config.with_threads()
+    specs, absent = resolved((*config.models, *config.shapes))
+    for name, reason in absent.items():
+        yield absent_unit(config, "loss" if name in config.models else "speed", name, reason)
     for spec in (specs[name] for name in config.models if name in specs):
-        yield _loss(config, spec, Way(WHOLE), ENGINE, DTYPE)
+        yield _loss(config, spec, Way(NONE), ENGINE, DTYPE)
         main = list(main_grid(config))
         for way in dict.fromkeys([*main, *(ablations(config) if spec.name in config.ablated_models else ())]):
             yield _loss(config, spec, way, ENGINE, DTYPE)
@@ -151,39 +99,70 @@ def plan(config: Config) -> Iterator[Unit]:
         for cell in config.runtime_cells if spec.name in config.runtime_models else ():
             of = Cell.parse(cell)
             yield _loss(config, spec, _way_of(config, of.weights), of.engine, of.dtype(config.activations))
-    yield from speed_units(config, specs)
+    yield from _speeds(config, specs)
+
+
+run = study_run(STUDY, VERSION, plan)
 
 
 def _way_of(config: Config, weights: str) -> Way:
     """How the weights of a cell are quantized."""
     if weights in PACKED:
         return four_bit(config, weights)
-    return Way(WHOLE) if weights in FLOATS else Way("gguf", type=weights)
+    return Way(NONE) if weights in FLOATS else Way("gguf", type=weights)
 
 
 def _loss(config: Config, spec: ModelSpec, way: Way, engine: str, dtype: str) -> Unit:
     """A variant against the unquantized model: dequantized in the reference engine, as it is stored in any other."""
     chain = way.chain(spec.name, config.length)
-    if way.method == WHOLE:
+    if way.method == NONE:
         chain = engines.variant_for(engine, spec.name, dtype)
     elif (engine, dtype) == (ENGINE, DTYPE):
         chain += variants.DEQUANTIZED
-    depths = {name: list(config.depths) if name.startswith(CHAIN) else None for name in config.tasks}
-    work = dict(base=spec.name, stream=config.stream, texts=config.texts, blocks=config.blocks, tasks=depths,
-                items_per_depth=config.items_per_depth)
-    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
-    where = dict(threads=config.threads, device=config.device)
-    condition = dict(task="loss", model=spec.name, **way.condition(), engine=engine, dtype=dtype, **where)
-    refusal = way.refusal(spec) or engines.absence(engine, variants.format_of(chain))
-    artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
-    return Unit(condition, 0, "edgekit.measure.quantized:measure_loss",
-                dict(chain=chain, engine=engine, dtype=dtype, **where, **work), artifact, task_hash({**work, "hashes": hashes}),
-                refusal, shared=ENGINES[engine].shares_process)
+    return loss_unit(config, dict(model=spec.name, **way.condition()), chain, base=spec.name, engine=engine, dtype=dtype,
+                     refusal=way.refusal(spec))
 
 
 def _build(config: Config, spec: ModelSpec, way: Way) -> Unit:
     chain = way.chain(spec.name, config.length)
-    where = dict(threads=config.threads, device=config.device)
-    condition = dict(task="build", model=spec.name, **way.condition(), engine="none", dtype="none", **where)
+    where = config.where
+    condition = dict(task="build", model=spec.name, **way.condition(), engine=NONE, dtype=NONE, **where)
     return Unit(condition, 0, "edgekit.measure.quantized:measure_build", dict(chain=chain, **where),
                 variants.content_hash(chain), "", first=True)
+
+
+def _speeds(config: Config, specs: Mapping[str, ModelSpec]) -> Iterator[Unit]:
+    """Times of the shapes that are in `specs`, in every cell and repeat, with the rates of the device beside them; energy where
+    there is a sensor."""
+    blind = no_sensor(config)
+    if config.shapes and blind:
+        yield blind
+    timed = [(config.with_threads(threads), names) for threads, names in _timed(config).items()]
+    for repeat in range(config.repeats):
+        for at, names in timed:
+            yield roofs_unit(at, repeat)
+            for name in (name for name in names if name in specs):
+                for cell in config.speed_cells:
+                    condition, chain, of = _cell(config, name, cell)
+                    yield speed_unit(at, condition, chain, {config.prompt_tokens: [config.output_tokens]}, repeat, **of)
+                    if at.threads == config.threads and not blind:
+                        yield energy_unit(at, condition, chain, config.prompt_tokens, config.output_tokens, repeat, **of)
+
+
+def _timed(config: Config) -> dict[int, tuple[str, ...]]:
+    """Shapes to be timed by number of threads: all of them with the study's own, some with others too."""
+    counts = {config.threads: config.shapes}
+    for threads in config.scaled_threads if config.scaled_shapes else ():
+        counts.setdefault(threads, config.scaled_shapes)
+    return {threads: names for threads, names in counts.items() if names}
+
+
+def _cell(config: Config, name: str, cell: str) -> tuple[dict, str, dict]:
+    """(condition, variant, {engine, dtype, refusal}) of a shape in a cell.
+
+    Its weights are random, so what AWQ or GPTQ would choose does not matter: they are rounded to the same format.
+    """
+    of = Cell.parse(cell)
+    chain = of.chain(name, config.groups[0])
+    return (dict(model=name, weights=of.weights), chain,
+            dict(engine=of.engine, dtype=of.dtype(config.activations), refusal=of.refusal(chain)))

@@ -7,84 +7,55 @@ from seeded numbers.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from edgekit import engines, store
 from edgekit.catalog import models, tasks
-from edgekit.catalog.models import ModelError, ModelSpec
-from edgekit.catalog.tasks import TaskError
+from edgekit.catalog.models import ModelSpec
 from edgekit.compress import rtn
 from edgekit.compress import variant as variants
-from edgekit.measure import device as devices
-from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
-from edgekit.studies.runner import Result, Unit, run_units, task_hash
+from edgekit.params import require
+from edgekit.schema import DTYPE, ENGINE
+from edgekit.studies.config import MeasuringConfig, parameter, trained_for
+from edgekit.studies.runner import Unit, task_hash
+from edgekit.studies.units import by_depth, study_run
 
 STUDY = "01_scale_models"
-# A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
-ENGINE, DTYPE = "transformers", "float32"
-CHAIN = "pocket_chain_"
 DOMAINS = ("chain think", "chain direct", "prices", "tracking", "letters", "prose")
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Parameters of the study; the notebook's parameters cell says what each is, with its unit."""
+class Config(MeasuringConfig):
+    """Parameters of the study."""
 
-    profile: str
-    seed: int
-    device: Literal["cpu", "cuda", "mps"]
-    threads: int
-    models: tuple[str, ...]
-    tasks: tuple[str, ...]
-    items_per_depth: int
-    stories: int
-    rounded_models: tuple[str, ...]
-    bits: tuple[int, ...]
-    groups: tuple[int, ...]
-    rounded_tasks: tuple[str, ...]
-    rounded_depths: tuple[int, ...]
-    rounded_items: int
-    rounded_stories: int
-    domains: tuple[str, ...]
-    prompts: int
-    timeout_s: float
-    memory_share: float
+    models: tuple[str, ...] = parameter("models with trained weights, at least two to compare", needed=2,
+                                        each=trained_for("accuracy"))
+    tasks: tuple[str, ...] = parameter("shipped tasks", needed=1, each=tasks.load)
+    items_per_depth: int = parameter("items of each depth or level of each task, at most 150")
+    stories: int = parameter("test stories whose excess loss is measured, at most 300",
+                             each=lambda count: tasks.stories(count))
+    rounded_models: tuple[str, ...] = parameter("models that are also rounded", some_of="models")
+    bits: tuple[int, ...] = parameter(f"bits of a rounded weight, {rtn.BITS[0]} to {rtn.BITS[-1]}", least=rtn.BITS[0],
+                                      most=rtn.BITS[-1])
+    groups: tuple[int, ...] = parameter("weights that share a scale; left out for a model whose widths it does not divide",
+                                        least=1)
+    rounded_tasks: tuple[str, ...] = parameter("tasks that rounded models answer, some of tasks, whose answers they are paired "
+                                               "with", needed=1, some_of="tasks")
+    rounded_depths: tuple[int, ...] = parameter("depths of their word problems, in steps; other tasks keep all levels")
+    rounded_items: int = parameter("items of each of these depths and levels, at most items_per_depth", least=1)
+    rounded_stories: int = parameter("stories for them, at most `stories`", least=1)
+    domains: tuple[str, ...] = parameter("texts on which acceptance is measured", known=DOMAINS)
+    prompts: int = parameter("prompts of each of these domains, at least 2 (an interval needs them)", least=2)
 
-    def __post_init__(self):
-        require_profile_name(self.profile)
-        require_each_once(self, ("models", "tasks", "rounded_models", "bits", "groups", "rounded_tasks", "rounded_depths",
-                                 "domains"))
-        require_limits(self.threads, self.timeout_s, self.memory_share)
-        require(len(self.models) >= 2, f"models: expected at least two to compare, got {list(self.models)}")
-        require(set(self.rounded_models) <= set(self.models),
-                f"rounded_models: expected some of models, got {list(self.rounded_models)}")
-        require(bool(self.tasks), "tasks: expected at least one")
-        require(bool(self.rounded_tasks) and set(self.rounded_tasks) <= set(self.tasks),
-                f"rounded_tasks: expected some of tasks, whose unrounded answers they are paired with, got "
-                f"{list(self.rounded_tasks)}")
-        require(all(bits in rtn.BITS for bits in self.bits), f"bits: expected {rtn.BITS[0]} to {rtn.BITS[-1]}, got {self.bits}")
-        require(all(group >= 1 for group in self.groups), f"groups: expected at least 1 weight, got {self.groups}")
-        require(1 <= self.rounded_items <= self.items_per_depth,
+    def check(self) -> None:
+        require(self.rounded_items <= self.items_per_depth,
                 f"rounded_items: expected 1 to items_per_depth ({self.items_per_depth}), got {self.rounded_items}")
-        require(1 <= self.rounded_stories <= self.stories,
+        require(self.rounded_stories <= self.stories,
                 f"rounded_stories: expected 1 to stories ({self.stories}), got {self.rounded_stories}")
-        require(set(self.domains) <= set(DOMAINS), f"domains: expected some of {', '.join(DOMAINS)}, got {self.domains}")
-        require(self.prompts >= 2, f"prompts: expected at least two, an interval needs them, got {self.prompts}")
-        try:
-            for name in self.tasks:
-                tasks.load(name)
-            tasks.stories(self.stories)
-            specs = [models.resolve(name) for name in self.models]
-            for spec in specs:
-                spec.require_weights("accuracy")
-        except (ModelError, TaskError) as error:
-            raise ParamsError(str(error)) from error
-        for spec in specs:
-            require(spec.name not in self.rounded_models or bool(groups_of(self, spec)),
+        for spec in map(models.resolve, self.rounded_models):
+            require(bool(groups_of(self, spec)),
                     f"groups: none of {list(self.groups)} divides the widths of {spec.name}; these do: "
                     f"{rtn.groups_that_fit(spec.architecture)}")
 
@@ -95,20 +66,12 @@ def groups_of(config: Config, spec: ModelSpec) -> list[int]:
     return [group for group in config.groups if all(width % group == 0 for width in widths)]
 
 
-def run(config: Config) -> Result:
-    """Measure what is missing and return the rows and skips of this configuration.
-
-    Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
-    """
-    return run_units(STUDY, VERSION, config, list(plan(config)))
-
-
 def plan(config: Config) -> Iterator[Unit]:
     """All units: each model as it is, each rounded, and all pairs at once."""
-    config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
+    config = config.with_threads()
     specs = [models.resolve(name) for name in config.models]
     hashes = {name: tasks.load(name).hash for name in config.tasks} | {"prose": store.hash_files([tasks.prose_file()])}
-    cell = dict(engine=ENGINE, dtype=DTYPE, threads=config.threads, device=config.device)
+    cell = dict(engine=ENGINE, dtype=DTYPE, **config.where)
 
     def unit(kind: str, job: str, artifact: str, work: dict, **named) -> Unit:
         asked = task_hash({**work, "hashes": hashes})
@@ -121,8 +84,8 @@ def plan(config: Config) -> Iterator[Unit]:
                     stories=config.stories)
         yield unit("ladder", "scale:measure_ladder", artifact, work, model=spec.name)
         if spec.name in config.rounded_models:
-            depths = {name: list(config.rounded_depths) if name.startswith(CHAIN) else None for name in config.rounded_tasks}
-            work = dict(variant=spec.name, bits=list(config.bits), groups=groups_of(config, spec), tasks=depths,
+            work = dict(variant=spec.name, bits=list(config.bits), groups=groups_of(config, spec),
+                        tasks=by_depth(config.rounded_tasks, config.rounded_depths),
                         items_per_depth=config.rounded_items, stories=config.rounded_stories)
             # What building would write is part of the address, so a change of the rounding measures anew.
             made = " ".join(variants.content_hash(f"{spec.name} > rtn(bits={bits}, group={group})")
@@ -132,3 +95,6 @@ def plan(config: Config) -> Iterator[Unit]:
         work = dict(models=list(config.models), domains=list(config.domains), prompts=config.prompts, seed=config.seed)
         artifact = " ".join([*(variants.content_hash(name) for name in config.models), runtime])
         yield unit("acceptance", "acceptance:measure_acceptance", artifact, work)
+
+
+run = study_run(STUDY, VERSION, plan)

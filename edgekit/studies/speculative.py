@@ -7,25 +7,19 @@ its own, plain decoding among the draft lengths; what the runtimes bring themsel
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog import models
 from edgekit.catalog.engines import ENGINES
-from edgekit.catalog.models import ModelError
 from edgekit.compress import variant as variants
-from edgekit.compress.variant import VariantError
 from edgekit.decode import builtin as natives
-from edgekit.engines.base import EngineError
 from edgekit.measure import acceptance
-from edgekit.measure import device as devices
-from edgekit.measure.speculation import ADAPTIVE
-from edgekit.measure.speculation_jobs import LOOKUP
-from edgekit.params import ParamsError, require, require_each_once, require_limits, require_profile_name
+from edgekit.params import require, require_known
+from edgekit.schema import ADAPTIVE, LOOKUP
 from edgekit.studies.cells import UNPACKED, Cell
+from edgekit.studies.config import MeasuringConfig, cell_with, parameter
 from edgekit.studies.pairs import (
     ITSELF,
     batch_units,
@@ -40,144 +34,93 @@ from edgekit.studies.pairs import (
     split_pair,
     texts_hash,
 )
-from edgekit.studies.runner import Result, Unit, run_units, task_hash
+from edgekit.studies.runner import Unit, task_hash
+from edgekit.studies.units import absent_unit, resolved, study_run
 
 STUDY = "06_speculative"
-# A change of what is measured must change it: old rows are then never reused.
 VERSION = 1
 JOBS = "edgekit.measure.speculation_jobs"
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Parameters of the study; the notebook's parameters cell says what each is, with its unit."""
+class Config(MeasuringConfig):
+    """Parameters of the study. Draft lengths are at least 1: plain decoding is measured in any case."""
 
-    profile: str
-    seed: int
-    device: Literal["cpu", "cuda", "mps"]
-    threads: int
-    models: tuple[str, ...]
-    self_drafts: tuple[str, ...]
-    lookup: bool
-    more_pairs: tuple[str, ...]
-    cells: tuple[str, ...]
-    domains: tuple[str, ...]
-    temperatures: tuple[float, ...]
-    top_p: float
-    lengths: tuple[int, ...]
-    prompts: int
-    max_new_tokens: int
-    timed_models: tuple[str, ...]
-    timed_drafts: tuple[str, ...]
-    timed_cells: tuple[str, ...]
-    timed_domains: tuple[str, ...]
-    timed_threads: tuple[int, ...]
-    timed_lengths: tuple[int, ...]
-    adaptive: bool
-    timed_prompts: int
-    natives: tuple[str, ...]
-    native_lengths: tuple[int, ...]
-    replayed_pairs: tuple[str, ...]
-    recorded_pair: str
-    recorded_domains: tuple[str, ...]
-    replay_cells: tuple[str, ...]
-    replay_lengths: tuple[int, ...]
-    replay_prompt_tokens: int
-    replay_tokens: int
-    batches: tuple[int, ...]
-    batch_lengths: tuple[int, ...]
-    batch_cells: tuple[str, ...]
-    batch_domains: tuple[str, ...]
-    batch_prompts: int
-    rounds: int
-    repeats: int
-    timeout_s: float
-    memory_share: float
+    models: tuple[str, ...] = parameter("trained models, smallest first: each drafts for those after it", needed=1)
+    self_drafts: tuple[str, ...] = parameter("GGUF types or steps that make a target its own draft, where the engine loads "
+                                             "what they make")
+    lookup: bool = parameter("whether repetitions of the text itself are a draft too")
+    more_pairs: tuple[str, ...] = parameter('other pairs, each "target < draft"; a draft may be larger than its target, with a '
+                                            "warning", each=lambda pair: split_pair("more_pairs", pair))
+    cells: tuple[str, ...] = parameter("engine/weights in which acceptance is counted", needed=1, each=cell_with(UNPACKED))
+    domains: tuple[str, ...] = parameter("what prompts are about", needed=1, known=acceptance.DOMAINS)
+    temperatures: tuple[float, ...] = parameter("0: the likeliest token; above: drawn from logits over it", least=0, needed=1)
+    top_p: float = parameter("share of the probability that drawn tokens are cut to; 1: no cut", above=0, most=1)
+    lengths: tuple[int, ...] = parameter("drafted tokens in a block when acceptance is counted", least=1, needed=1)
+    prompts: int = parameter("prompts of each domain when acceptance is counted", least=1)
+    max_new_tokens: int = parameter("most tokens of a text, at least 2", least=2)
+    timed_models: tuple[str, ...] = parameter("targets whose times are taken", some_of="models")
+    timed_drafts: tuple[str, ...] = parameter(f"drafts whose times are taken: models, {ITSELF}, {LOOKUP}")
+    timed_cells: tuple[str, ...] = parameter("engine/weights in which times are taken", each=cell_with(UNPACKED))
+    timed_domains: tuple[str, ...] = parameter("what the prompts of timed runs are about", known=acceptance.DOMAINS)
+    timed_threads: tuple[int, ...] = parameter("threads of timed runs; 0: as `threads`", least=0)
+    timed_lengths: tuple[int, ...] = parameter("drafted tokens in a block when times are taken, at least 1", least=1)
+    adaptive: bool = parameter("whether an adaptive draft length is timed too")
+    timed_prompts: int = parameter("prompts of each domain when times are taken", least=1)
+    natives: tuple[str, ...] = parameter("the runtimes' own loops: transformers-assisted, llama-cpp-python, vllm-speculative",
+                                         each=natives.require_known)
+    native_lengths: tuple[int, ...] = parameter("drafted tokens for these", least=1)
+    replayed_pairs: tuple[str, ...] = parameter('pairs timed with recorded acceptance, each "target < draft": shapes, or '
+                                                "trained models", each=lambda pair: split_pair("replayed_pairs", pair))
+    recorded_pair: str = parameter("the trained pair whose acceptance is replayed",
+                                   each=lambda pair: split_pair("recorded_pair", pair))
+    recorded_domains: tuple[str, ...] = parameter("what the recorded pair's prompts are about", known=acceptance.DOMAINS)
+    replay_cells: tuple[str, ...] = parameter("engine/weights of both pairs", each=cell_with(UNPACKED))
+    replay_lengths: tuple[int, ...] = parameter("drafted tokens in a block of a replay", least=1, needed=1)
+    replay_prompt_tokens: int = parameter("random tokens before a replayed text", least=1)
+    replay_tokens: int = parameter("tokens of a replayed text")
+    batches: tuple[int, ...] = parameter("numbers of texts at a time", least=1)
+    batch_lengths: tuple[int, ...] = parameter("drafted tokens in a block with several texts at a time", least=1)
+    batch_cells: tuple[str, ...] = parameter("engine/weights for several texts at a time", each=cell_with(UNPACKED))
+    batch_domains: tuple[str, ...] = parameter("what their prompts are about", known=acceptance.DOMAINS)
+    batch_prompts: int = parameter("prompts of each domain, which every number of texts at a time must divide", least=1)
+    rounds: int = parameter("passes over the prompts in each timed process", least=1)
+    repeats: int = parameter("processes for each timed pair, in shuffled order", least=1)
 
-    def __post_init__(self):
-        require_profile_name(self.profile)
-        require_each_once(self, ("models", "self_drafts", "more_pairs", "cells", "domains", "temperatures", "lengths",
-                                 "timed_models", "timed_drafts", "timed_cells", "timed_domains", "timed_threads",
-                                 "timed_lengths", "natives", "native_lengths", "replayed_pairs", "recorded_domains",
-                                 "replay_cells", "replay_lengths", "batches", "batch_lengths", "batch_cells", "batch_domains"))
-        require_limits(self.threads, self.timeout_s, self.memory_share)
-        require(bool(self.models) and bool(self.cells) and bool(self.domains) and bool(self.temperatures),
-                "models, cells, domains, temperatures: expected at least one each")
-        for name in ("lengths", "timed_lengths", "native_lengths", "replay_lengths", "batch_lengths"):
-            require(all(length >= 1 for length in getattr(self, name)),
-                    f"{name}: expected at least 1 drafted token, got {getattr(self, name)}; plain decoding is measured "
-                    "in any case")
-        require(bool(self.lengths), "lengths: expected at least one")
-        require(all(temperature >= 0 for temperature in self.temperatures), "temperatures: expected 0 (greedy) or more, got "
-                f"{self.temperatures}")
-        require(0 < self.top_p <= 1, f"top_p: expected more than 0 and at most 1, got {self.top_p}")
-        require(all(threads >= 0 for threads in self.timed_threads), f"timed_threads: expected 0 (all) or more, got "
-                f"{self.timed_threads}")
-        require(self.prompts >= 1 and self.timed_prompts >= 1 and self.rounds >= 1 and self.repeats >= 1,
-                "prompts, timed_prompts, rounds, repeats: expected at least 1 each")
-        require(self.max_new_tokens >= 2, f"max_new_tokens: expected at least 2, got {self.max_new_tokens}")
-        require(bool(self.replay_lengths) and self.replay_prompt_tokens >= 1
-                and self.replay_tokens >= max(self.replay_lengths) + 2,
-                "replay_lengths, replay_prompt_tokens, replay_tokens: expected a draft length, a prompt of at least 1 token "
-                "and texts longer than the longest block by at least 1 token, got "
-                f"{self.replay_lengths}, {self.replay_prompt_tokens}, {self.replay_tokens}")
-        require(self.batch_prompts >= 1 and all(batch >= 1 and not self.batch_prompts % batch for batch in self.batches),
+    def check(self) -> None:
+        require(self.replay_tokens >= max(self.replay_lengths) + 2,
+                "replay_tokens: expected texts longer than the longest block of replay_lengths by at least 1 token, got "
+                f"{self.replay_tokens} and {self.replay_lengths}")
+        require(all(not self.batch_prompts % batch for batch in self.batches),
                 "batches: expected numbers of texts at a time that divide batch_prompts, got "
                 f"{self.batches} and {self.batch_prompts}")
-        for name in ("domains", "timed_domains", "recorded_domains", "batch_domains"):
-            for domain in getattr(self, name):
-                require(domain in acceptance.DOMAINS, f"{name}: unknown {domain!r}; known: {', '.join(acceptance.DOMAINS)}")
-        for name in self.timed_models:
-            require(name in self.models, f"timed_models: unknown {name!r}; known: {', '.join(self.models)}")
-        drafts = (*self.models, ITSELF, LOOKUP)
-        for name in self.timed_drafts:
-            require(name in drafts, f"timed_drafts: unknown {name!r}; known: {', '.join(drafts)}")
+        require_known("timed_drafts", self.timed_drafts, (*self.models, ITSELF, LOOKUP))
         for cell in self.batch_cells:
             able = [name for name, entry in ENGINES.items() if entry.several_texts]
             require(Cell.parse(cell).engine in able, "batch_cells: expected an engine that takes tokens back from each of "
                     f"several texts ({', '.join(able)}), got {cell!r}")
-        for cell in (*self.cells, *self.timed_cells, *self.replay_cells, *self.batch_cells):
-            Cell.parse(cell, UNPACKED)
-        try:
-            for name in self.natives:
-                natives.require_known(name)
-            for pair in self.replayed_pairs:
-                for name in split_pair("replayed_pairs", pair):
-                    models.resolve(variants.parse(name).model)
-            recorded = split_pair("recorded_pair", self.recorded_pair)
-            require(LOOKUP not in recorded, f"recorded_pair: expected two models, got {self.recorded_pair!r}")
-            for cell in self.replay_cells:
-                for name in (*recorded, *(name for pair in self.replayed_pairs for name in split_pair("replayed_pairs", pair))):
-                    require(chain(cell, name) is not None, f"replay_cells: {cell} does not load {name}")
-            for target, draft in [*pairs(self), recorded]:
-                for name in (target, draft):
-                    if name != LOOKUP and not models.is_hub_id(variants.parse(name).model):
-                        models.resolve(variants.parse(name).model).require_weights("acceptance")
-        except (ModelError, EngineError, VariantError) as error:
-            raise ParamsError(str(error)) from error
-
-
-def run(config: Config) -> Result:
-    """Measure what is missing and return the rows and skips of this configuration.
-
-    Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
-    """
-    return run_units(STUDY, VERSION, config, list(plan(config)))
+        recorded = split_pair("recorded_pair", self.recorded_pair)
+        require(LOOKUP not in recorded, f"recorded_pair: expected two models, got {self.recorded_pair!r}")
+        replayed = [name for pair in self.replayed_pairs for name in split_pair("replayed_pairs", pair)]
+        for name in replayed:
+            models.resolve(variants.parse(name).model)
+        for cell in self.replay_cells:
+            for name in (*recorded, *replayed):
+                require(chain(cell, name) is not None, f"replay_cells: {cell} does not load {name}")
+        for target, draft in [*pairs(self), recorded]:
+            for name in (target, draft):
+                if name != LOOKUP and not models.is_hub_id(variants.parse(name).model):
+                    models.resolve(variants.parse(name).model).require_weights("acceptance")
 
 
 def plan(config: Config) -> Iterator[Unit]:
     """All units: counts, divergences, times of ours and of the runtimes' own, of several texts at a time, and of pairs with
     replayed acceptance. A model that cannot be had is told once."""
-    config = dataclasses.replace(config, threads=config.threads or devices.allowed_threads())
+    config = config.with_threads()
     hash_of.cache_clear()
-    absent = {}
-    for name in config.models:
-        try:
-            models.resolve(name)
-        except ModelError as error:
-            absent[name] = str(error)
-            condition = dict(task="acceptance", model=name, threads=config.threads, device=config.device)
-            yield Unit(condition, 0, "", {}, "", "", refusal=str(error), planned=False)
+    _, absent = resolved(config.models)
+    for name, reason in absent.items():
+        yield absent_unit(config, "acceptance", name, reason)
     for target, draft in pairs(config):
         if {target, variants.parse(draft).model if draft != LOOKUP else LOOKUP} & set(absent):
             continue
@@ -190,6 +133,9 @@ def plan(config: Config) -> Iterator[Unit]:
                 yield from _times(config, target, draft, cell)
             yield from batch_units(config, target, draft)
     yield from replay_units(config)
+
+
+run = study_run(STUDY, VERSION, plan)
 
 
 def _counts(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]:
@@ -205,8 +151,7 @@ def _times(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]
     work = dict(prompts=config.timed_prompts, rounds=config.rounds)
     lengths = [*config.timed_lengths, *[ADAPTIVE] * config.adaptive]
     for domain in config.timed_domains:
-        for threads in dict.fromkeys(threads or config.threads for threads in config.timed_threads):
-            at = dataclasses.replace(config, threads=threads)
+        for at in dict.fromkeys(config.with_threads(threads) for threads in config.timed_threads):
             for repeat in range(config.repeats):
                 if not repeat or not engines.no_rollback(engine):  # a refusal is told once
                     yield from _pair(at, "speed", target, draft, cell, domain, f"{JOBS}:measure_times", 0.0,
@@ -225,7 +170,7 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
     both = dict(target=chain(cell, target), draft=LOOKUP if draft == LOOKUP else chain(cell, draft))
     if both["draft"] is None:
         return
-    where = dict(threads=config.threads, device=config.device)
+    where = config.where
     work = work | dict(domain=domain, max_new_tokens=config.max_new_tokens, seed=config.seed)
     condition = dict(task=task, model=target, draft=draft, engine=native or engine, dtype=weights, domain=domain,
                      temperature=temperature, **where)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import rtn
+from edgekit.schema import NONE
 
 # method -> the bits that it has; those of GGUF are in its types
 BITS = {"rtn": (8, 4, 3, 2), "awq": (4,), "gptq": (8, 4, 3, 2)}
 CALIBRATED = ("awq", "gptq", "gguf_imatrix")
 METHODS = (*BITS, "gguf", "gguf_imatrix")
-WHOLE = "none"  # unquantized
 WITHOUT_IMATRIX = ("Q8_0",)  # llama.cpp's importance matrix has no use for it
 # What of a method's own choices is changed, and the arguments that change it: the parts of AWQ's search, GPTQ's grid.
 CHANGES = {
@@ -41,7 +41,7 @@ class Way:
 
     def chain(self, model: str, length: int) -> str:
         """The variant that stores `model` so; calibration sequences are `length` tokens long."""
-        return model if self.method == WHOLE else f"{model} > {self.step(length)}"
+        return model if self.method == NONE else f"{model} > {self.step(length)}"
 
     def step(self, length: int) -> str:
         """The step alone; as `chain`."""

@@ -1,0 +1,109 @@
+"""The words that rows, tables and figures share: metrics, coordinates, and what stands in them.
+
+A row is a number under the name of a metric, at coordinates that say what was varied and on what it was counted. Studies write
+these words and analyses read them; both take them from here.
+"""
+
+from __future__ import annotations
+
+# How a row knows its number: seen here, computed from what was seen, printed by somebody, or played back from a recording.
+SOURCES = ("measured", "modelled", "published", "replayed")
+
+# Every metric that a row may carry. The unit is in the name; the text says what is counted.
+METRICS = {
+    "ttft_s": "time to first token: prefill and the first token, tokenisation excluded",
+    "tpot_s": "time per output token after the first: (end - TTFT) / (n - 1)",
+    "decode_s": "time from the first token to the last of output_tokens",
+    "load_s": "time to load the artifact into the engine",
+    "warmup_runs": "streams run and thrown away until the spread settled or the cap was reached",
+    "warmup_cv": "coefficient of variation of the last warm-up streams",
+    "peak_memory_bytes": "peak resident memory of the measuring process (device memory on a GPU)",
+    "base_memory_bytes": "resident memory of the same process before the artifact was loaded",
+    "weight_bytes": "bytes of the weights that one decode step reads, counted from the artifact",
+    "artifact_bytes": "bytes of the artifact's files on disk",
+    "kv_bytes_per_token": "bytes of keys and values kept for one token of context",
+    "parameters": "number of weights, tied ones counted once",
+    "correct": "1 if the answer to one item is right, else 0",
+    "unanswered": "items of one task and depth whose output held no answer that could be read",
+    "kl_nats": "Kullback-Leibler divergence of a variant from a reference model, summed over the scored `tokens` of some texts",
+    "agreed": "scored `tokens` of some texts whose likeliest token is the reference model's",
+    "nll_nats": "negative log-likelihood of the scored `tokens` of some texts",
+    "train_loss": "mean cross-entropy of the training texts since the point before, nats a token, when `tokens` had been seen",
+    "wall_s": "time of a training until `tokens` had been seen",
+    "quantize_s": "time that the last step of a variant took to build",
+    "stored_bits_per_weight": "bits of all stored tensors over the number of weights: scales, zero points and embeddings too",
+    "kept_share": "share of the `unit` (heads or neurons) of one layer that pruning kept",
+    "rank_correlation": "Spearman's correlation of the scores of a layer's `unit` from few sequences with those from many",
+    "size": "one number of an architecture; `part` says which (layers, heads, MLP width, …)",
+    "excess_nats": "negative log-likelihood of one story less that of the grammar which wrote it, in nats",
+    "accepted": "tokens of one text that the draft proposed, or would have, and the target keeps (of `drafted` or `judged`)",
+    "overlap": "expected number of accepted tokens of one text of the target (of `drafted` or `tokens`): sum of min(p, q)",
+    "blocks": "passes of the target over one text, the `written` tokens of which it took that many for",
+    "differs": "1 if one greedy text differs from plain decoding by the same engine, else 0",
+    "tie_gap": "distance of the two tokens' logits where such a text parts, over the standard deviation of all logits there",
+    "pass_s": "time of one pass over all prompts, in which `tokens` were written",
+    "rest_s": "the same without each text's first block, in which `rest_tokens` were written",
+    "draft_s": "mean time of one drafted token, after the first blocks",
+    "verify_s": "mean time of one pass of the target, after the first blocks",
+    "overhead_s": "mean time of one block outside of both models",
+    "target_parameters": "number of weights of the target", "draft_parameters": "number of weights of the draft",
+    "peak_over_rms": "largest absolute activation of a site of one layer over the root mean square of that site",
+    "outlier_features": "features of magnitude 6 or more in at least 6 % of tokens and 25 % of layers",
+    "energy_j": "energy of one phase of one request, idle power included (gross)",
+    "energy_net_j": "the same less idle power times its duration",
+    "idle_power_w": "mean power before the window, model loaded and nothing running",
+    "window_s": "duration of that phase, the mean over the calls in the window",
+    "memory_bandwidth_byte_per_s": "read bandwidth measured on this device",
+    "matmul_flop_per_s": "matrix-multiplication rate measured on this device",
+}
+
+# Every coordinate that a row may have. Those that a study varies are part of its rows' keys; the others tell the rows of one
+# unit apart. What a unit has no part in is left out.
+COORDINATES = {
+    "task": "what was measured: speed, energy, loss, accuracy, …",
+    "model": "the model that was measured, or from which a variant was made; of a pair the target",
+    "engine": "the engine that ran it, or a runtime's own loop",
+    "dtype": "float type of the arithmetic, or the GGUF type of the weights",
+    "weights": "how the weights are stored: a float type, a GGUF type, awq or gptq",
+    "kernel": "what ran, in the runtime's own words",
+    "threads": "threads of the engine", "device": "cpu, cuda or mps", "batch": "texts at a time",
+    "prompt_tokens": "tokens before the first that was written", "output_tokens": "tokens that were written",
+    "phase": "the part of a request to which energy belongs", "scope": "what a sensor's number includes",
+    "origin": "the sensor",
+    # how the weights were quantized
+    "method": "method of quantization; of a bandwidth, how it was taken", "bits": "bits of a quantized weight",
+    "group": "weights that share a scale", "type": "GGUF type", "search": "what of the method's own choices was varied",
+    # how the model was pruned
+    "score": "what ranks heads and neurons", "heads": "share of the heads removed", "mlp": "share of the MLP neurons removed",
+    "rounds": "rounds of scoring and removing", "allocation": "uniform over layers, or global",
+    # what a method looked at
+    "calibration": "calibration set", "samples": "calibration sequences",
+    "calibration_seed": "seed that drew the calibration sequences, or random scores",
+    # how a chain of steps was made
+    "student": "the model that a chain starts from", "pruning": "heads/MLP shares that go", "learning": "way to learn",
+    "quantization": "quantization of a chain", "order": "which of pruning and quantizing came first",
+    "draw": "seed of all that a chain draws: calibration sequences and training rows", "step": "steps of the optimizer so far",
+    # on which texts and problems
+    "against": "what a divergence is taken from", "domain": "what texts or problems are about",
+    "task_name": "the task as a params file names it", "mode": "how an answer was asked for",
+    "depth": "steps of a word problem, or level", "item": "the problem, story or prompt", "block": "block of evaluation texts",
+    "tokens": "tokens that a number is summed over, or that had been seen",
+    # of one layer
+    "layer": "layer, from 0", "site": "place in a layer", "unit": "heads or neurons",
+    "part": "which size of an architecture", "family": "family of an architecture",
+    # of a target and its draft
+    "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
+    "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
+    "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
+    "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
+    "tokens drafted after the first blocks",
+}
+# Columns of a table of rows beside its coordinates
+COLUMNS = ("metric", "value", "repeat", "source", "run")
+
+NONE = "none"  # as a method, score, step of a chain, engine or dtype: nothing was done, or none had a part in it
+ENGINE, DTYPE = REFERENCE = ("transformers", "float32")  # in which variants are compared with the model that they come from
+UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model as it was, or its quantized weights as floats
+PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"  # `order`
+LOOKUP = "lookup"  # as a draft: n-grams of the text itself
+ADAPTIVE = "adaptive"  # as a length: as long as drafts were kept lately
