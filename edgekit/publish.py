@@ -12,7 +12,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit import params, provenance, store, studies
+from edgekit import judged, params, provenance, store, studies
+from edgekit.analyze.verdict_text import markdown_table
 from edgekit.catalog import models
 from edgekit.errors import RunFailed
 
@@ -67,7 +68,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
 
 def draw(notebook: str, rows_path: Path, folder: Path) -> list[Path]:
     """Draw all figures of a notebook from a rows file into `folder`, each as SVG and CSV."""
-    return _draw(notebook, store.to_frame(store.read(rows_path)[0]), folder)
+    return _draw(notebook, store.read_frame(rows_path)[0], folder)
 
 
 def _draw(notebook: str, frame: pd.DataFrame, folder: Path) -> list[Path]:
@@ -82,25 +83,18 @@ def _draw(notebook: str, frame: pd.DataFrame, folder: Path) -> list[Path]:
 
 def claims_table() -> str:
     """The claims as Markdown: verdicts from the committed rows, a table a platform; from arithmetic; and what is to come."""
-    from edgekit.analyze import claims
-
-    frames: dict[str, list] = {}
+    tables: dict[str, list[dict[str, str]]] = {}
     for platform, study, path in store.committed():
         if study in studies.STUDIES:
-            frame = provenance.with_machine(store.to_frame(store.read(path)[0]), path)
-            frames.setdefault(platform, []).append((study, frame))
-    parts, measured = [], set()
-    for platform, studied in frames.items():
-        verdicts = [verdict for study, frame in studied for verdict in claims.judge(claims.load(study), frame, platform)]
-        measured |= {verdict.claim.id for verdict in verdicts}
-        parts.append(f"Measured on `{platform}`:\n\n{claims.markdown_table(verdicts)}")
-    others = [verdict for verdict in claims.judge(claims.load(), store.to_frame([]), "") if verdict.claim.id not in measured]
-    computed = [verdict for verdict in others if verdict.claim.audit]
-    waiting = [verdict for verdict in others if not verdict.claim.audit]
+            tables.setdefault(platform, []).extend(judged.cells(path, study, platform))
+    parts = [f"Measured on `{platform}`:\n\n{markdown_table(cells)}" for platform, cells in tables.items()]
+    measured = {cell["id"] for cells in tables.values() for cell in cells}
+    others = [cell for cell in judged.cells(None, None, "") if cell["id"] not in measured]
+    computed, waiting = ([cell for cell in others if (cell["audit"] == "yes") == arithmetic] for arithmetic in (True, False))
     parts.append("Computed from the documents' own numbers (`00_published_claims`); nothing was measured for these:\n\n"
-                 + claims.markdown_table(computed))
+                 + markdown_table(computed))
     if waiting:
-        lines = "\n".join(f"- **{verdict.claim.id}** {verdict.claim.statement} ({verdict.claim.study})" for verdict in waiting)
+        lines = "\n".join(f"- **{cell['id']}** {cell['statement']} ({cell['study']})" for cell in waiting)
         parts.append(f"<details><summary>{len(waiting)} more claims are not yet run: no rows of their studies are committed"
                      f"</summary>\n\n{lines}\n\n</details>\n")
     return "\n".join(parts)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import gzip
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -19,9 +21,13 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit.errors import RunFailed
 from edgekit.schema import METRICS, SOURCES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROOT = Path(os.environ.get("EDGEKIT_HOME") or Path(__file__).parents[1]).resolve()
 # Where runs/, artifacts/ and reports/ are written: the repository, unless the environment says otherwise.
@@ -121,6 +127,9 @@ def write_atomically(path: Path, text: str | bytes) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror}; the old file is untouched") from error
 
 
+ROW, SKIP, DONE = ({field.name for field in dataclasses.fields(kind)} for kind in (Row, Skip, Done))
+
+
 def _parse(line: bytes, where: str) -> Row | Skip | Done:
     try:
         record = json.loads(line)
@@ -131,34 +140,69 @@ def _parse(line: bytes, where: str) -> Row | Skip | Done:
                          "unit to measure it again") from error
 
 
-def _blocks(path: Path) -> tuple[list[Row], dict[str, Skip], set[str], int, int]:
-    """Rows of whole blocks, the standing skip of each key, the finished keys, the end of the last whole block in bytes,
-    and the number of lines after it."""
-    rows, skips, done, pending = [], {}, set(), []
-    end = offset = torn = 0
+def _is_row(record: dict) -> bool:
+    """Whether `Row(**record)` would have it: the same checks, without the making of it."""
+    return (record.keys() == ROW and record["metric"] in METRICS and record["source"] in SOURCES
+            and type(record["value"]) in (int, float) and math.isfinite(record["value"]))
+
+
+def _records(path: Path) -> tuple[list[dict], bytes]:
+    """The whole lines of a file as records, each of them checked, and what stands behind the last one."""
     with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-        for number, raw in enumerate(file, 1):
-            offset += len(raw)
-            if not raw.endswith(b"\n"):
-                torn += 1
-                break
-            record = _parse(raw, f"{path}, line {number}")
-            if isinstance(record, Row):
-                pending.append(record)
-                torn += 1
-                continue
-            if isinstance(record, Done):
-                block = [row for row in pending if row.key == record.key]
-                if len(block) != record.rows:
-                    raise StoreError(f"{path}, line {number}: block {record.key} says {record.rows} rows, {len(block)} "
-                                     "stand before it; restore the file, or delete that block to measure it again")
-                rows += block
-                done.add(record.key)
-                skips.pop(record.key, None)
-            elif record.key not in done:
-                skips[record.key] = record
-            pending, end, torn = [], offset, 0
-    return rows, skips, done, end, torn
+        *lines, torn = file.read().split(b"\n")
+    collecting = gc.isenabled()
+    gc.disable()  # half a million dictionaries that all stay: looking for rubbish among them doubles the time
+    try:
+        records = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(records) == len(lines) and all(isinstance(record, dict) and (
+                _is_row(record) or record.keys() == DONE or (record.keys() <= SKIP and "reason" in record))
+                for record in records):
+            return records, torn
+    except ValueError:
+        pass  # one of the lines is wrong; below it is named
+    finally:
+        if collecting:
+            gc.enable()
+    return [dataclasses.asdict(_parse(line, f"{path}, line {number}")) for number, line in enumerate(lines, 1)], torn
+
+
+def _blocks(path: Path) -> tuple[list[dict], dict[str, Skip], set[str], int, int]:
+    """Rows of whole blocks, the standing skip of each key, the finished keys, the number of lines up to the end of the last
+    whole block, and the number of lines after it, a torn one with them."""
+    rows, skips, done, pending = [], {}, set(), []
+    end = 0
+    records, torn = _records(path)
+    for number, record in enumerate(records, 1):
+        if "metric" in record:
+            pending.append(record)
+            continue
+        if "rows" in record:
+            block = [row for row in pending if row["key"] == record["key"]]
+            if len(block) != record["rows"]:
+                raise StoreError(f"{path}, line {number}: block {record['key']} says {record['rows']} rows, {len(block)} "
+                                 "stand before it; restore the file, or delete that block to measure it again")
+            rows += block
+            done.add(record["key"])
+            skips.pop(record["key"], None)
+        elif record["key"] not in done:
+            skips[record["key"]] = Skip(**record)
+        pending, end = [], number
+    return rows, skips, done, end, len(records) - end + bool(torn)
+
+
+def _read(path: Path) -> tuple[list[dict], list[Skip]]:
+    path = Path(path)
+    if not path.exists():
+        raise StoreError(f"no rows at {path}; run the study first (edgekit run, or edgekit measure)")
+    rows, skips, _, _, torn = _blocks(path)
+    if torn:
+        warnings.warn(f"{path}: {torn} line(s) of an unfinished unit at the end are not read", stacklevel=3)
+    standing = list(skips.values())
+    if plan_path(path).exists():
+        planned = set(json.loads(plan_path(path).read_text(encoding="utf-8")))
+        rows = [row for row in rows if row["key"] in planned]
+        standing = [skip for skip in standing if skip.key in planned]
+    return rows, standing
 
 
 def read(path: Path) -> tuple[list[Row], list[Skip]]:
@@ -167,26 +211,27 @@ def read(path: Path) -> tuple[list[Row], list[Skip]]:
     Where a plan lies beside the file, only what it asks for: rows of earlier parameters stay on disk and out of tables.
     Raises StoreError for a damaged line, naming it.
     """
-    path = Path(path)
-    if not path.exists():
-        raise StoreError(f"no rows at {path}; run the study first (edgekit run, or edgekit measure)")
-    rows, skips, _, _, torn = _blocks(path)
-    if torn:
-        warnings.warn(f"{path}: {torn} line(s) of an unfinished unit at the end are not read", stacklevel=2)
-    standing = list(skips.values())
-    if plan_path(path).exists():
-        planned = set(json.loads(plan_path(path).read_text(encoding="utf-8")))
-        rows = [row for row in rows if row.key in planned]
-        standing = [skip for skip in standing if skip.key in planned]
-    return rows, standing
+    rows, skips = _read(path)
+    return [Row(**row) for row in rows], skips
 
 
-def to_frame(rows: Iterable[Row]):
+def read_frame(path: Path) -> tuple[pd.DataFrame, list[Skip]]:
+    """The same with the rows as the table that `to_frame` makes of them, in half of the time."""
+    rows, skips = _read(path)
+    return _frame(rows), skips
+
+
+def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
     """A pandas table: one line a row, the condition's names as columns beside metric, value, repeat, source and run."""
+    return _frame(dict(condition=row.condition, metric=row.metric, value=row.value, repeat=row.repeat, source=row.source,
+                       run=row.run) for row in rows)
+
+
+def _frame(rows: Iterable[dict]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame([{**row.condition, "metric": row.metric, "value": row.value, "repeat": row.repeat,
-                          "source": row.source, "run": row.run} for row in rows])
+    return pd.DataFrame([{**row["condition"], "metric": row["metric"], "value": row["value"], "repeat": row["repeat"],
+                          "source": row["source"], "run": row["run"]} for row in rows])
 
 
 class Store:
@@ -214,6 +259,7 @@ class Store:
             self._lock.release()
             raise
         self.size = len(rows)
+        end = _end_of_line(self.path, end)
         if end < self.path.stat().st_size:
             print(f"{self.path}: dropped {torn} line(s) of a unit that a killed run left unfinished; "
                   "it is measured again", file=sys.stderr)
@@ -265,6 +311,12 @@ class Store:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _end_of_line(path: Path, number: int) -> int:
+    """Bytes up to the end of a line, counted from 1; 0 for line 0."""
+    with open(path, "rb") as file:
+        return sum(len(line) for line in itertools.islice(file, number))
 
 
 def plan_path(rows_path: Path) -> Path:

@@ -13,7 +13,7 @@ import pytest
 import rows_02_baseline as made
 import yaml
 
-from edgekit.analyze import audit_quantities, claims, observed, printed, quantities, roofline, stats
+from edgekit.analyze import audit_quantities, claims, observed, printed, quantities, roofline, stats, verdict_text
 
 BOARD = "jetson-orin-nx"
 CLAIMS = claims.load("02_baseline")
@@ -208,7 +208,7 @@ def test_only_measured_rows_count(source):
 
 def test_cells_and_table_carry_verdict_interval_and_figure():
     verdicts = claims.judge(CLAIMS, made.frame(models=("shape:qwen2.5-0.5b",), accuracy=False), "some-laptop")
-    cells = claims.cells(verdicts)
+    cells = verdict_text.cells(verdicts)
     assert [cell["id"] for cell in cells] == [claim.id for claim in CLAIMS]
     shares = next(cell for cell in cells if cell["id"] == "S3.1")
     assert shares["figure"] == "02_baseline.html#fig-shares"
@@ -271,7 +271,7 @@ def test_a_claim_needs_no_test_only_while_its_study_is_planned_or_where_arithmet
     [later] = claims.load(path=write(tmp_path, untested(study="09_later")))
     [verdict] = claims.judge([later], pd.DataFrame(), "x")
     assert verdict.verdict == "not yet run" and "09_later (what comes later); needs a board" in verdict.reason
-    assert verdict.figure == "" and claims.cells([verdict])[0]["ours"] == "none"
+    assert verdict.figure == "" and verdict_text.cells([verdict])[0]["ours"] == "none"
     with pytest.raises(claims.ClaimsError, match=r"at least one test, or an audit, or a study that is planned \(09_later\)"):
         claims.load(path=write(tmp_path, untested()))
     check = {"quantity": "mean_speedup", "expect": {"at_least": 2}, "tolerance": {"absolute": 0, "reason": "x"}}

@@ -25,7 +25,8 @@ MAY = {
     "analyze": {"errors", "schema", "store", "text_files", "catalog"},
     "plots": {"errors", "schema", "store", "catalog", "analyze"},
     "studies": BASE | {"compress", "engines", "decode", "measure", "analyze"},
-    "report": BASE | {"studies", "analyze", "plots"}, "publish": BASE | {"studies", "analyze", "plots"},
+    "judged": BASE | {"analyze"}, "report": BASE | {"studies", "analyze", "plots", "judged"},
+    "publish": BASE | {"studies", "analyze", "plots", "judged"},
     "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,
 }
 WITHOUT_TORCH = ["edgekit", "edgekit.schema", "edgekit.cli", "edgekit.store", "edgekit.params", "edgekit.catalog.models",

@@ -9,19 +9,20 @@ decide: "inconsistent" where no reading of them comes into the range, else "cons
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from edgekit.analyze import verdict_text
 from edgekit.analyze.audit_quantities import AUDITS
 from edgekit.analyze.claims_file import PUBLISHED, Audit, Claim, ClaimsError, Comparison, load
 from edgekit.analyze.observed import NotMeasured, Observation
 from edgekit.analyze.printed import Assumptions, NotPrinted, Numbers
 from edgekit.analyze.quantities import QUANTITIES
 
-__all__ = ["AUDIT_NOTEBOOK", "VERDICTS", "Audit", "Claim", "ClaimsError", "Comparison", "Verdict", "audited", "cells", "judge",
+__all__ = ["AUDIT_NOTEBOOK", "VERDICTS", "Audit", "Claim", "ClaimsError", "Comparison", "Verdict", "audited", "judge",
            "load", "markdown_table", "published"]
 
 VERDICTS = ("reproduced", "not reproduced", "holds at scale model", "does not hold at scale model", "undecided",
@@ -93,28 +94,9 @@ def published(claim_id: str, quantity: str | None = None, path: Path | None = No
     return table if quantity is None else table[table.quantity == quantity].reset_index(drop=True)
 
 
-def cells(verdicts: Iterable[Verdict]) -> list[dict[str, str]]:
-    """One dictionary of texts a verdict, for tables: `figure` is the link to the figure in the rendered report."""
-    return [{
-        "id": verdict.claim.id, "document": verdict.claim.title, "locator": verdict.claim.locator,
-        "statement": verdict.claim.statement, "published": _printed(verdict.claim),
-        "ours": "; ".join(f"{seen.estimate.what}: {seen.estimate}" for seen in verdict.seen) or "none",
-        "where": "; ".join(dict.fromkeys(seen.where for seen in verdict.seen)), "platform": verdict.platform,
-        "verdict": verdict.verdict, "reason": verdict.reason,
-        "figure": verdict.figure,
-    } for verdict in verdicts]
-
-
 def markdown_table(verdicts: Iterable[Verdict]) -> str:
     """The verdicts as a Markdown table: claim, published, ours (or computed), verdict and why."""
-    table = cells(verdicts)
-    ours = "ours (95 % interval)" if any(cell["platform"] for cell in table) else "computed (range of its readings)"
-    lines = [f"| claim | published | {ours} | verdict | why |", "|---|---|---|---|---|"]
-    for cell in table:
-        texts = (f"{cell['id']} {cell['statement']}", cell["published"], cell["ours"],
-                 f"**{cell['verdict']}**" + f" on {cell['platform']}" * bool(cell["platform"]), cell["reason"])
-        lines.append("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |")
-    return "\n".join(lines) + "\n"
+    return verdict_text.markdown_table(verdict_text.cells(verdicts))
 
 
 def _both(claim: Claim, measured: Verdict | None, arithmetic: Verdict | None) -> Verdict:
@@ -195,14 +177,3 @@ def _sentence(test: Comparison, seen: Observation, outcome: str) -> str:
 
 def _also(seen: Observation) -> str:
     return f"; {seen.note}" if seen.note else ""
-
-
-def _printed(claim: Claim) -> str:
-    """The document's numbers in one line: its own words where they are given, else value and label."""
-    def one(entry: Mapping) -> str:
-        if "text" in entry:
-            return entry["text"]
-        value = f"{entry['value']:g}" if "value" in entry else f"{entry['low']:g} to {entry['high']:g}"
-        return f"{value}{' ' if entry['unit'] else ''}{entry['unit']} ({entry['label']})"
-
-    return "; ".join(map(one, claim.published)) or "no number"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from edgekit.analyze import stats
+from edgekit.analyze.once import once
 from edgekit.analyze.rows import rows_of
 from edgekit.schema import NONE, PRUNE_FIRST, QUANTIZE_FIRST, UNQUANTIZED
 
@@ -25,6 +26,7 @@ def is_whole(table: pd.DataFrame) -> pd.Series:
     return same & (table.student == table.model)
 
 
+@once
 def _blocks(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a chain, draw, domain and block: kl_nats, agreed, nll_nats, added_nats and tokens."""
     rows = rows_of(frame, "divergence")
@@ -38,6 +40,7 @@ def _blocks(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.assign(added_nats=wide.nll_nats - wide.nll_nats_whole)
 
 
+@once
 def _answers(frame: pd.DataFrame) -> pd.DataFrame:
     """Answers to items (`value`) beside those of the whole model (`value_whole`)."""
     rows = rows_of(frame, "accuracy")
@@ -53,6 +56,7 @@ def _sizes(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(columns={"artifact_bytes": "bytes", "stored_bits_per_weight": "stored_bits"})
 
 
+@once
 def chain_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a chain: kl (nats a token, from the whole model), agreement (share of tokens with the same likeliest one), added
     (nats a token over the whole model), accuracy, retained (accuracy over the whole model's, in %), bytes, and smaller: 16 bits
@@ -92,6 +96,7 @@ def _accuracy(answers: pd.DataFrame) -> dict:
     return line | dict(items=len(items))
 
 
+@once
 def learning_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`chain_table` of every student before quantizing, with brought_back: the share of the pruned model's divergence that
     learning took away, paired by seed and block (none for students from fresh weights)."""
@@ -123,6 +128,7 @@ def _ratio(one: pd.DataFrame, other: pd.DataFrame) -> stats.Estimate | None:
     return stats.ratio_of_sums(both.kl_nats, both.kl_nats_other, unit="times")
 
 
+@once
 def order_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a pruning and quantization: kl_prune_first and kl_quantize_first (of weights that are then turned back, sliced and
     quantized again, to the same bytes), and ratio, the former over the latter, paired; above 1 where quantizing first loses

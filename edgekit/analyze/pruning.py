@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from edgekit.analyze import quantization, stats
+from edgekit.analyze.once import once
 from edgekit.analyze.pruning_savings import by_size
 from edgekit.analyze.rows import rows_of
 from edgekit.schema import NONE
@@ -18,6 +19,7 @@ SCORES = ("taylor", "gate", "activation", "magnitude", "random")
 UNITS = ("heads", "neurons")
 
 
+@once
 def loss_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`quantization.loss_table` of the ways to prune, with the shares that really went: `removed_heads`, `removed_neurons`."""
     table, removed = quantization.loss_table(frame, way=WAY), _removed(frame)
@@ -26,6 +28,7 @@ def loss_table(frame: pd.DataFrame) -> pd.DataFrame:
     return table.merge(removed, on=["model", "way"], how="left")
 
 
+@once
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`quantization.accuracy_table` of the ways to prune."""
     return quantization.accuracy_table(frame, way=WAY)
@@ -50,6 +53,7 @@ def main_point(frame: pd.DataFrame) -> tuple[str, str]:
     return table.groupby(["heads", "mlp"]).score.nunique().idxmax()
 
 
+@once
 def method_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Losses and accuracy (change, retained) of every way at the point, a line a model and way; `what` names the way."""
     columns = stats.with_ends("accuracy", "change", "retained")
@@ -104,6 +108,7 @@ def contrast_table(frame: pd.DataFrame, base: str = "taylor") -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
+@once
 def sweep_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Nats a token added by each share of heads with each of neurons (numbers, `heads` and `mlp`), a line a model and pair.
 

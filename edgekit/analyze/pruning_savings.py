@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from edgekit.analyze import accounting, roofline, stats
+from edgekit.analyze.once import once
 from edgekit.analyze.rows import rows_of
 from edgekit.catalog.models import Architecture
 
@@ -33,6 +34,7 @@ def _architecture(rows: pd.DataFrame) -> Architecture:
                         **parts | {part: bool(parts[part]) for part in ("tied", "attention_bias", "mlp_bias") if part in parts})
 
 
+@once
 def count_table(frame: pd.DataFrame, prompt_tokens: int = 128, context: int = 128, weight_bytes: float = 2) -> pd.DataFrame:
     """What pruning saves by arithmetic, a line a model: `removed_heads`, `removed_neurons` and the shares of
     `accounting.saved`; and how many `parameters` the whole model has."""
@@ -47,6 +49,7 @@ def count_table(frame: pd.DataFrame, prompt_tokens: int = 128, context: int = 12
     return pd.DataFrame(lines, columns=columns).sort_values("parameters").reset_index(drop=True).assign(source="modelled")
 
 
+@once
 def saving_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Arithmetic and clock side by side, a line a model, engine, dtype, batch, prompt length and phase (prefill or decode).
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from edgekit.analyze import rows as tables
 from edgekit.analyze import stats
+from edgekit.analyze.once import once
 from edgekit.analyze.rows import in_reference
 from edgekit.schema import NONE, UNQUANTIZED
 
@@ -29,6 +30,7 @@ SEARCHED = {"no clip": "no search for clips", "no scale": "no search for scales"
 UNCALIBRATED = "no calibration"
 
 
+@once
 def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = UNQUANTIZED,
                way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant and engine: kl (nats a token, from `against`), agreement (share of tokens with the same likeliest one),
@@ -56,6 +58,7 @@ def domains(frame: pd.DataFrame) -> list[str]:
     return sorted(rows_of(frame, "divergence").domain.unique())
 
 
+@once
 def block_table(frame: pd.DataFrame, against: str = UNQUANTIZED, domain: str | None = None,
                 way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant, engine, calibration seed, domain and block: kl_nats, agreed, nll_nats, added_nats and tokens."""
@@ -76,6 +79,7 @@ def _exp(found: stats.Estimate) -> stats.Estimate:
     return stats.Estimate(float(np.exp(found.value)), *ends, found.n)
 
 
+@once
 def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd.DataFrame:
     """By how much `one` beats `other` at equal bits, group and calibration, in the reference engine, a line a model.
 
@@ -130,13 +134,15 @@ def _varied(line, main: tuple[str, str]) -> str:
     return ", ".join([*other, *([SEARCHED[line.search]] if line.search not in FULL else [])])
 
 
+@once
 def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFrame:
     """A line a variant and engine: accuracy; change, the paired difference to the unquantized model in the reference engine;
     and retained, accuracy over that model's in %. Items are the samples: answers under several seeds are one item's."""
     lines = []
-    for key, answers in _answers(frame, way).groupby(CELL):
-        items = answers.groupby(["domain", "mode", "item"])[["value", "value_whole"]].agg(["sum", "size"])
-        right, whole, asked = items["value", "sum"], items["value_whole", "sum"], items["value", "size"]
+    answers = _answers(frame, way).groupby([*CELL, "domain", "mode", "item"])
+    sums = answers[["value", "value_whole"]].sum().assign(asked=answers.size())
+    for key, items in sums.groupby(CELL):
+        right, whole, asked = items.value, items.value_whole, items.asked
         line = dict(zip(CELL, key, strict=True)) | {"n": len(items)}
         if (asked == 1).all():
             line |= stats.ends_of("accuracy", stats.wilson(int(right.sum()), len(items)))
@@ -151,6 +157,7 @@ def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFram
     return _described(pd.DataFrame(lines, columns=columns), frame, way)
 
 
+@once
 def _answers(frame: pd.DataFrame, way: Sequence[str]) -> pd.DataFrame:
     """Answers to items (`value`) beside those of the unquantized model in the reference engine (`value_whole`)."""
     rows = rows_of(frame, "accuracy", way)
@@ -174,10 +181,11 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _described(wide, frame)
 
 
+@once
 def rows_of(frame: pd.DataFrame, task: str, way: Sequence[str] = WAY) -> pd.DataFrame:
     rows = tables.rows_of(frame, task)
     for name in way:
-        rows[name] = rows[name].map(_text)
+        rows[name] = stats.mapped(rows[name], _text)
     rows["way"] = [" ".join(filter(None, parts)) for parts in rows[list(way)].itertuples(index=False)]
     return rows.assign(calibration_seed=rows.calibration_seed.fillna(NO_SEED).astype(int))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from edgekit.analyze import roofline, stats
+from edgekit.analyze.once import once
 
 BASELINE = ("transformers", "bfloat16")  # engine and weights that speeds are compared with
 
@@ -16,6 +17,7 @@ def speed_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return roofline.utilisation_table(speeds), _speed_ups(speeds)
 
 
+@once
 def runtime_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a shape, number of threads, engine and kind of weights: ttft_s, tpot_s, decode_tok_per_s, memory_bytes (the peak
     over the process before it loaded anything), weight_bytes, bandwidth_utilisation, the speed-ups of `speed_tables`, and the

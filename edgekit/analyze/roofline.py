@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from edgekit.analyze import stats
+from edgekit.analyze.once import once
 from edgekit.analyze.rows import rows_of
 
 UNIT = ["model", "engine", "dtype", "threads", "batch", "device", "source"]
@@ -58,6 +59,7 @@ def compute_utilisation(parameters: float, tpot_s: float, flop_per_s: float, bat
     return 2 * batch * parameters / tpot_s / flop_per_s
 
 
+@once
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One line a model, engine, dtype, threads and lengths: ttft_s where output_tokens is 1, else tpot_s and tok/s.
 
@@ -77,6 +79,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
+@once
 def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Peak memory of the measuring process beside what explains it, in bytes.
 
@@ -104,6 +107,7 @@ def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
+@once
 def share_table(frame: pd.DataFrame) -> pd.DataFrame:
     """How total time divides into prefill and decode, for each output length: one line a condition with both.
 
@@ -129,6 +133,7 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(lines, columns, frame)
 
 
+@once
 def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Decode speed beside the two ceilings of the device: memory and arithmetic.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from edgekit import schema
+from edgekit.analyze.once import once
 
 # What the manifests say of a run's machine stands among the columns; see provenance.with_machine.
 COLUMNS = (*schema.COORDINATES, *schema.COLUMNS, "last_level_cache_bytes")
 
 
+@once
 def rows_of(frame: pd.DataFrame, *tasks: str, metrics: tuple[str, ...] = ()) -> pd.DataFrame:
     """The rows of `tasks`, all metrics or some of them. A column that the frame lacks is there and empty."""
     frame = frame[frame.task.isin(tasks)] if "task" in frame else frame.iloc[:0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from edgekit.analyze import stats
+from edgekit.analyze.once import once
 from edgekit.analyze.speculation import Costs, acceptance_for, best_length, expected_speedup, expected_tokens_of
 from edgekit.analyze.speculative_tables import PAIR, acceptance_table, finished, longest, select
 from edgekit.catalog.engines import NATIVES
@@ -17,6 +18,7 @@ PLAIN = "0"  # the draft length of rows without a draft
 COUNTED = ["model", "draft", "engine", "dtype", "domain"]  # what times and counts of a pair share: counts take any threads
 
 
+@once
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a pair, engine, domain and draft length: speed-ups over plain decoding in the same process, from end to end
     (`speed_up`) and after each text's first pass (`decode`), with what costs and counted acceptance lead to expect of that.
@@ -67,12 +69,21 @@ def _per_token(here: pd.DataFrame, metric: str, tokens: str) -> pd.DataFrame:
 def gains(frame: pd.DataFrame, where: dict) -> pd.DataFrame:
     """Speed-ups from end to end of one pair and length (`where`: PAIR and length), a line a repeat, a column a domain; only
     repeats that have all of its domains."""
+    seconds = _seconds(frame)
+    here = seconds[(seconds[PAIR] == [where[name] for name in PAIR]).all(axis=1)]
+    if where["length"] not in here:
+        return pd.DataFrame()
+    here = here.assign(gain=here[PLAIN] / here[where["length"]])
+    return here.pivot(index="repeat", columns="domain", values="gain").dropna(axis=1, how="all").dropna()
+
+
+@once
+def _seconds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Seconds a token from end to end, a line a pair, domain and repeat, a column a draft length."""
     rows = select(frame, "speed")
-    for name in PAIR:
-        rows = rows[rows[name] == where[name]]
-    seconds = {domain: _per_token(here, "pass_s", "tokens") for domain, here in rows.groupby("domain")}
-    return pd.DataFrame({domain: times[PLAIN] / times[where["length"]] for domain, times in seconds.items()
-                         if where["length"] in times}).dropna()
+    sums = rows[rows.metric == "pass_s"].groupby([*PAIR, "domain", "repeat", "length"])[["value", "tokens"]].sum()
+    sums = sums[sums.tokens > 0]
+    return (sums.value / sums.tokens.astype(float)).unstack("length").reset_index()
 
 
 def replay_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -132,6 +143,7 @@ def _accepted(positions: pd.DataFrame, blocks: pd.Series, pair: dict) -> list[fl
     return chances
 
 
+@once
 def best_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a timed pair, engine and domain: the best fixed draft length that acceptance and costs predict, and the one found.
 

@@ -12,6 +12,7 @@ import re
 import pandas as pd
 
 from edgekit.analyze import stats
+from edgekit.analyze.once import once
 from edgekit.analyze.rows import rows_of
 from edgekit.analyze.speculation import least_overlap
 from edgekit.schema import ADAPTIVE, LOOKUP
@@ -33,6 +34,7 @@ def draft_label(model: str, draft: str) -> str:
     return f"itself, {how}"
 
 
+@once
 def acceptance_table(frame: pd.DataFrame, by_position: bool = False) -> pd.DataFrame:
     """A line a pair, engine, domain, temperature and draft length, or also a `position`: acceptance, and how many prompts (n)
     and judged tokens it rests on."""
@@ -40,12 +42,11 @@ def acceptance_table(frame: pd.DataFrame, by_position: bool = False) -> pd.DataF
     rows = rows[rows.metric == "accepted"]
     cell = [*CELL, "position"] if by_position else CELL
     lines = []
-    for key, here in rows.groupby(cell):
-        items = here.groupby("item")[["value", "judged"]].sum()
-        if items.judged.sum():
-            found = stats.clustered_share(items.value, items.judged)
+    for key, items in stats.clusters(rows, cell, "item", ["value", "judged"]):
+        if items["judged"].sum():
+            found = stats.clustered_share(items["value"], items["judged"])
             lines.append(dict(zip(cell, key, strict=True)) | stats.ends_of("acceptance", found)
-                         | {"judged": int(items.judged.sum()), "n": found.n})
+                         | {"judged": int(items["judged"].sum()), "n": found.n})
     return finished(pd.DataFrame(lines, columns=[*cell, *stats.with_ends("acceptance"), "judged", "n"]), frame)
 
 
@@ -63,6 +64,7 @@ def pass_table(frame: pd.DataFrame) -> pd.DataFrame:
     return finished(pd.DataFrame(lines, columns=[*CELL, *stats.with_ends("tokens"), "n"]), frame)
 
 
+@once
 def overlap_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a pair, domain and temperature, on the target's own texts: overlap of the distributions, agreement on the
     likeliest token, KL divergence (nats a token), and what theory makes of them: `expected` acceptance, that is the overlap
@@ -83,6 +85,7 @@ def overlap_table(frame: pd.DataFrame) -> pd.DataFrame:
                                                   "n"]), frame)
 
 
+@once
 def theory_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`acceptance_table` at the longest fixed length beside `overlap_table`, where both were measured."""
     counted = longest(acceptance_table(frame))
@@ -110,10 +113,11 @@ def lossless_table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["engine", "dtype", "prompts", "texts", "differ", "gap_median", "gap_widest"])
 
 
+@once
 def select(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     """The rows of some tasks with every coordinate as a column, draft lengths as text."""
     rows = rows_of(frame, *names)
-    return rows.assign(length=rows.length.map(_text))
+    return rows.assign(length=stats.mapped(rows.length, _text))
 
 
 def _text(length) -> str | None:

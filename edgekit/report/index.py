@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from edgekit import provenance, store
+from edgekit import judged, provenance, store
 from edgekit.errors import RunFailed
 from edgekit.report import machine, pages
 
@@ -108,14 +108,17 @@ def _groups(lines: list[dict], ours: str) -> list[dict]:
 
 
 def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dict[str, str]]:
-    """Claims judged on the rows of their own study; one whose study left no rows here is judged on none."""
-    from edgekit.analyze import claims
-
-    rows = {store.study_of(path): provenance.with_machine(store.to_frame(store.read(path)[0]), path) for path in files}
-    wanted = [claim for claim in claims.load() if (claim.tests and claim.study in rows) or not measured_only]
-    verdicts = {verdict.claim.id: verdict for study in {claim.study for claim in wanted} for verdict in claims.judge(
-        [claim for claim in wanted if claim.study == study], rows.get(study, store.to_frame([])), platform)}
-    return claims.cells(verdicts[claim.id] for claim in wanted)
+    """Claims judged on the rows of their own study, in the order of their file; one whose study left no rows here is judged on
+    none, or left out with `measured_only`."""
+    rows = {store.study_of(path): path for path in files}
+    found = []
+    for cell in judged.cells(None, None, platform):
+        if cell["study"] not in rows:
+            found += [] if measured_only else [cell]
+        elif cell["tests"] or not measured_only:
+            here = judged.cells(rows[cell["study"]], cell["study"], platform)
+            found += [one for one in here if one["id"] == cell["id"]]
+    return found
 
 
 def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
