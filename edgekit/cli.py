@@ -1,4 +1,4 @@
-"""The command `edgekit`: run, measure, report, publish, doctor, models, claims.
+"""The command `edgekit`: run, measure, report, publish, doctor, models, claims, parameters.
 
 Every expected failure is one sentence on standard error and a non-zero exit: 2 for something wrong with what was asked,
 1 for something that failed while it ran, 130 after Ctrl-C.
@@ -41,6 +41,9 @@ def parser() -> argparse.ArgumentParser:
     command("doctor", "Print what this machine has: engines, processor, memory, bandwidth, sensors.")
     claims = command("claims", "Print the claims with verdicts from the committed rows, or write them into README.md.")
     claims.add_argument("--write", action="store_true", help="replace the generated table in README.md")
+    parameters = command("parameters", "Print what every parameter is, or write it beside the parameters and into "
+                         "docs/reference.md.")
+    parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")
     models = command("models", "List, check or train the shipped models.")
     actions = models.add_subparsers(dest="action", required=True, metavar="action")
     actions.add_parser("list", help="the shipped models, with accuracy by depth")
@@ -129,6 +132,14 @@ def _claims(options) -> int:
         publish.write_readme()
     else:
         print(publish.claims_table())
+    return 0
+
+
+def _parameters(options) -> int:
+    from edgekit.report import parameters
+
+    for line in parameters.write() if options.write else [parameters.reference()]:
+        print(line)
     return 0
 
 
