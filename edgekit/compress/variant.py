@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from edgekit.catalog import models, weight_files
@@ -40,8 +42,12 @@ STEPS = {
 DEQUANTIZED = " > dequantized()"
 # What an argument annotated so may be.
 KINDS = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
-# A change of what a step writes must change what it is addressed by.
+# A change of what a step writes must change what it is addressed by,
 BUILDER_VERSION = 1
+# and so must another version of the library that computes it. Artifacts were made before with these, which go without saying.
+LIBRARIES = {"awq": ("autoawq", "0.2.9"), "gptq": ("gptqmodel", "7.6.0"), "distilled": ("torch", "2.13.0+cpu"),
+             "gguf": ("gguf", "0.19.0"), "gguf_quantized": ("llama-cpp-python", "0.3.36"),
+             "onnx": ("onnxruntime-genai", "0.18.0")}
 
 
 class VariantError(InvalidRequest):
@@ -243,9 +249,21 @@ def _step_made_of(source: str, step: Step) -> dict:
         if given["calibration"] != NONE:
             # A changed file of the same name is another set.
             made_of["calibration"] = Calibration(given["calibration"], given["samples"], given["length"], given["seed"]).hash
+    package, before = LIBRARIES.get(step.name, ("", ""))
+    if package and (version := _version(package)) != before:
+        made_of["library"] = f"{package} {version}"
     if step.name == "distilled":
         made_of |= distil.made_of(**dict(step.arguments))
     return made_of
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """The installed version; "absent" where there is none, and the step then refuses to be taken."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def _shape_made_of(spec: models.ModelSpec) -> dict:

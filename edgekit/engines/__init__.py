@@ -12,7 +12,7 @@ from importlib import metadata
 
 from edgekit.catalog.engines import ENGINES, take_back
 from edgekit.compress.artifact import Artifact
-from edgekit.engines import probe
+from edgekit.engines import builds, probe
 from edgekit.engines.base import Engine, EngineError
 
 
@@ -33,14 +33,23 @@ def variant_for(engine: str, model: str, dtype: str) -> str:
     return model if "safetensors" in formats(engine) else f"{model} > gguf(dtype={dtype})"
 
 
-def runtime(engine: str) -> str:
-    """Package and version behind an engine: rows of one version are not rows of the next. "absent" if it is not installed."""
+def version(engine: str) -> str | None:
+    """Package and version behind an engine; None if it is not installed."""
     require_known(engine)
-    packages = ENGINES[engine].runtime.packages
-    for package in packages:
+    for package in ENGINES[engine].runtime.packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
             return f"{package} {metadata.version(package)}"
-    return f"{packages[0]} absent"
+    return None
+
+
+def runtime(engine: str) -> str:
+    """Package, version and build behind an engine: rows of one are not rows of the next. "absent" if it is not installed. The
+    build is left out where it goes without saying (see builds.py)."""
+    found = version(engine)
+    if found is None:
+        return f"{ENGINES[engine].runtime.packages[0]} absent"
+    build = builds.words(ENGINES[engine].runtime)
+    return found + f" [{build}]" * bool(build)
 
 
 def absence(engine: str, format: str | None = None) -> str | None:
@@ -49,8 +58,8 @@ def absence(engine: str, format: str | None = None) -> str | None:
     Its package is not installed, or the build that is has no kernel for `format` (by default for plain weights) on this
     processor.
     """
-    if runtime(engine).endswith(" absent"):
-        behind = ENGINES[engine].runtime
+    behind = ENGINES[engine].runtime
+    if version(engine) is None:
         return f"{engine}: {' or '.join(behind.packages)} is not installed; install it: {behind.install()}"
     return probe.missing(engine, format or formats(engine)[0])
 

@@ -25,6 +25,12 @@ def _quiet(level, text, data):
     """llama.cpp prints a page on every load; errors come back as return codes."""
 
 
+def kernel_words() -> str:
+    """llama.cpp's own words of its backends and of the instructions that they were compiled for."""
+    return " ".join(part.split(" = ")[0].strip() for part in llama_cpp.llama_print_system_info().decode().split("|")
+                    if part.strip().endswith("= 1"))
+
+
 class LlamaCpp(Engine):
     """A GGUF file in llama.cpp. The weights' type is the file's own; keys and values are kept in float16.
 
@@ -59,10 +65,8 @@ class LlamaCpp(Engine):
         self.memory = c.llama_get_memory(self.context)
         self.texts = 0  # texts begun in the one cache: tells a session whose text is still there
         self.vocabulary = c.llama_vocab_n_tokens(c.llama_model_get_vocab(self.model))
-        kernel = " ".join(part.split(" = ")[0].strip() for part in c.llama_print_system_info().decode().split("|")
-                          if part.strip().endswith("= 1"))
         self.info = EngineInfo(
-            name="llama_cpp", version=llama_cpp.__version__, kernel=kernel, device=device, dtype=dtype, threads=threads,
+            name="llama_cpp", version=llama_cpp.__version__, kernel=kernel_words(), device=device, dtype=dtype, threads=threads,
             vocabulary=self.vocabulary, context=context,
             kv_bytes_per_token=2 * artifact.spec.architecture.kv_elements_per_token())
 

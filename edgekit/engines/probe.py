@@ -21,6 +21,18 @@ WNA16 = "cpu_gemm_wna16"  # vLLM's product of 16-bit activations and 4-bit weigh
 
 
 @functools.cache
+def ask(function: str) -> str:
+    """What a `module:function` answers in a process of its own, which may die of it: then "" with nothing said, since what does
+    not load is refused by `missing`. Asked once a process."""
+    try:
+        done = subprocess.run([sys.executable, "-c", CHILD, function], capture_output=True, text=True, check=False,
+                              timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return ""
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else ""
+
+
+@functools.cache
 def lacks(engine: str) -> Mapping[str, str]:
     """Format -> why this build of an engine cannot load it on this processor; {} where nothing is known to be missing.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from edgekit import params, provenance, store
+from edgekit import params, provenance, store, studies
 from edgekit.report.check import check, source_path
 from edgekit.studies import runner
 
@@ -76,7 +77,8 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
     stamp = _stamp(executed)
     skips, refused = _skips(notebook, profile), _refused(notebook, profile)
     again = force or refused or (retry and skips["tried"])
-    if not again and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile)]:
+    unchanged = not again and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile)]
+    if unchanged and _plans_the_same(notebook, profile):
         return Outcome(notebook, "unchanged", stamp["seconds"], executed,
                        f"nothing changed since {_shown(executed)} was made; not executed again", **skips)
     begun = time.monotonic()
@@ -173,6 +175,17 @@ def _sources(notebook: str, profile: str) -> str:
     for path in files:
         digest.update(f"{path}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def _plans_the_same(notebook: str, profile: str) -> bool:
+    """Whether the study asks for the units of the plan beside its rows: a model, task or text outside of this folder may be
+    another now, or a runtime another build, and all that decides a number is in the units' keys."""
+    study = studies.module(notebook)
+    if not hasattr(study, "plan"):
+        return True
+    planned = runner.keys_of(study.STUDY, study.VERSION, list(study.plan(params.of_profile(study.Config, profile, notebook))))
+    path = store.plan_path(_rows_path(notebook, profile))
+    return path.exists() and set(json.loads(path.read_text(encoding="utf-8"))) == set(planned)
 
 
 def _rows_path(notebook: str, profile: str) -> Path:

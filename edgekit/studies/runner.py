@@ -99,6 +99,13 @@ def task_hash(task: dict) -> str:
     return hashlib.blake2b(store.canonical(task).encode(), digest_size=8).hexdigest()
 
 
+def keys_of(study: str, version: int, units: Sequence[Unit]) -> dict[str, Unit]:
+    """The units by their keys on this machine."""
+    platform = platforms.current().slug
+    return {store.condition_key(study, version, unit.condition, repeat=unit.repeat, artifact=unit.artifact, task=unit.task,
+                                platform=platform): unit for unit in units}
+
+
 def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result:
     """Measure what `units` lack in runs/<profile>/<study>.jsonl and return all that the file then holds of them.
 
@@ -112,8 +119,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
-    keys = {store.condition_key(study, version, unit.condition, repeat=unit.repeat, artifact=unit.artifact, task=unit.task,
-                                platform=platform): unit for unit in units}
+    keys = keys_of(study, version, units)
     measured = 0
     with Store(path) as file:
         store.write_plan(path, keys)
