@@ -73,11 +73,13 @@ def draw(notebook: str, rows_path: Path, folder: Path) -> list[Path]:
 
 def _draw(notebook: str, frame: pd.DataFrame, folder: Path) -> list[Path]:
     from edgekit import plots
+    from edgekit.analyze.once import remembering
 
     for old in folder.glob("*"):
         old.unlink()
-    for name in plots.drawable(notebook, frame):
-        plots.show(notebook, name, frame, folder)
+    with remembering():
+        for name in plots.drawable(notebook, frame):
+            plots.show(notebook, name, frame, folder)
     return sorted(folder.iterdir())
 
 

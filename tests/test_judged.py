@@ -11,7 +11,7 @@ import pytest
 
 from edgekit import judged, provenance, publish, store
 from edgekit.analyze import claims, stats, verdict_text
-from edgekit.analyze.once import once
+from edgekit.analyze.once import once, remembering
 
 STUDY = "02_baseline"
 
@@ -88,13 +88,16 @@ def test_a_table_is_computed_once_a_frame_and_belongs_to_its_caller():
         return frame[[column]] * 2
 
     one, other = pd.DataFrame({"a": [1, 2], "b": [3, 4]}), pd.DataFrame({"a": [5], "b": [6]})
-    mine = table(one, "a")
-    mine["a"] = 0
-    assert table(one, "a").a.to_list() == [2, 4] and table(one, "b").b.to_list() == [6, 8] and calls == ["a", "b"]
-    assert table(other, "a").a.to_list() == [10] and table(one, "a", ["x"]).a.to_list() == [2, 4] and len(calls) == 4
-    del one, other
-    again = pd.DataFrame({"a": [7]})
-    assert table(again, "a").a.to_list() == [14], "what a frame gave is forgotten with it"
+    with remembering():
+        mine = table(one, "a")
+        mine["a"] = 0
+        with remembering():
+            assert table(one, "a").a.to_list() == [2, 4] and table(one, "b").b.to_list() == [6, 8] and calls == ["a", "b"]
+        assert table(other, "a").a.to_list() == [10] and table(one, "a", ["x"]).a.to_list() == [2, 4] and len(calls) == 4
+        for n in range(20):  # frames of the moment, one after another in the same place of the memory
+            assert table(pd.DataFrame({"a": [n]}), "a").a.to_list() == [2 * n]
+    one.loc[0, "a"] = 7
+    assert table(one, "a").a.to_list() == [14, 4], "a frame that was changed gives another table"
 
 
 def test_clusters_are_the_sums_of_each_cell():

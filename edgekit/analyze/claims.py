@@ -19,6 +19,7 @@ from edgekit.analyze import verdict_text
 from edgekit.analyze.audit_quantities import AUDITS
 from edgekit.analyze.claims_file import PUBLISHED, Audit, Claim, ClaimsError, Comparison, load
 from edgekit.analyze.observed import NotMeasured, Observation
+from edgekit.analyze.once import remembering
 from edgekit.analyze.printed import Assumptions, NotPrinted, Numbers
 from edgekit.analyze.quantities import QUANTITIES
 
@@ -60,8 +61,9 @@ def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str) -> list[V
     claims = list(claims)
     measured = frame[frame.source == "measured"] if len(frame) else frame
     arithmetic = {verdict.claim.id: verdict for verdict in audited(claims)}
-    return [_both(claim, _judge(claim, measured, platform) if claim.tests else None, arithmetic.get(claim.id))
-            for claim in claims]
+    with remembering():
+        return [_both(claim, _judge(claim, measured, platform) if claim.tests else None, arithmetic.get(claim.id))
+                for claim in claims]
 
 
 def printed_numbers() -> Numbers:

@@ -1,33 +1,45 @@
-"""A table of a frame is computed once, however many claims and figures ask for it.
+"""A table is computed once while several claims or figures ask for it.
 
-Frames are kept apart by identity, so what is asked of a frame must not depend on changes made inside of it afterwards: the kit
-makes new frames and never writes into one. Each caller gets a copy of the table, which is its own.
+Only inside of `remembering()`, where nobody writes into a frame: whoever changes one in a notebook gets a new table each time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import weakref
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
 
 import pandas as pd
 
-_TABLES: dict[int, dict[Hashable, Any]] = {}
+# By frame, what was computed of it; each frame is held, since the identity of one that is gone may be another's. None: not now.
+_tables: dict[int, tuple[pd.DataFrame, dict[Hashable, pd.DataFrame]]] | None = None
+
+
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """Compute each table of a frame once until the end of this block; then forget them all."""
+    global _tables
+    if _tables is not None:
+        yield
+        return
+    _tables = {}
+    try:
+        yield
+    finally:
+        _tables = None
 
 
 def once(table: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
-    """`table(frame, …)` that remembers what it gave for a frame, as long as the frame lives. Other arguments are text,
-    numbers, or lists of them."""
+    """`table(frame, …)` that remembers what it gave for a frame, inside of `remembering()`. Other arguments are text, numbers,
+    or lists of them. Each caller gets a copy, which is its own."""
     name = f"{table.__module__}.{table.__qualname__}"
 
     @functools.wraps(table)
     def remembered(frame: pd.DataFrame, *arguments, **named) -> pd.DataFrame:
-        asked = (name, len(frame), *map(_plain, arguments), *sorted((key, _plain(value)) for key, value in named.items()))
-        if id(frame) not in _TABLES:
-            _TABLES[id(frame)] = {}
-            weakref.finalize(frame, _TABLES.pop, id(frame), None)
-        tables = _TABLES[id(frame)]
+        if _tables is None:
+            return table(frame, *arguments, **named)
+        asked = (name, *map(_plain, arguments), *sorted((key, _plain(value)) for key, value in named.items()))
+        _, tables = _tables.setdefault(id(frame), (frame, {}))
         if asked not in tables:
             tables[asked] = table(frame, *arguments, **named)
         return tables[asked].copy(deep=False)  # pandas copies what a caller writes to
