@@ -16,7 +16,7 @@ from edgekit.studies import quantization as study
 from edgekit.studies import ways
 
 GRID = dict(models=["pocket-200k"], methods=["rtn", "awq", "gptq", "gguf", "gguf_imatrix"], bits=[8, 4], groups=[32],
-            gguf_types=["Q8_0", "Q4_0"], calibration="mixture", samples=8, length=64, calibration_seeds=[0, 1],
+            main_group=32, gguf_types=["Q8_0", "Q4_0"], calibration="mixture", samples=8, length=64, calibration_seeds=[0, 1],
             ablated_models=[], ablated_calibrations=["prose"], ablated_samples=[4, 8], ablated_searches=["all", "none"],
             cost_models=[], runtime_models=[], runtime_cells=[], shapes=[], speed_cells=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
@@ -60,6 +60,21 @@ def test_all_methods_share_base_calibration_and_stream():
 def test_a_group_that_does_not_divide_a_width_is_a_skip_with_a_reason():
     refused = {unit.condition["group"]: unit.refusal for unit in planned(groups=[32, 128], methods=["rtn"]) if unit.refusal}
     assert refused == {128: "groups of 128 do not divide every input width of pocket-200k; these do: 64, 32, 16, 8"}
+
+
+@pytest.mark.parametrize("main", [16, 32])
+def test_the_main_group_and_not_its_place_decides_what_is_done_once(main):
+    asked = dict(groups=[32, 16], main_group=main, methods=["awq"], bits=[4], ablated_models=["pocket-200k"],
+                 cost_models=["pocket-200k"], runtime_models=["pocket-200k"], runtime_cells=["vllm/awq"],
+                 shapes=["shape:smollm2-135m"], speed_cells=["transformers/awq"])
+    units = planned(**asked)
+    conditions = [unit.condition for unit in units]
+    assert {at["group"] for at in conditions if at.get("calibration_seed") == 0 and at["task"] == "loss"} == {16, 32}
+    once = [at for at in conditions if at.get("calibration_seed") == 1 or at["task"] == "build" or at.get("samples") == 4
+            or at["engine" if "engine" in at else "task"] == "vllm"]
+    assert len(once) > 6 and {at["group"] for at in once} == {main}
+    speeds = [unit.arguments["variant"] for unit in units if unit.condition["task"] == "speed"]
+    assert speeds and all(f"packed_awq(bits=4, group={main})" in chain for chain in speeds)
 
 
 def test_ablations_change_one_thing_and_repeat_nothing():
@@ -150,6 +165,7 @@ def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
     ({"bits": [1]}, "bits: expected 2 to 8"),
     ({"bits": [4, 4]}, "bits: expected each item once"),
     ({"groups": []}, "groups: expected a list of at least 1"),
+    ({"main_group": 64}, "main_group: unknown 64; known: 32"),
     ({"calibration": "poems"}, "unknown calibration set 'poems'; known: "),
     ({"calibration_seeds": []}, "calibration_seeds: expected at least one"),
     ({"ablated_models": ["pocket-10m"]}, "ablated_models: unknown 'pocket-10m'; known: pocket-200k"),

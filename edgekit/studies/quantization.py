@@ -44,7 +44,9 @@ class Config(LossConfig):
     methods: tuple[str, ...] = parameter(f"any of {', '.join(METHODS)}", needed=1, known=METHODS)
     bits: tuple[int, ...] = parameter(f"bits of a code for rtn, awq and gptq, {rtn.BITS[0]} to {rtn.BITS[-1]}",
                                       least=rtn.BITS[0], most=rtn.BITS[-1])
-    groups: tuple[int, ...] = parameter("weights that share a scale; ablations and runtimes take the first", least=1, needed=1)
+    groups: tuple[int, ...] = parameter("weights that share a scale", least=1, needed=1)
+    main_group: int = parameter("one of `groups`: that of further seeds, ablations, costs, runtimes and speed",
+                                some_of="groups")
     gguf_types: tuple[str, ...] = parameter("llama.cpp's mixtures of formats", known=gguf_quantize.TYPES)
     calibration: str = parameter("set of calibration texts: mixture, prose, or random tokens")
     samples: int = parameter("calibration sequences")
@@ -93,7 +95,7 @@ def plan(config: Config) -> Iterator[Unit]:
         for way in dict.fromkeys([*main, *(ablations(config) if spec.name in config.ablated_models else ())]):
             yield _loss(config, spec, way, ENGINE, DTYPE)
         for way in main if spec.name in config.cost_models else ():
-            first = way.calibration_seed in (None, *config.calibration_seeds[:1]) and way.group in (None, config.groups[0])
+            first = way.calibration_seed in (None, *config.calibration_seeds[:1]) and way.group in (None, config.main_group)
             if first and not way.refusal(spec):
                 yield _build(config, spec, way)
         for cell in config.runtime_cells if spec.name in config.runtime_models else ():
@@ -163,6 +165,6 @@ def _cell(config: Config, name: str, cell: str) -> tuple[dict, str, dict]:
     Its weights are random, so what AWQ or GPTQ would choose does not matter: they are rounded to the same format.
     """
     of = Cell.parse(cell)
-    chain = of.chain(name, config.groups[0])
+    chain = of.chain(name, config.main_group)
     return (dict(model=name, weights=of.weights), chain,
             dict(engine=of.engine, dtype=of.dtype(config.activations), refusal=of.refusal(chain)))

@@ -67,7 +67,7 @@ class Way:
 def main_grid(config) -> Iterator[Way]:
     """Every method at every number of bits and every group (`config`: the study's).
 
-    Calibrated ones are repeated for every seed at the first group: the luck of a draw is measured once for each method and
+    Calibrated ones are repeated for every seed at the main group: the luck of a draw is measured once for each method and
     number of bits.
     """
     for method in config.methods:
@@ -75,18 +75,18 @@ def main_grid(config) -> Iterator[Way]:
             drawn = {} if seed is None else _drawn(config, seed)
             if method in BITS:
                 yield from (Way(method, bits, group, **drawn, **_search(method)) for bits in config.bits
-                            for group in (config.groups[:1] if i else config.groups))
+                            for group in ((config.main_group,) if i else config.groups))
             else:
                 yield from (Way(method, type=type, **drawn) for type in config.gguf_types
                             if method == "gguf" or type not in WITHOUT_IMATRIX)
 
 
 def ablations(config) -> Iterator[Way]:
-    """AWQ and GPTQ at 4 bits and the first group with other calibration texts, fewer or more of them, and AWQ with parts of its
+    """AWQ and GPTQ at 4 bits and the main group with other calibration texts, fewer or more of them, and AWQ with parts of its
     search left out; for every calibration seed."""
     for method in (name for name in CHANGES if name in config.methods):
         for seed in config.calibration_seeds:
-            at = dict(method=method, bits=4, group=config.groups[0])
+            at = dict(method=method, bits=4, group=config.main_group)
             for name in config.ablated_calibrations:
                 yield Way(**at, **_drawn(config, seed, calibration=name), **_search(method))
             for samples in config.ablated_samples:
@@ -97,7 +97,7 @@ def ablations(config) -> Iterator[Way]:
 
 def four_bit(config, format: str) -> Way:
     """The 4-bit checkpoint of `awq` or `gptq` that runtimes load: GPTQ on the symmetric grid, which all of them read."""
-    return Way(format, 4, config.groups[0], **_drawn(config, config.calibration_seeds[0]),
+    return Way(format, 4, config.main_group, **_drawn(config, config.calibration_seeds[0]),
                search="symmetric" if format == "gptq" else "all")
 
 
