@@ -1,4 +1,4 @@
-"""One module a notebook: a `Config` and `run(config)`. Rows carry the notebook's name as their study.
+"""One module a notebook: a `Config`, `plan(config)` and `run(config)`. Rows carry the notebook's name as their study.
 
 One that measures nothing has `tables(config)` in place of `run`.
 """

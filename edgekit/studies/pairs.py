@@ -76,64 +76,63 @@ def texts_hash(domain: str) -> str:
     return tasks.content_hash(name) if name else store.hash_files([tasks.prose_file()])
 
 
+def pair_unit(config, task: str, named: dict, opens: dict[str, str], function: str, work: dict, repeat: int = 0, *, engine: str,
+              told: dict | None = None, **how) -> Unit:
+    """A unit of a target and a draft on the prompts of the domain in `work`.
+
+    named: its coordinates beside the task, threads and device. opens: the job's arguments that are variants; told: those beside
+    them, the place and the work. engine: whose version is part of the key. how: further fields of the Unit.
+    """
+    return Unit(dict(task=task, **named, domain=work["domain"], **config.where), repeat, function,
+                {**opens, **(told or {}), **config.where, **work}, f"{hashes(*opens.values())} {engines.runtime(engine)}",
+                task_hash({**work, "texts": texts_hash(work["domain"])}), **dict(builds=made(*opens.values())) | how)
+
+
 def overlap_units(config, target: str, draft: str) -> Iterator[Unit]:
     """Divergence of a pair, at temperature 0 and 1 only: these have a closed form that needs no cut of the distributions."""
-    where = config.where
     plain = draft if not variants.parse(draft).steps or variants.format_of(draft) == "safetensors" else (
         draft + variants.DEQUANTIZED)
     for domain in config.domains:
         for temperature in (value for value in config.temperatures if value in (0, 1)):
             work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
                         temperature=int(temperature), seed=config.seed)
-            condition = dict(task="overlap", model=target, draft=draft, engine=ENGINE, dtype=DTYPE,
-                             domain=domain, temperature=temperature, **where)
-            yield Unit(condition, 0, "edgekit.measure.overlap:measure_overlap",
-                       dict(target=target, draft=plain, **where, **work),
-                       f"{hashes(target, plain)} {engines.runtime(ENGINE)}",
-                       task_hash({**work, "texts": texts_hash(domain)}), shared=True, builds=made(target, plain))
+            named = dict(model=target, draft=draft, engine=ENGINE, dtype=DTYPE, temperature=temperature)
+            yield pair_unit(config, "overlap", named, dict(target=target, draft=plain),
+                            "edgekit.measure.overlap:measure_overlap", work, engine=ENGINE, shared=True)
 
 
 def batch_units(config, target: str, draft: str) -> Iterator[Unit]:
     """Times of several texts at a time, with another model as the draft."""
-    where = config.where
     for cell in config.batch_cells if variants.parse(draft).model not in (LOOKUP, target) else ():
         of = Cell.parse(cell)
-        engine, weights = of.engine, of.weights
         both = dict(target=chain(cell, target), draft=chain(cell, draft))
         refusal = of.refusal(*filter(None, both.values()))
         for domain in config.batch_domains if both["draft"] else ():
+            work = dict(domain=domain, prompts=config.batch_prompts, lengths=list(config.batch_lengths),
+                        max_new_tokens=config.max_new_tokens, rounds=config.rounds, seed=config.seed)
             for batch in config.batches:
+                named = dict(model=target, draft=draft, engine=of.engine, dtype=of.weights, temperature=0.0, batch=batch)
                 for repeat in range(1 if refusal else config.repeats):
-                    work = dict(domain=domain, prompts=config.batch_prompts, lengths=list(config.batch_lengths),
-                                max_new_tokens=config.max_new_tokens, rounds=config.rounds, seed=config.seed)
-                    yield Unit(dict(task="batch", model=target, draft=draft, engine=engine, dtype=weights, domain=domain,
-                                    temperature=0.0, batch=batch, **where), repeat,
-                               "edgekit.measure.batched:measure_batch",
-                               dict(**both, dtype=weights, batch=batch, **where, **work),
-                               f"{hashes(*both.values())} {engines.runtime(engine)}",
-                               task_hash({**work, "texts": texts_hash(domain)}), refusal, builds=made(*both.values()))
+                    yield pair_unit(config, "batch", named, both, "edgekit.measure.batched:measure_batch", work, repeat,
+                                    engine=of.engine, told=dict(dtype=of.weights, batch=batch), refusal=refusal)
 
 
 def replay_units(config) -> Iterator[Unit]:
     """Times of the pairs whose acceptance is that of the recorded pair; each repeat draws anew how many tokens are kept."""
     recorded = split_pair("recorded_pair", config.recorded_pair)
-    where = config.where
     for target, draft in (split_pair("replayed_pairs", pair) for pair in config.replayed_pairs):
         for cell in config.replay_cells:
             of = Cell.parse(cell)
-            engine, weights = of.engine, of.weights
-            names = dict(zip(("target", "draft", "recorded_target", "recorded_draft"),
+            opens = dict(zip(("target", "draft", "recorded_target", "recorded_draft"),
                              (chain(cell, name) for name in (target, draft, *recorded)), strict=True))
-            refusal = of.refusal(*names.values()) or engines.no_rollback(engine)
+            refusal = of.refusal(*opens.values()) or engines.no_rollback(of.engine)
+            named = dict(model=target, draft=draft, engine=of.engine, dtype=of.weights, temperature=0.0,
+                         recorded=config.recorded_pair)
             for domain in config.recorded_domains:
                 for repeat in range(1 if refusal else config.repeats):
                     work = dict(domain=domain, prompts=config.prompts, max_new_tokens=config.max_new_tokens,
                                 prompt_tokens=config.replay_prompt_tokens, tokens=config.replay_tokens,
                                 lengths=list(config.replay_lengths), rounds=config.rounds, seed=config.seed + repeat)
-                    yield Unit(dict(task="replay", model=target, draft=draft, engine=engine, dtype=weights, domain=domain,
-                                    temperature=0.0, recorded=config.recorded_pair, **where), repeat,
-                               "edgekit.measure.replayed:measure_replay",
-                               dict(**names, engine=engine, dtype=weights, **where, **work),
-                               f"{hashes(*names.values())} {engines.runtime(engine)}",
-                               task_hash({**work, "texts": texts_hash(domain)}), refusal, source="modelled",
-                               builds=tuple(names.values()))
+                    yield pair_unit(config, "replay", named, opens, "edgekit.measure.replayed:measure_replay", work, repeat,
+                                    engine=of.engine, told=dict(engine=of.engine, dtype=of.weights), refusal=refusal,
+                                    source="modelled", builds=tuple(opens.values()))

@@ -25,16 +25,14 @@ from edgekit.studies.pairs import (
     batch_units,
     chain,
     hash_of,
-    hashes,
     is_timed,
-    made,
     overlap_units,
+    pair_unit,
     pairs,
     replay_units,
     split_pair,
-    texts_hash,
 )
-from edgekit.studies.runner import Unit, task_hash
+from edgekit.studies.runner import Unit
 from edgekit.studies.units import absent_unit, resolved, study_run
 
 STUDY = "06_speculative"
@@ -166,14 +164,11 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
           work: dict, repeat: int = 0, native: str | None = None) -> Iterator[Unit]:
     """A unit of a pair in a cell; none where its engine does not load the draft's format."""
     of = Cell.parse(cell)
-    engine, weights = of.engine, of.weights
     both = dict(target=chain(cell, target), draft=LOOKUP if draft == LOOKUP else chain(cell, draft))
     if both["draft"] is None:
         return
-    where = config.where
     work = work | dict(domain=domain, max_new_tokens=config.max_new_tokens, seed=config.seed)
-    condition = dict(task=task, model=target, draft=draft, engine=native or engine, dtype=weights, domain=domain,
-                     temperature=temperature, **where)
+    named = dict(model=target, draft=draft, engine=native or of.engine, dtype=of.weights, temperature=temperature)
     refusal = of.refusal(*(one for one in both.values() if one != LOOKUP))
     if native:
         refusal = refusal or natives.refusal(native, config.device, [models.resolve(name) for name in (target, draft)
@@ -181,8 +176,7 @@ def _pair(config: Config, task: str, target: str, draft: str, cell: str, domain:
         if repeat and refusal:  # told once
             return
     else:
-        refusal = refusal or engines.no_rollback(engine)
-    yield Unit(condition, repeat, function,
-               dict(**both, **(dict(native=native) if native else dict(engine=engine)), dtype=weights, **where, **work),
-               f"{hashes(*both.values())} {engines.runtime(engine)}", task_hash({**work, "texts": texts_hash(domain)}),
-               refusal, shared=task == "acceptance", builds=made(*both.values()))
+        refusal = refusal or engines.no_rollback(of.engine)
+    runs = dict(native=native) if native else dict(engine=of.engine)
+    yield pair_unit(config, task, named, both, function, work, repeat, engine=of.engine, told=dict(**runs, dtype=of.weights),
+                    refusal=refusal, shared=task == "acceptance")
