@@ -9,10 +9,9 @@ import platform
 import shutil
 import statistics
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import edgekit
-from edgekit import store
+from edgekit import provenance, store
 from edgekit.catalog import engines, platforms
 from edgekit.engines import probe
 
@@ -21,7 +20,7 @@ def engine_lines(gpu: bool) -> list[tuple[str, str]]:
     """(runtime, its version with what this build of it lacks on this processor, or the command that installs it) of each."""
     lines = []
     for name, runtime in engines.runtimes().items():
-        found = [f"{package} {version(package)}" for package in runtime.packages if _is_installed(package)]
+        found = [f"{package} {version}" for package in runtime.packages if (version := provenance.installed(package))]
         told = found or [f"not installed: {runtime.install(gpu)}"]
         if found and name in engines.ENGINES:
             formats: dict[str, list[str]] = {}
@@ -31,14 +30,6 @@ def engine_lines(gpu: bool) -> list[tuple[str, str]]:
                      for why, missing in formats.items()]
         lines.append((name, ", ".join(told)))
     return lines
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _spread(samples: list[float], unit: float, name: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform as python_platform
-from importlib import metadata
 from pathlib import Path
 
 from edgekit import provenance, store
@@ -45,7 +44,7 @@ def _place(rows_path: Path | None, study: str | None, platform: str) -> Path:
     beside = [] if rows_path is None else [rows_path, store.plan_path(rows_path), provenance.manifest_path(rows_path)]
     code = Path(__file__).parent
     digest = hashlib.blake2b(store.canonical([
-        study, platform, python_platform.python_version(), *map(metadata.version, LIBRARIES)]).encode(), digest_size=12)
+        study, platform, python_platform.python_version(), *map(provenance.installed, LIBRARIES)]).encode(), digest_size=12)
     for file in [*beside, *sorted(code.rglob("*.py")), *sorted((store.ROOT / "data/published").iterdir())]:
         digest.update(f"{file.name}\n".encode())
         digest.update(hashlib.blake2b(file.read_bytes()).digest() if file.exists() else b"none")

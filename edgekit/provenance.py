@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import json
 import subprocess
 from dataclasses import dataclass, field
@@ -77,15 +77,21 @@ def with_machine(frame: pd.DataFrame, rows_path: Path) -> pd.DataFrame:
     return frame.assign(last_level_cache_bytes=frame.run.map(known)) if len(frame) else frame
 
 
+@functools.cache
+def installed(package: str) -> str | None:
+    """The installed version of a package; None without one. Looked up once a process: it takes reading and parsing a file."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def packages() -> dict[str, str]:
     """Versions of what can change a number: of every package that brings a runtime the one that is there; "not installed" for
     what is not."""
     found = {}
     for names in [(name,) for name in PACKAGES] + [runtime.packages for runtime in engines.runtimes().values()]:
-        versions = {}
-        for name in names:
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                versions[name] = metadata.version(name)
+        versions = {name: version for name in names if (version := installed(name)) is not None}
         found |= versions or {names[0]: "not installed"}
     return found
 

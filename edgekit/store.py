@@ -259,11 +259,10 @@ class Store:
             self._lock.release()
             raise
         self.size = len(rows)
-        end = _end_of_line(self.path, end)
-        if end < self.path.stat().st_size:
+        if torn:
             print(f"{self.path}: dropped {torn} line(s) of a unit that a killed run left unfinished; "
                   "it is measured again", file=sys.stderr)
-            os.truncate(self.path, end)
+            os.truncate(self.path, _end_of_line(self.path, end))
 
     def append(self, key: str, rows: Iterable[Row]) -> None:
         """Write one unit: all of its rows and the closing line, or nothing. Raises StoreError (disk full, doubled)."""

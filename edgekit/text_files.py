@@ -10,6 +10,7 @@ Each function takes the class of error that its caller raises, so that the sente
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -103,6 +104,17 @@ def json_lines(path: Path, kind: type[EdgekitError], wanted: Iterable[str] | Non
     return found
 
 
+def as_records(lines: list[tuple[int, dict[str, Any]]], path: Path, kind: type[EdgekitError], of: type) -> list:
+    """Lines of `json_lines` as instances of the dataclass `of`, whose fields they have. Raises `kind` for a key that is none of
+    its fields, and for a field of text that holds none."""
+    fields = {field.name: field.type for field in dataclasses.fields(of)}
+    texts_in(lines, path, kind, [name for name, hint in fields.items() if hint == "str"])
+    for number, record in lines:
+        if unknown := [name for name in record if name not in fields]:
+            raise kind(f"{path}, line {number}: unknown key {unknown[0]!r}; expected {', '.join(fields)}")
+    return [of(**record) for _, record in lines]
+
+
 def texts_in(records: list[tuple[int, dict[str, Any]]], path: Path, kind: type[EdgekitError], keys: Iterable[str]) -> None:
     """Raise `kind` unless the values of these keys are texts in every line."""
     for number, record in records:
@@ -161,16 +173,16 @@ def _surprise(tag: str, text: str) -> str:
     """What is wrong with a plain scalar that YAML 1.1 resolves to `tag` ("int", "str", …); "" if it is what it looks like."""
     import yaml
 
-    value = None if tag in ("str", "null") else yaml.safe_load(f"!!{tag} {text}")
-    if tag == "int" and not PLAIN_INT.fullmatch(text):
-        base = " (base 60)" if ":" in text else ""
-        return f"YAML reads {text} as {value}{base}; write the number itself in digits, or '{text}' in quotes for a text"
-    if tag == "float" and not (math.isfinite(value) and (PLAIN_FLOAT.fullmatch(text) or PLAIN_INT.fullmatch(text))):
+    if tag in ("int", "float") and not (PLAIN_INT.fullmatch(text) or (
+            tag == "float" and PLAIN_FLOAT.fullmatch(text) and math.isfinite(float(text)))):
+        value = yaml.safe_load(f"!!{tag} {text}")
         if not math.isfinite(value):
             return f"expected a finite number, got {text}"
-        return f"YAML reads {text} as {value}; write the number itself in digits, or '{text}' in quotes for a text"
+        base = " (base 60)" if tag == "int" and ":" in text else ""
+        return f"YAML reads {text} as {value}{base}; write the number itself in digits, or '{text}' in quotes for a text"
     if tag == "bool" and text.lower() not in ("true", "false"):
-        return f"YAML reads {text} as {str(value).lower()} (yes, no, on and off too); write that, or '{text}' in quotes"
+        read = str(yaml.safe_load(text)).lower()
+        return f"YAML reads {text} as {read} (yes, no, on and off too); write that, or '{text}' in quotes"
     if tag == "timestamp":
         return f"YAML reads {text} as a date; write '{text}' in quotes"
     if tag == "str" and NOT_FINITE.fullmatch(text):

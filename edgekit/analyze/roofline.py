@@ -67,7 +67,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     `unstable` marks a spread of more than 20 % over runs.
     """
     columns = [*CONDITION, "parameters", *stats.with_ends("ttft_s", "tpot_s", "decode_tok_per_s"), "n", "unstable"]
-    rows = rows_of(frame, "speed", metrics=("ttft_s", "tpot_s",)).dropna(subset=LENGTHS)
+    rows = rows_of(frame, "speed", metrics=("ttft_s", "tpot_s")).dropna(subset=LENGTHS)
     lines = []
     for key, group in rows.groupby(CONDITION, dropna=False):
         line = dict(zip(CONDITION, key, strict=True))
@@ -117,7 +117,7 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
     """
     columns = [*CONDITION, "parameters", "ttft_s", "decode_s",
                *stats.with_ends("decode_over_prefill", "prefill_share", "decode_share"), "n"]
-    rows = rows_of(frame, "speed", metrics=("ttft_s", "decode_s",)).dropna(subset=LENGTHS)
+    rows = rows_of(frame, "speed", metrics=("ttft_s", "decode_s")).dropna(subset=LENGTHS)
     one_run = [*UNIT, "prompt_tokens", "run", "repeat"]
     pairs = rows[rows.metric == "decode_s"].merge(rows.loc[rows.metric == "ttft_s", [*one_run, "value"]], on=one_run,
                                                   suffixes=("", "_ttft"))
@@ -203,7 +203,7 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     by = ["model", "engine", "dtype", "source", "mode", "depth"]
     columns = [*by, "parameters", *stats.with_ends("accuracy"), "correct", "unanswered", "n"]
     lines = []
-    for key, group in rows_of(frame, "accuracy", metrics=("correct", "unanswered",)).groupby(by):
+    for key, group in rows_of(frame, "accuracy", metrics=("correct", "unanswered")).groupby(by):
         right = group.loc[group.metric == "correct", "value"]
         if right.empty:
             continue

@@ -157,6 +157,12 @@ def _hash_unchanged(files: tuple[tuple[Path, int, int], ...]) -> str:
     return store.hash_files(file for file, _, _ in files)
 
 
+@functools.lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Hash of a file's content, read once for each process, size and time of change: a plan names models hundreds of times."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def damage(name: str, folder: Path) -> list[str]:
     """What is wrong with a model folder that has a card, one sentence a file; empty if all are the card's."""
     card = _read_json(folder / "card.json").get("sha256", {})
@@ -164,7 +170,7 @@ def damage(name: str, folder: Path) -> list[str]:
              "another name without its card.json" for file in SETTINGS if file not in card and (folder / file).is_file()]
     for file, expected in card.items():
         path = folder / file
-        came = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        came = _sha256(path, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
         if came != expected:
             wrong = "is missing" if came is None else (f"has the wrong content (card says sha256 {expected[:12]}…, came "
                                                        f"{came[:12]}…)")

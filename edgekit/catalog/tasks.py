@@ -102,15 +102,10 @@ def stories(count: int) -> list[Story]:
 
 def first_lines(file: Path, count: int, kind: type, what: str) -> list:
     """The first `count` lines of a JSON-lines file, each a `kind`. Raises TaskError where there are fewer, or one is none."""
-    fields = {field.name: field.type for field in dataclasses.fields(kind)}
-    lines = text_files.json_lines(file, TaskError, fields)
+    lines = text_files.json_lines(file, TaskError, [field.name for field in dataclasses.fields(kind)])
     if not 1 <= count <= len(lines):
         raise TaskError(f"{what}: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
-    text_files.texts_in(lines[:count], file, TaskError, [name for name, of in fields.items() if of == "str"])
-    for number, record in lines[:count]:
-        if unknown := [name for name in record if name not in fields]:
-            raise TaskError(f"{file}, line {number}: unknown key {unknown[0]!r}; expected {', '.join(fields)}")
-    return [kind(**record) for _, record in lines[:count]]
+    return text_files.as_records(lines[:count], file, TaskError, kind)
 
 
 def prose_file() -> Path:

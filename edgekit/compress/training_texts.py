@@ -47,13 +47,8 @@ def load(name: str) -> list[Text]:
 
 @functools.lru_cache(maxsize=4)
 def _load(file: Path, changed: int) -> tuple[Text, ...]:
-    wanted = ("prompt", "completion")
-    lines = text_files.json_lines(file, BuildError, wanted)
-    text_files.texts_in(lines, file, BuildError, wanted)
-    for number, line in lines:
-        if unknown := [name for name in line if name not in wanted]:
-            raise BuildError(f"{file}, line {number}: unknown key {unknown[0]!r}; expected {', '.join(wanted)}")
-    return tuple(Text(**line) for _, line in lines)
+    lines = text_files.json_lines(file, BuildError, ("prompt", "completion"))
+    return tuple(text_files.as_records(lines, file, BuildError, Text))
 
 
 class Rows:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
 import inspect
 import re
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
+from edgekit import provenance
 from edgekit.catalog import models, weight_files
 from edgekit.catalog.hf_config import packing_of
 from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, onnx, packed, prune, rtn, shape
@@ -250,20 +249,11 @@ def _step_made_of(source: str, step: Step) -> dict:
             # A changed file of the same name is another set.
             made_of["calibration"] = Calibration(given["calibration"], given["samples"], given["length"], given["seed"]).hash
     package, before = LIBRARIES.get(step.name, ("", ""))
-    if package and (version := _version(package)) != before:
-        made_of["library"] = f"{package} {version}"
+    if package and (version := provenance.installed(package)) != before:
+        made_of["library"] = f"{package} {version or 'absent'}"  # the step is then refused
     if step.name == "distilled":
         made_of |= distil.made_of(**dict(step.arguments))
     return made_of
-
-
-@functools.cache
-def _version(package: str) -> str:
-    """The installed version; "absent" where there is none, and the step then refuses to be taken."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "absent"
 
 
 def _shape_made_of(spec: models.ModelSpec) -> dict:

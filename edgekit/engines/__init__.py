@@ -6,10 +6,9 @@ of each stands in edgekit.catalog.engines.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-from importlib import metadata
 
+from edgekit import provenance
 from edgekit.catalog.engines import ENGINES, take_back
 from edgekit.compress.artifact import Artifact
 from edgekit.engines import builds, probe
@@ -36,10 +35,8 @@ def variant_for(engine: str, model: str, dtype: str) -> str:
 def version(engine: str) -> str | None:
     """Package and version behind an engine; None if it is not installed."""
     require_known(engine)
-    for package in ENGINES[engine].runtime.packages:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return f"{package} {metadata.version(package)}"
-    return None
+    found = ((package, provenance.installed(package)) for package in ENGINES[engine].runtime.packages)
+    return next((f"{package} {version}" for package, version in found if version is not None), None)
 
 
 def runtime(engine: str) -> str:

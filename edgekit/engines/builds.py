@@ -25,7 +25,7 @@ BEFORE = {
 
 def words(runtime: Runtime) -> str:
     """What a key says of a runtime's build; "" for the one that goes without saying on this platform."""
-    told = probe.ask(runtime.build)
+    told = probe.ask(runtime.build) if runtime.build else ""
     return "" if told in BEFORE.get(platforms.current().slug, ()) else told
 
 

@@ -24,12 +24,8 @@ WNA16 = "cpu_gemm_wna16"  # vLLM's product of 16-bit activations and 4-bit weigh
 def ask(function: str) -> str:
     """What a `module:function` answers in a process of its own, which may die of it: then "" with nothing said, since what does
     not load is refused by `missing`. Asked once a process."""
-    try:
-        done = subprocess.run([sys.executable, "-c", CHILD, function], capture_output=True, text=True, check=False,
-                              timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        return ""
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else ""
+    done = _in_a_child(function)
+    return json.loads(done.stdout.splitlines()[-1]) if done is not None and done.returncode == 0 else ""
 
 
 @functools.cache
@@ -41,10 +37,8 @@ def lacks(engine: str) -> Mapping[str, str]:
     probe = ENGINES[engine].probe
     if probe is None:
         return {}
-    try:
-        done = subprocess.run([sys.executable, "-c", CHILD, probe], capture_output=True, text=True,
-                              check=False, timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+    done = _in_a_child(probe)
+    if done is None:
         return {EVERYTHING: f"{engine}: did not load within {TIMEOUT_S} s"}
     if done.returncode == 0:
         return {format: f"{engine}: {why}" for format, why in json.loads(done.stdout.splitlines()[-1]).items()}
@@ -54,6 +48,15 @@ def lacks(engine: str) -> Mapping[str, str]:
         said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     return {EVERYTHING: f"{engine}: does not load ({said}); delete .venv and install it again: "
                         f"{ENGINES[engine].runtime.install()}"}
+
+
+def _in_a_child(function: str) -> subprocess.CompletedProcess | None:
+    """The end of a process that calls a `module:function` and prints its answer as the last line; None after TIMEOUT_S."""
+    try:
+        return subprocess.run([sys.executable, "-c", CHILD, function], capture_output=True, text=True, check=False,
+                              timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def missing(engine: str, format: str) -> str | None:

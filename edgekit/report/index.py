@@ -110,14 +110,14 @@ def _groups(lines: list[dict], ours: str) -> list[dict]:
 def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dict[str, str]]:
     """Claims judged on the rows of their own study, in the order of their file; one whose study left no rows here is judged on
     none, or left out with `measured_only`."""
-    rows = {store.study_of(path): path for path in files}
+    here = {store.study_of(path): judged.cells(path, store.study_of(path), platform) for path in files}
+    judged_here = {cell["id"]: cell for cells in here.values() for cell in cells}
     found = []
     for cell in judged.cells(None, None, platform):
-        if cell["study"] not in rows:
+        if cell["study"] not in here:
             found += [] if measured_only else [cell]
         elif cell["tests"] or not measured_only:
-            here = judged.cells(rows[cell["study"]], cell["study"], platform)
-            found += [one for one in here if one["id"] == cell["id"]]
+            found.append(judged_here[cell["id"]])
     return found
 
 

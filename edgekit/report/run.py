@@ -180,9 +180,9 @@ def _sources(notebook: str, profile: str) -> str:
 def _plans_the_same(notebook: str, profile: str) -> bool:
     """Whether the study asks for the units of the plan beside its rows: a model, task or text outside of this folder may be
     another now, or a runtime another build, and all that decides a number is in the units' keys."""
-    study = studies.module(notebook)
-    if not hasattr(study, "plan"):
+    if not studies.measures(notebook):
         return True
+    study = studies.module(notebook)
     planned = runner.keys_of(study.STUDY, study.VERSION, list(study.plan(params.of_profile(study.Config, profile, notebook))))
     path = store.plan_path(_rows_path(notebook, profile))
     return path.exists() and set(json.loads(path.read_text(encoding="utf-8"))) == set(planned)

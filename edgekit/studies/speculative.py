@@ -116,6 +116,7 @@ def plan(config: Config) -> Iterator[Unit]:
     replayed acceptance. A model that cannot be had is told once."""
     config = config.with_threads()
     hash_of.cache_clear()
+    timed = list(dict.fromkeys(config.with_threads(threads) for threads in config.timed_threads))
     _, absent = resolved(config.models)
     for name, reason in absent.items():
         yield absent_unit(config, "acceptance", name, reason)
@@ -128,7 +129,7 @@ def plan(config: Config) -> Iterator[Unit]:
             yield from overlap_units(config, target, draft)
         if is_timed(config, target, draft):
             for cell in config.timed_cells:
-                yield from _times(config, target, draft, cell)
+                yield from _times(config, timed, target, draft, cell)
             yield from batch_units(config, target, draft)
     yield from replay_units(config)
 
@@ -144,12 +145,13 @@ def _counts(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit
                                   top_p=config.top_p))
 
 
-def _times(config: Config, target: str, draft: str, cell: str) -> Iterator[Unit]:
+def _times(config: Config, timed: list[Config], target: str, draft: str, cell: str) -> Iterator[Unit]:
+    """Times of a pair; `timed`: the study with each number of threads that it is timed with."""
     engine = Cell.parse(cell).engine
     work = dict(prompts=config.timed_prompts, rounds=config.rounds)
     lengths = [*config.timed_lengths, *[ADAPTIVE] * config.adaptive]
     for domain in config.timed_domains:
-        for at in dict.fromkeys(config.with_threads(threads) for threads in config.timed_threads):
+        for at in timed:
             for repeat in range(config.repeats):
                 if not repeat or not engines.no_rollback(engine):  # a refusal is told once
                     yield from _pair(at, "speed", target, draft, cell, domain, f"{JOBS}:measure_times", 0.0,
