@@ -146,7 +146,7 @@ def test_a_params_file_is_read_as_papermill_reads_it_or_not_at_all(tmp_path, sha
 @pytest.mark.parametrize("content, complaint", [
     ("a: 1\nb: [\n", r"line 3, column 1: not YAML"), ("a: 1\na: 2\n", "line 2: 'a' is set twice"),
     ("a: {b: 1, b: 2}\n", "line 1: 'b' is set twice"), ("a: 1\n\tb: 2\n", "line 2"), ("- a\n", "expected flat"),
-    ("a: !!python/object:os.system x\n", "line 1, column 1: not YAML"), ("a: *b\n", "line 1, column 4: not YAML")])
+    ("a: !!python/object:os.system x\n", "line 1, column 4: not YAML"), ("a: *b\n", "line 1, column 4: not YAML")])
 def test_what_is_wrong_with_a_yaml_file_is_named_by_line(tmp_path, content, complaint):
     (tmp_path / "p.yaml").write_text(content)
     with pytest.raises(params.ParamsError, match=complaint):
