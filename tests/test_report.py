@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import re
@@ -14,6 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import toy_kit
+from nbclient.exceptions import DeadKernelError
 
 from edgekit import params, provenance, report, store
 from edgekit.params import ParamsError
@@ -30,7 +33,7 @@ def home(tmp_path, monkeypatch):
 def no_kernel(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a kernel was started")
-    monkeypatch.setattr(run, "_execute", refuse)
+    monkeypatch.setattr(run, "execute", refuse)
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def stand_in(monkeypatch):
         executed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(toy_kit.notebook(), executed)
         return "executed", "done"
-    monkeypatch.setattr(run, "_execute", execute)
+    monkeypatch.setattr(run, "execute", execute)
     return started
 
 
@@ -300,6 +303,24 @@ def test_a_killed_kernel_is_one_sentence(home):
     outcomes = report.run_notebooks([toy_kit.NOTEBOOK], "ci")
     assert outcomes[0].state == "failed" and "process died" in outcomes[0].sentence
     assert len(store.read(store.runs_folder("ci") / "90_toy.jsonl")[0]) == 2
+
+
+def test_what_ctrl_c_orphans_ends_in_the_log_and_not_on_the_terminal(home, capfd):
+    """The wait for the kernel's reply is left behind and dies with the kernel: a race, here as its smallest input."""
+    from jupyter_core.utils import ensure_event_loop
+
+    report.run_notebooks([toy_kit.NOTEBOOK], "ci")
+
+    async def waits_for_a_dead_kernel():
+        raise DeadKernelError("Kernel died")
+
+    loop = ensure_event_loop()
+    waiting = loop.create_task(waits_for_a_dead_kernel())
+    loop.run_until_complete(asyncio.sleep(0))
+    del waiting
+    gc.collect()
+    assert "DeadKernelError" in (store.runs_folder("ci") / "90_toy.log").read_text()
+    assert "DeadKernelError" not in "".join(capfd.readouterr())
 
 
 INTERRUPTED = """

@@ -1,7 +1,6 @@
-"""Execute notebooks by papermill: each failure is kept and told in one sentence, and the others still run.
+"""Execute notebooks: each failure is kept and told in one sentence, and the others still run.
 
-papermill takes whatever kernel is called python3 and ends in a traceback of pages; here the kernel is the running
-interpreter. A notebook whose sources and rows did not change since it was executed is not executed again.
+A notebook whose sources and rows did not change since it was executed is not executed again.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from edgekit import params, provenance, store, studies
 from edgekit.report.check import check, source_path
+from edgekit.report.execute import execute, shown
 from edgekit.studies import runner
 
 
@@ -80,10 +80,10 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
     unchanged = not again and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile)]
     if unchanged and _plans_the_same(notebook, profile):
         return Outcome(notebook, "unchanged", stamp["seconds"], executed,
-                       f"nothing changed since {_shown(executed)} was made; not executed again", **skips)
+                       f"nothing changed since {shown(executed)} was made; not executed again", **skips)
     begun = time.monotonic()
-    print(f"{notebook}: running, profile {profile} (log: {_shown(executed.with_suffix('.log'))})", flush=True)
-    state, sentence = _execute(notebook, profile, values, executed)
+    print(f"{notebook}: running, profile {profile} (log: {shown(executed.with_suffix('.log'))})", flush=True)
+    state, sentence = execute(notebook, profile, values, executed)
     seconds = time.monotonic() - begun
     if executed.exists() and (node := read_executed(executed)) is not None:
         node.metadata["edgekit"] = {
@@ -93,76 +93,6 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
             "made_of": [made_of, _rows_hash(notebook, profile)] if state == "executed" else None}
         store.write_atomically(executed, nbformat.writes(node))
     return Outcome(notebook, state, seconds, executed, sentence, **_skips(notebook, profile))
-
-
-def _execute(notebook: str, profile: str, values: dict, executed: Path) -> tuple[str, str]:
-    """State and sentence of one execution by papermill. The executed notebook is there whatever the end."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillException, PapermillExecutionError
-
-    log_path = executed.with_suffix(".log")
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    log_path.unlink(missing_ok=True)
-    kept = (f"the notebook with its error is {_shown(executed)}, the log {_shown(log_path)}; what was measured is kept")
-    try:
-        # appending: the kernel writes to the same file, and neither may overwrite the other
-        with open(log_path, "a", encoding="utf-8") as log:
-            papermill.execute_notebook(
-                source_path(notebook), executed, parameters=values, kernel_name="python3", cwd=store.ROOT,
-                kernel_manager_class=_kernel_manager(log), progress_bar=False, stdout_file=log,
-                stderr_file=_Tee(log, sys.stderr))
-    except KeyboardInterrupt:
-        return "interrupted", "stopped; what was measured is kept: run the same command again to go on"
-    except PapermillExecutionError as error:
-        return "failed", f"failed: {error.ename}: {_first_line(error.evalue)}; {kept}"
-    except DeadKernelError:
-        return "failed", f"failed: its process died (killed for its memory, or crashed); {kept}"
-    except (PapermillException, RuntimeError, OSError) as error:
-        return "failed", f"failed: {type(error).__name__}: {_first_line(str(error))}; {kept}"
-    return "executed", f"done, {_shown(executed)}"
-
-
-def _kernel_manager(log: TextIO) -> type:
-    """A kernel manager whose kernel is this interpreter, whatever kernelspec called python3 the user has installed.
-
-    What the kernel's process and its children write to stderr past Python goes to `log`.
-    """
-    from ipykernel.kernelspec import get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-    from traitlets import default
-
-    folders = {"EDGEKIT_HOME": str(store.ROOT), "EDGEKIT_OUTPUT": str(store.OUTPUT)}
-
-    class ThisPython(AsyncKernelManager):
-        @property
-        def kernel_spec(self):
-            return KernelSpec(**get_kernel_dict(), env=folders)  # its argv starts with sys.executable
-
-        @default("transport_encryption")
-        def _encrypt_where_possible(self):
-            return "auto"
-
-        async def start_kernel(self, **kwargs):
-            await super().start_kernel(stderr=log, **kwargs)
-
-    return ThisPython
-
-
-class _Tee:
-    """Writes to several streams, for the progress that goes to the log and the terminal."""
-
-    def __init__(self, *streams):
-        self.streams = streams
-
-    def write(self, text: str) -> None:
-        for stream in self.streams:
-            stream.write(text)
-
-    def flush(self) -> None:
-        for stream in self.streams:
-            stream.flush()
 
 
 def _sources(notebook: str, profile: str) -> str:
@@ -240,11 +170,3 @@ def _commit() -> dict:
     """Commit of the sources, and whether tracked files differ from it."""
     commit, dirty = provenance.git_state()
     return {"commit": commit, "dirty": dirty}
-
-
-def _first_line(text: str, limit: int = 300) -> str:
-    return text.strip().splitlines()[0][:limit] if text.strip() else "(no message)"
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(store.OUTPUT) if path.is_relative_to(store.OUTPUT) else path)
