@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -207,6 +208,14 @@ def test_pages_lead_with_prose_and_fold_code(toy):
     footer = page[page.index("<footer"):]
     source = store.hash_files([toy["home"] / "notebooks/91_other.ipynb"])
     assert source[:12] in footer and "<dd>ci</dd>" in footer
+
+
+def test_every_page_names_the_version_that_made_it_once(toy):
+    pages_made = list(toy["index"].parent.glob("*.html"))
+    assert len(pages_made) == 3
+    for path in pages_made:
+        text = re.sub(r"</dt><dd>", " ", path.read_text())
+        assert text.count(f"Report made by edgekit {metadata.version('edgekit')}") == 1, path.name
 
 
 def test_a_failed_notebooks_page_says_so_first(toy):

@@ -63,6 +63,7 @@ def _index(profile: str, rendered: list[pages.Page]) -> str:
         failures=[{"notebook": page.notebook, "state": page.notes["state"], "sentence": page.notes["sentence"]}
                   for page in rendered if page.notes.get("state") in ("failed", "interrupted")],
         blocks=_blocks(profile, files, manifest, figures), machine=machine.facts(manifest), packages=packages,
+        kit=machine.kit(),
         skips=[("Not planned for", grouped_skips(files, expected=False)),
                ("Known beforehand", grouped_skips(files, expected=True))],
         pages=[_listed(page, profile) for page in rendered])

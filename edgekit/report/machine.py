@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from edgekit import provenance
 from edgekit.catalog import engines
 
 PACKAGES = ("torch", "gguf", *engines.packages())
@@ -31,6 +32,11 @@ def facts(manifest: dict) -> dict[str, str]:
     found["Commit"] = commit(manifest["git_commit"], manifest["git_dirty"])
     found["Newest run"] = f"{manifest['run']}, started {manifest['started']}"
     return found
+
+
+def kit() -> str:
+    """The kit that makes this report, by name and installed version."""
+    return f"edgekit {provenance.installed('edgekit') or '(not installed)'}"
 
 
 def commit(name: str, dirty: bool) -> str:

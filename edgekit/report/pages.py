@@ -62,7 +62,7 @@ def provenance(executed: Path, notes: dict) -> dict[str, str]:
     return {"Profile": notes.get("profile", executed.parent.name), "Run": notes.get("run") or "no rows",
             "Notebook source (SHA-256)": notes.get("source", "unknown")[:12],
             "Commit": machine.commit(notes.get("commit", "unknown"), notes.get("dirty", True)),
-            "Executed": notes.get("finished", "outside of edgekit run")}
+            "Executed": notes.get("finished", "outside of edgekit run"), "Report made by": machine.kit()}
 
 
 def style() -> str:
