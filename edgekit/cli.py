@@ -39,8 +39,9 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("notebook", help="e.g. 02_baseline")
     publish.add_argument("--profile", default="reference", help="a folder of runs/ (default: reference)")
     command("doctor", "Print what this machine has: engines, processor, memory, bandwidth, sensors.")
-    claims = command("claims", "Print the claims with verdicts from the committed rows, or write them into README.md.")
-    claims.add_argument("--write", action="store_true", help="replace the generated table in README.md")
+    claims = command("claims", "Print the claims with verdicts from the committed rows, or all that one of them comes from.")
+    claims.add_argument("id", nargs="?", help="e.g. S2.2")
+    claims.add_argument("--write", action="store_true", help="bring README.md and docs/claims/ up to date")
     parameters = command("parameters", "Print what every parameter is, or write it beside the parameters and into "
                          "docs/reference.md.")
     parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")
@@ -87,12 +88,16 @@ def _run(options) -> int:
 def _measure(options) -> int:
     from edgekit import params, studies
     from edgekit.studies import runner
+    from edgekit.studies.config import MEASURE
 
     study = studies.module(options.study)
     if not studies.measures(options.study):
         raise studies.StudyError(f"{study.STUDY} measures nothing, it computes; run its notebook: edgekit run {study.STUDY}")
+    config = params.of_profile(study.Config, options.profile, study.STUDY)
+    params.require(config.rows == MEASURE, f"{study.STUDY}: rows are opened from {config.rows}, so there is nothing to "
+                   f"measure; set `rows: {MEASURE}` in params/{options.profile}")
     with runner.retrying(options.retry):
-        result = study.run(params.of_profile(study.Config, options.profile, study.STUDY))
+        result = study.run(config)
     print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
           f"rows in {result.path}")
     for skip in result.unexpected:
@@ -126,20 +131,26 @@ def _doctor(options) -> int:
 
 
 def _claims(options) -> int:
-    from edgekit import publish
+    from edgekit import generated, publish
+    from edgekit.catalog import published
+    from edgekit.params import require
 
+    known = [entry["id"] for entry in published.entries()]
+    require(options.id in (None, *known), f"unknown claim {options.id!r}; known: {', '.join(known)}")
     if options.write:
-        publish.write_readme()
+        print(*generated.write(publish.files()), sep="\n")
+    elif options.id is None:
+        print(publish.findings(), end="")
     else:
-        print(publish.claims_table())
+        print(publish.derivation(publish.committed_cells()[options.id]), end="")
     return 0
 
 
 def _parameters(options) -> int:
+    from edgekit import generated
     from edgekit.report import parameters
 
-    for line in parameters.write() if options.write else [parameters.reference()]:
-        print(line)
+    print(*(generated.write(parameters.files()) if options.write else [parameters.reference()]), sep="\n")
     return 0
 
 

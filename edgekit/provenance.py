@@ -77,6 +77,15 @@ def with_machine(frame: pd.DataFrame, rows_path: Path) -> pd.DataFrame:
     return frame.assign(last_level_cache_bytes=frame.run.map(known)) if len(frame) else frame
 
 
+def platform_of(rows_path: Path) -> str:
+    """The platform that a file's rows were measured on. Raises StoreError without manifests, or for several."""
+    found = sorted({facts["platform"] for facts in read_manifests(rows_path).values()})
+    if len(found) != 1:
+        raise StoreError(f"{manifest_path(rows_path)}: expected the manifests of one platform beside the rows, got "
+                         f"{', '.join(found) or 'none'}; copy the file that lies beside them")
+    return found[0]
+
+
 @functools.cache
 def installed(package: str) -> str | None:
     """The installed version of a package; None without one. Looked up once a process: it takes reading and parsing a file."""

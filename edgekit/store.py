@@ -332,6 +332,18 @@ def study_of(rows_path: Path) -> str:
     return Path(rows_path).name.removesuffix(".gz").removesuffix(".jsonl")
 
 
+def find(place: str, study: str) -> Path:
+    """The rows file of a study that `place`, a file or a folder, names; a relative one is looked for from the kit's folder.
+
+    Raises StoreError where there is none.
+    """
+    at = ROOT / Path(place).expanduser()
+    for path in [at / f"{study}.jsonl", at / f"{study}.jsonl.gz"] if at.is_dir() else [at]:
+        if path.is_file() and study_of(path) == study:
+            return path
+    raise StoreError(f"rows: expected {study}.jsonl or {study}.jsonl.gz, or a folder that holds it, got {place}")
+
+
 def write_plan(rows_path: Path, keys: Iterable[str]) -> None:
     """Say which units the present parameters ask for: `read` then leaves out those of earlier ones."""
     write_atomically(plan_path(rows_path), json.dumps(sorted(keys), indent=0) + "\n")

@@ -16,7 +16,7 @@ MODES = ("think", "direct", "budget-1", "budget-2", "budget-3", "budget-4")
 DOMAINS = ("tracking", "prices", "letters", "large")
 EXPONENT = 0.5
 BITS, GROUPS = (8, 4, 3, 2), (32, 64)
-CELL = {"engine": "transformers", "dtype": "float32", "threads": 2, "device": "cpu"}
+LINE = {"engine": "transformers", "dtype": "float32", "threads": 2, "device": "cpu"}
 
 
 def skill(model: str, mode: str, depth: int) -> float:
@@ -36,7 +36,7 @@ def rows(models=tuple(MODELS), items=20, stories=30, prompts=12, bits=BITS, grou
     made: list[store.Row] = []
 
     def add(task: str, metric: str, value: float, **at) -> None:
-        made.append(store.Row("run-1", "01_scale_models", {**CELL, "task": task, **at}, metric, float(value)))
+        made.append(store.Row("run-1", "01_scale_models", {**LINE, "task": task, **at}, metric, float(value)))
 
     lengths = rng.integers(20, 90, stories)
     for model in models:

@@ -97,9 +97,9 @@ def rows(repeats: int = 3, prompts: int = 8, engines=tuple(STEP), differing: int
                         add("overhead_s", cost.overhead * machine, repeat, **at, **found)
                         if draft != "lookup":
                             add("draft_s", cost.draft * machine, repeat, **at, **found)
-                    for native, (ours, slower) in NATIVE.items():
+                    for loop, (ours, slower) in NATIVE.items():
                         if ours == engine and draft != ITSELF:
-                            theirs = at | dict(engine=native)
+                            theirs = at | dict(engine=loop)
                             add("pass_s", (slower if length else 1) * (300 * times + 30 * machine), repeat, **theirs,
                                 length=length, round=0, tokens=320)
                             for i in range(prompts) if length else ():

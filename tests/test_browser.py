@@ -90,7 +90,7 @@ def test_every_page_reads_well(site, browser, width, tmp_path):
 
 
 def test_index_shows_each_claim_once(site, browser, tmp_path):
-    from edgekit.analyze import claims
+    from edgekit.claims import judgement as claims
 
     seen, _ = see(browser, site.reports / "index.html", DESKTOP_PX, tmp_path)
     assert sorted(name for name, _, _ in seen["claims"]) == sorted(claim.id for claim in claims.load())

@@ -13,7 +13,13 @@ import pytest
 import rows_02_baseline as made
 import yaml
 
-from edgekit.analyze import audit_quantities, claims, observed, printed, quantities, roofline, stats, verdict_text
+from edgekit.analyze import observed, roofline, stats
+from edgekit.catalog import published
+from edgekit.claims import judgement as claims
+from edgekit.claims import quantities
+from edgekit.claims import text as verdict_text
+from edgekit.studies.published_claims import printed
+from edgekit.studies.published_claims import quantities as audit_quantities
 
 BOARD = "jetson-orin-nx"
 CLAIMS = claims.load("02_baseline")
@@ -26,7 +32,7 @@ def judge(claim_id, frame, platform="some-laptop"):
 
 def entry(**changes):
     """A claim as the file holds it, with one thing changed."""
-    good = {"id": "X.1", "document": "D", "locator": "page 1", "statement": "Fast.", "study": "02_baseline",
+    good = {"id": "X.1", "name": "speed", "document": "D", "locator": "page 1", "statement": "Fast.", "study": "02_baseline",
             "figure": "shares", "needs": "a board", "setting": {"platforms": "any", "models": ["pocket"]},
             "published": [{"quantity": "ttft_s", "value": 1, "unit": "s", "label": "printed"}],
             "tests": [{"quantity": "ttft_s", "expect": {"at_most": 1}, "tolerance": {"absolute": 0, "reason": "none"}}]}
@@ -71,7 +77,8 @@ def test_every_published_claim_is_in_the_file_and_has_a_verdict():
         assert (word in ("consistent", "inconsistent")) == (claim.audit is not None)
         assert (word == "not yet run") == (not claim.tests and not claim.audit)
         if not claim.tests and claim.study != claims.AUDIT_NOTEBOOK:
-            assert claim.planned and claim.study in verdicts[claim.id].reason and claim.needs in verdicts[claim.id].reason
+            reason = verdict_text.reason(verdicts[claim.id])
+            assert claim.planned and claim.study in reason and claim.needs in reason
 
 
 def test_a_planned_study_is_not_in_the_kit_and_each_other_one_is():
@@ -86,10 +93,11 @@ def test_what_was_measured_decides_before_arithmetic_and_arithmetic_where_nothin
     tested = next(claim for claim in CLAIMS if claim.id == "S1.3")
     both = dataclasses.replace(tested, audit=audited.audit)
     [here] = claims.judge([both], board_rows(8.0), "some-laptop")
-    assert (here.verdict, here.platform) == ("inconsistent", "") and "Not testable here: Needs one of the four" in here.reason
+    assert (here.verdict, here.platform) == ("inconsistent", "")
+    assert "Not testable here: Needs one of the four" in verdict_text.reason(here)
     assert here.figure == "00_published_claims.html#fig-ceilings"
     [there] = claims.judge([both], board_rows(8.0), BOARD)
-    assert there.verdict == "reproduced" and "Inconsistent: Share of the nominal" in there.reason
+    assert there.verdict == "reproduced" and "Inconsistent: Share of the nominal" in verdict_text.reason(there)
     assert there.figure == "02_baseline.html#fig-baseline_7b"
 
 
@@ -97,7 +105,7 @@ def test_the_interval_decides():
     test = claims.Comparison("ttft_s", 5, 12, 0.5, "rounded")
 
     def outcome(value, low, high):
-        return test.outcome(observed.Observation(stats.Estimate(value, low, high, 3), "", "real"))
+        return test.outcome(observed.Observation(stats.Estimate(value, low, high, 3), "", "real", "repeats", ""))
 
     assert outcome(8, 4.6, 12.4) == "inside"              # the tolerance counts
     assert outcome(14, 13, 15) == "outside" and outcome(3, 2, 4) == "outside"
@@ -114,9 +122,10 @@ def test_the_baseline_claim_on_a_board(rate, verdict):
 def test_the_baseline_claim_elsewhere_names_what_is_missing_and_shows_our_value():
     verdict = judge("S1.3", board_rows(8.0))
     assert verdict.verdict == "not testable here"
-    assert "Jetson Orin NX" in verdict.reason and "orientation" in verdict.reason and "some-laptop" in verdict.reason
+    assert verdict.elsewhere and all(told in verdict_text.reason(verdict)
+                                     for told in ("Jetson Orin NX", "orientation", "some-laptop"))
     assert verdict.seen[0].estimate.value == pytest.approx(8, rel=0.05)
-    assert "prompt length is not published" in verdict.reason
+    assert "prompt length is not published" in verdict_text.reason(verdict)
 
 
 def test_the_first_token_is_taken_at_the_prompt_length_that_favours_the_claim():
@@ -136,7 +145,7 @@ def test_decode_over_prefill_is_that_of_the_largest_model_and_its_fastest_engine
     assert verdict.seen[0].estimate.value == pytest.approx(ratio.value)
     assert verdict.seen[0].estimate.low == pytest.approx(ratio.low)
     assert verdict.verdict == ("not reproduced" if ratio.high < 100 else "reproduced")
-    assert "% of the time" in verdict.reason
+    assert "% of the time" in verdict_text.reason(verdict)
 
 
 def test_a_faster_prefill_reproduces_the_dominance_of_decoding():
@@ -159,7 +168,7 @@ def test_memory_bandwidth_is_the_limit_where_the_fastest_engine_comes_near_it():
     verdict = judge("S3.9", frame)
     assert verdict.verdict == "reproduced"
     assert verdict.seen[0].estimate.value == pytest.approx(0.86, rel=0.05)
-    assert "llama-3.2-1b" in verdict.seen[0].where and "overhead" in verdict.reason
+    assert "llama-3.2-1b" in verdict.seen[0].where and "overhead" in verdict_text.reason(verdict)
     # Only the slow engine: neither limit is near, so the claim fails on the first comparison.
     assert judge("S3.9", frame[frame.engine != "llama_cpp"]).verdict == "not reproduced"
 
@@ -188,16 +197,16 @@ def test_no_verdict_rests_on_a_share_that_passes_its_roof_or_on_a_cache(changes,
     from test_roofline import old_processor
 
     verdict = judge("S3.9", old_processor(**changes))
-    assert verdict.verdict == "not testable here" and told in verdict.reason
+    assert verdict.verdict == "not testable here" and told in verdict_text.reason(verdict)
 
 
 def test_without_rows_it_says_what_was_not_measured():
     for frame in (pd.DataFrame(), made.frame(models=())):
         for verdict in claims.judge(CLAIMS, frame, BOARD):
             assert verdict.verdict == "not testable here" and not verdict.seen
-            assert "ot measured in this run" in verdict.reason
+            assert "ot measured in this run" in verdict_text.reason(verdict)
     no_rate = made.frame(models=("pocket-3m",))
-    assert "matrix-multiplication" in judge("S3.9", no_rate[no_rate.metric != "matmul_flop_per_s"]).reason
+    assert "matrix-multiplication" in verdict_text.reason(judge("S3.9", no_rate[no_rate.metric != "matmul_flop_per_s"]))
 
 
 @pytest.mark.parametrize("source", ["published", "modelled", "replayed"])
@@ -214,17 +223,17 @@ def test_cells_and_table_carry_verdict_interval_and_figure():
     assert shares["figure"] == "02_baseline.html#fig-shares"
     assert " to " in shares["ours"] and "521" in shares["published"]
     assert all(cell["verdict"] in claims.VERDICTS and cell["reason"] for cell in cells)
-    lines = claims.markdown_table(verdicts).splitlines()
+    lines = verdict_text.markdown_table(verdict_text.cells(verdicts)).splitlines()
     assert len(lines) == 2 + len(cells) and all(line.count("|") - line.count("\\|") == 6 for line in lines)
 
 
 def test_published_numbers_are_the_printed_ones():
-    printed = claims.published("S1.3", "decode_tok_per_s")
+    printed = published.numbers("S1.3", "decode_tok_per_s")
     boards = printed.dropna(subset=["platform"]).set_index("platform").value
     assert boards.to_dict() == {"apple-m2-pro": 11.2, "snapdragon-8-gen3": 5.8, "intel-core-ultra": 8.4,
                                 "jetson-orin-nx": 12.6}
     assert (printed.low.dropna().item(), printed.high.dropna().item()) == (5, 12)
-    assert set(claims.published("S3.1", "decode_over_prefill").value) == {521, 192, 569}
+    assert set(published.numbers("S3.1", "decode_over_prefill").value) == {521, 192, 569}
     assert set(printed.source) == {"published"}
 
 
@@ -270,7 +279,7 @@ def untested(**changes):
 def test_a_claim_needs_no_test_only_while_its_study_is_planned_or_where_arithmetic_decides(tmp_path):
     [later] = claims.load(path=write(tmp_path, untested(study="09_later")))
     [verdict] = claims.judge([later], pd.DataFrame(), "x")
-    assert verdict.verdict == "not yet run" and "09_later (what comes later); needs a board" in verdict.reason
+    assert verdict.verdict == "not yet run" and "09_later (what comes later); needs a board" in verdict_text.reason(verdict)
     assert verdict.figure == "" and verdict_text.cells([verdict])[0]["ours"] == "none"
     with pytest.raises(claims.ClaimsError, match=r"at least one test, or an audit, or a study that is planned \(09_later\)"):
         claims.load(path=write(tmp_path, untested()))
@@ -315,18 +324,49 @@ def test_a_share_ends_at_both_sides(tmp_path, expect, tolerance, fails):
 
 
 def test_every_quantity_declares_what_it_can_be():
-    for known, domains in ((quantities.QUANTITIES, quantities.DOMAINS), (audit_quantities.AUDITS, audit_quantities.DOMAINS)):
-        assert list(known) == list(domains) and all(low < high for low, high in domains.values())
+    assert list(audit_quantities.AUDITS) == list(audit_quantities.DOMAINS)
+    assert all(low < high for low, high in audit_quantities.DOMAINS.values())
+    assert all(quantity.low < quantity.high for quantity in quantities.QUANTITIES.values())
+
+
+def at_each_group(**of):
+    """Quantities that saw two artifacts: `{name: {artifact: (value, low, high)}}`, the first one first."""
+    def quantity(seen):
+        return observed.Quantity(lambda frame, setting, accepted: [
+            observed.Observation(stats.Estimate(*ends, 9), artifact, "real", "texts", artifact)
+            for artifact, ends in seen.items()], "quality")
+    return {name: quantity(seen) for name, seen in of.items()}
+
+
+@pytest.mark.parametrize("kept, saved, word, judged", [
+    ({"g32": (99, 98, 99.5), "g128": (96, 95.5, 97)}, {"g128": (75, 75, 75), "g32": (68, 68, 68)}, "reproduced", "g128"),
+    ({"g32": (99, 98, 99.5), "g128": (94, 93, 96)}, {"g128": (75, 75, 75), "g32": (68, 68, 68)}, "undecided", "g128"),
+    ({"g32": (99, 98, 99.5), "g128": (90, 89, 91)}, {"g128": (75, 75, 75), "g32": (68, 68, 68)}, "not reproduced", "g32"),
+    ({"g32": (99, 98, 99.5)}, {"g128": (75, 75, 75)}, "not testable here", None)])
+def test_a_verdict_with_several_tests_judges_one_artifact(monkeypatch, kept, saved, word, judged):
+    """Accuracy at one group size and memory at another would make a model that nobody has."""
+    monkeypatch.setattr(claims, "QUANTITIES", at_each_group(awq_accuracy_retained=kept, awq_memory_saved=saved))
+    both = [claim for claim in claims.load() if claim.id == "S2.2"]
+    [verdict] = claims.judge([dataclasses.replace(both[0], audit=None)], pd.DataFrame(), "here")
+    assert verdict.verdict == word and {seen.artifact for seen in verdict.seen} == ({judged} if judged else set())
+    assert bool(verdict.missing) == (judged is None)
+
+
+def test_what_would_narrow_an_interval_is_named_by_its_samples(monkeypatch):
+    monkeypatch.setattr(claims, "QUANTITIES", at_each_group(draft_acceptance={"a": (78, 70, 85)}))
+    [verdict] = claims.judge([claim for claim in claims.load() if claim.id == "S1.9"], pd.DataFrame(), "here")
+    assert (verdict.verdict, verdict.outcomes[0].word) == ("undecided", "across")
+    assert "more texts would narrow" in verdict_text.reason(verdict) and "repeats" not in verdict_text.reason(verdict)
 
 
 def test_a_claim_stands_there_once(tmp_path):
     with pytest.raises(claims.ClaimsError, match="twice"):
         claims.load(path=write(tmp_path, entry(), entry()))
-    with pytest.raises(claims.ClaimsError, match="unknown claim 'S9.9'; known: S1.1"):
-        claims.published("S9.9")
+    with pytest.raises(published.PublishedError, match="unknown claim 'S9.9'; known: S1.1"):
+        published.numbers("S9.9")
 
 
 def test_judging_needs_neither_torch_nor_a_plotting_library():
-    code = "import sys, edgekit.analyze.claims; print({'torch', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, edgekit.claims.judgement; print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -24,6 +24,7 @@ def edgekit(*arguments, **environment):
     (["run"], "name notebooks, or --all; known: 00_published_claims, 01_scale_models, 02_baseline"),
     (["measure", "published_claims", "--profile", "ci"], "00_published_claims measures nothing, it computes; run its notebook"),
     (["measure", "basline", "--profile", "ci"], "unknown notebook or study 'basline'; known: 00_published_claims"),
+    (["claims", "S9.9"], "unknown claim 'S9.9'; known: S1.1, S1.2"),
     (["models", "train", "pocket-9t"], "unknown pocket model 'pocket-9t'; known: pocket-200k"),
 ])
 def test_unknown_names_end_with_one_sentence_and_status_2(arguments, says, capsys):
@@ -63,6 +64,13 @@ def test_a_mistake_in_a_params_file_stops_both_commands_before_anything_runs(hom
     for command in (["run", "02_baseline", "--profile", "ci"], ["measure", "baseline", "--profile", "ci"]):
         done = edgekit(*command, EDGEKIT_HOME=str(home))
         assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not (home / "runs").exists()
+
+
+def test_nothing_is_measured_where_rows_are_opened_from_elsewhere(home):
+    change(home, "rows: measure", "rows: data/results/far-board")
+    done = edgekit("measure", "baseline", "--profile", "ci", EDGEKIT_HOME=str(home))
+    assert done.returncode == 2 and "rows are opened from data/results/far-board" in done.stderr
     assert not (home / "runs").exists()
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from edgekit import params
-from edgekit.analyze import distillation as tables
 from edgekit.compress import distil, variant
 from edgekit.params import ParamsError
-from edgekit.studies import chains
-from edgekit.studies import distillation as study
+from edgekit.studies.distillation import plan as study
+from edgekit.studies.distillation import plan_chains as chains
+from edgekit.studies.distillation import tables
 
 VALUES = dict(
-    profile="ci", seed=0, device="cpu", threads=1, model="pocket-3m", teacher="pocket-3m", small_models=["pocket-900k"],
+    profile="ci", rows="measure", seed=0, device="cpu", threads=1, model="pocket-3m", teacher="pocket-3m",
+    small_models=["pocket-900k"],
     prunings=["0.2/0.15", "0.8/0.8"], learnings=list(chains.LEARNINGS), small_learnings=["fine-tuning", "logits"], seeds=[0, 1],
     samples=8, steps=4, tokens=256, length=64, learning_rate=1e-3, fresh_learning_rate=4e-3, temperature=2.0, mix=0.5,
     training_texts="mixture", prompts=16, quantizations=["Q8_0", "Q4_0"], chain_learning="logits", stream="mixture", texts=8,

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import rows_05_distillation as made
 
-from edgekit.analyze import distillation as tables
-from edgekit.analyze import distillation_quantities as quantities
 from edgekit.analyze.observed import NotMeasured, Setting
+from edgekit.studies.distillation import quantities, tables
 
 SETTING = Setting(models=("real", "pocket"))
 ANY = (-math.inf, math.inf)
@@ -81,10 +80,11 @@ def test_training_curves_fall_as_put_in(frame):
 
 
 def test_claims_get_the_numbers_that_were_put_in(frame):
-    order = quantities.prune_first_over_quantize_first(frame, SETTING, ANY)
+    order = quantities.QUANTITIES["prune_first_over_quantize_first"](frame, SETTING, ANY)
     assert order.estimate.value == pytest.approx(1.25) and order.estimate.low == pytest.approx(1.25) and order.scale == "pocket"
-    assert quantities.chain_compression(frame, SETTING, ANY).estimate.value == pytest.approx(3.2e6 * 16 / (0.94e6 * 4.8))
-    kept = quantities.accuracy_retained_at_a_tenth(frame, SETTING, ANY).estimate
+    smaller = quantities.QUANTITIES["chain_compression"](frame, SETTING, ANY).estimate
+    assert smaller.value == pytest.approx(3.2e6 * 16 / (0.94e6 * 4.8))
+    kept = quantities.QUANTITIES["accuracy_retained_at_a_tenth"](frame, SETTING, ANY).estimate
     assert kept.value == pytest.approx(100 * round(36 / 1.405) / 36) and kept.low < kept.value < kept.high and kept.n == 40
 
 

@@ -15,8 +15,9 @@ from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.measure import divergence as d
-from edgekit.measure import quantized
+from edgekit.measure import losses as quantized
 from edgekit.measure.engine_lm import log_softmax
+from edgekit.studies.quantization import jobs
 
 MODEL, TEXTS = "pocket-200k", 6
 FOLDER = store.ROOT / "data/models" / MODEL
@@ -126,7 +127,7 @@ def test_a_loss_job_tells_rounding_from_the_runtimes_own_error(whole):
 def test_building_is_timed_anew_and_its_memory_is_kept():
     chain = f"{MODEL} > rtn(bits=4, group=32)"
     before = (variant.build(chain).path / "artifact.json").stat().st_mtime_ns
-    answer = quantized.measure_build(chain=chain, threads=1, device="cpu")
+    answer = jobs.measure_build(chain=chain, threads=1, device="cpu")
     seen = {one["metric"]: one["value"] for one in answer["observations"]}
     assert (variant.build(chain).path / "artifact.json").stat().st_mtime_ns > before
     assert 0 < seen["quantize_s"] < 60 and seen["peak_memory_bytes"] >= seen["base_memory_bytes"] > 1e7

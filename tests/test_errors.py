@@ -9,8 +9,8 @@ import pkgutil
 import edgekit
 from edgekit import errors
 from edgekit.analyze.observed import NotMeasured
-from edgekit.analyze.printed import NotPrinted
 from edgekit.measure import worker
+from edgekit.studies.published_claims.printed import NotPrinted
 
 SIGNALS = (NotMeasured, NotPrinted)  # inside the kit, always caught there
 

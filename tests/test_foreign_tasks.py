@@ -13,7 +13,7 @@ from edgekit.compress import variant
 from edgekit.engines import open_engine
 from edgekit.measure import foreign_tasks, quality
 from edgekit.params import ParamsError
-from edgekit.studies import baseline
+from edgekit.studies.baseline import plan as baseline
 
 NAME = models.pocket_names()[0]
 ITEMS = 12
@@ -161,9 +161,10 @@ def test_missing_items_and_other_metrics_and_too_few_items_are_refused(folder, m
 
 def test_answers_without_depth_make_no_figure_of_depths():
     import rows_02_baseline
+    from drawing import drawable
 
-    from edgekit import plots
+    from edgekit.studies.baseline.figures import FIGURES
 
     frame = rows_02_baseline.frame(models=("pocket-200k",), repeats=1)
-    assert "accuracy_by_depth" in plots.drawable("02_baseline", frame)
-    assert "accuracy_by_depth" not in plots.drawable("02_baseline", frame.assign(depth=None))
+    assert "accuracy_by_depth" in drawable(FIGURES, frame)
+    assert "accuracy_by_depth" not in drawable(FIGURES, frame.assign(depth=None))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from edgekit import store
 
 PACKAGE = store.ROOT / "edgekit"
 BASE = {"errors", "schema", "text_files", "params", "store", "provenance", "catalog"}
+WORKS = {"compress", "engines", "decode", "measure"}
 EVERYWHERE = {"progress"}  # whatever works may say so
 # part -> parts that it may import beside itself
 MAY = {
@@ -24,45 +27,111 @@ MAY = {
     "decode": BASE | {"compress", "engines"}, "measure": BASE | {"compress", "engines", "decode"},
     "analyze": {"errors", "schema", "store", "text_files", "catalog"},
     "plots": {"errors", "schema", "store", "catalog", "analyze"},
-    "studies": BASE | {"compress", "engines", "decode", "measure", "analyze"},
-    "judged": BASE | {"analyze"}, "report": BASE | {"studies", "analyze", "plots", "judged"},
-    "publish": BASE | {"studies", "analyze", "plots", "judged"},
-    "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,
+    "studies": BASE | WORKS,  # what every study does the same way; each one's own modules go by their role, below
+    "claims": BASE | {"analyze", "studies"}, "report": BASE | {"studies", "analyze", "plots", "claims"},
+    "publish": BASE | {"studies", "analyze", "plots", "claims"},
+    "generated": {"store"}, "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,
 }
-WITHOUT_TORCH = ["edgekit", "edgekit.schema", "edgekit.cli", "edgekit.store", "edgekit.params", "edgekit.catalog.models",
-                 "edgekit.analyze.claims", "edgekit.plots", "edgekit.report", "edgekit.publish"]
+# role of a study's module, the beginning of its name -> (parts that it may import, roles of its own study)
+ROLES = {
+    "plan": (BASE | WORKS | {"studies"}, {"plan"}), "jobs": (BASE | WORKS, {"jobs"}),
+    "tables": (BASE | {"analyze"}, {"tables", "printed"}), "printed": (BASE | {"analyze"}, {"printed"}),
+    "quantities": (BASE | {"analyze"}, {"tables", "printed", "quantities"}),
+    "drawings": (BASE | {"analyze", "plots"}, {"tables", "drawings"}),
+    "figures": (BASE | {"analyze", "plots"}, {"tables", "drawings"}), "__init__": (set(), set()),
+}
+COMPUTES = {"published_claims"}  # studies that measure nothing: their plan is their tables
+LIGHT = ("analyze", "catalog", "claims", "plots", "report")  # and of the studies the roles below: no model is touched
+LIGHT_ROLES = ("tables", "printed", "quantities", "drawings", "figures")
+HEAVY = ("torch", "transformers", "lm_eval", "llama_cpp", "vllm", "datasets", "gguf", "safetensors")
 
 
 def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_parts(path: Path) -> set[str]:
-    """Parts of the package that a module imports anywhere, inside functions too."""
+def role_of(path: Path) -> str:
+    """plan, jobs, tables, … of a module in a study's own folder."""
+    return "__init__" if path.stem == "__init__" else path.stem.split("_")[0]
+
+
+def of_a_study(path: Path) -> bool:
+    return part_of(path) == "studies" and len(path.relative_to(PACKAGE).parts) == 3
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the package that a module imports anywhere, inside functions too, but for types."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "edgekit" and len(parts) > 1 and not parts[1].startswith("__"):
-                found.add(parts[1])
-    return found
+        found |= {name for name in names if name.startswith("edgekit.") and not name.startswith("edgekit.__")}
+    return {name if name in NAMES else name.rpartition(".")[0] for name in found}
+
+
+def imported_parts(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported(path) if "." in name}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
+NAMES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", [path for path in MODULES if not of_a_study(path)],
+                         ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_each_module_imports_only_what_stands_below_it(path):
     part = part_of(path)
     assert part in MAY, f"{part} has no place in the house: add it to the table"
     allowed = MAY[part]
     if allowed is not None:
         assert imported_parts(path) - {part, *EVERYWHERE} <= allowed
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if of_a_study(path)],
+                         ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_module_of_a_study_imports_what_its_role_may(path):
+    study, role = path.parent.name, role_of(path)
+    assert role in ROLES, f"{path.name}: its name begins with none of the roles {', '.join(ROLES)}"
+    parts, roles = ROLES[role]
+    if study in COMPUTES and role == "plan":
+        parts, roles = parts | {"analyze"}, roles | {"tables", "printed"}
+    own = f"edgekit.studies.{study}"
+    for name in imported(path):
+        if name == own or name.startswith(f"{own}."):
+            assert role_of(NAMES[name]) in roles, f"{role} may not import {name}"
+        elif name.startswith("edgekit.studies."):
+            assert role == "plan" and not of_a_study(NAMES[name]), f"{name} is another study's, or not for a {role}"
+        else:
+            assert name.split(".")[1] in parts | EVERYWHERE, f"{role} may not import {name}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    below = {name: imported(path) - {name} for name, path in NAMES.items()}
+    sorter = graphlib.TopologicalSorter(below)
+    sorter.prepare()  # raises CycleError, which names the circle
+
+
+def test_every_function_that_is_named_as_text_is_there():
+    """Jobs and probes are named `module:function`, so that nothing that plans imports them."""
+    named = {(path, node.value) for path in MODULES for node in ast.walk(ast.parse(path.read_text()))
+             if isinstance(node, ast.Constant) and isinstance(node.value, str)
+             and re.fullmatch(r"edgekit(\.\w+)+:\w+", node.value)}
+    assert len(named) > 15
+    for path, text in named:
+        module, function = text.split(":")
+        there = {node.name for node in ast.parse(NAMES[module].read_text()).body if isinstance(node, ast.FunctionDef)}
+        assert function in there, f"{path.name} names {text}"
 
 
 def test_the_check_sees_a_forbidden_import(tmp_path):
@@ -72,19 +141,23 @@ def test_the_check_sees_a_forbidden_import(tmp_path):
     assert not imported_parts(bad) <= MAY["compress"]
 
 
-@pytest.mark.parametrize("module", WITHOUT_TORCH)
-def test_reading_and_drawing_need_no_torch(module):
-    """In a fresh interpreter that has no torch at all, as on a reviewer's laptop."""
+def test_what_reads_and_draws_needs_neither_a_model_nor_its_libraries():
+    """Every light module, in a fresh interpreter without any of them, as on a reviewer's laptop."""
+    light = [name for name, path in NAMES.items() if name in ("edgekit", "edgekit.cli", "edgekit.publish")
+             or part_of(path) in LIGHT or (of_a_study(path) and role_of(path) in LIGHT_ROLES)]
+    assert len(light) > 60
     program = f"""
-import sys
+import importlib, sys
 class Absent:
     def find_spec(name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "transformers"):
+        if name.split(".")[0] in {HEAVY}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent)
-import {module}
+for module in {light}:
+    importlib.import_module(module)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_imports_nothing_heavy():

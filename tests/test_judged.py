@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from edgekit import judged, provenance, publish, store
-from edgekit.analyze import claims, stats, verdict_text
+from edgekit import provenance, publish, store
+from edgekit.analyze import stats
 from edgekit.analyze.once import once, remembering
+from edgekit.claims import judged
+from edgekit.claims import judgement as claims
+from edgekit.claims import text as verdict_text
 
 STUDY = "02_baseline"
 
@@ -38,9 +41,9 @@ def committed(tmp_path):
 def test_each_file_is_judged_once_and_read_from_then_on(counted, monkeypatch):
     small = [entry for entry in store.committed() if entry[1] in ("01_scale_models", STUDY)]
     monkeypatch.setattr(store, "committed", lambda: small)
-    first = publish.claims_table()
+    first = publish.findings()
     assert len(counted) == 3  # two files, and all claims on no rows
-    assert publish.claims_table() == first and len(counted) == 3
+    assert publish.findings() == first and len(counted) == 3
 
 
 def test_what_is_kept_is_what_is_judged(counted, committed):
@@ -63,12 +66,12 @@ def test_what_decides_a_verdict_has_it_judged_anew(counted, committed, monkeypat
     elif change in ("claims", "code"):
         names = {"claims": ("data/published", "ROOT"), "code": ("edgekit", "__file__")}[change]
         shutil.copytree(store.ROOT / names[0], tmp_path / "kit" / names[0], ignore=shutil.ignore_patterns("__pycache__"))
-        some = next((tmp_path / "kit" / names[0]).rglob("claims.*"))
+        some = next((tmp_path / "kit" / names[0]).rglob("claims.yaml" if change == "claims" else "judgement.py"))
         some.write_text(some.read_text() + "\n# another\n")
         if change == "claims":
             monkeypatch.setattr(store, "ROOT", tmp_path / "kit")
         else:
-            monkeypatch.setattr(judged, "__file__", str(tmp_path / "kit/edgekit/judged.py"))
+            monkeypatch.setattr(judged, "__file__", str(tmp_path / "kit/edgekit/claims/judged.py"))
     elif change == "library":
         monkeypatch.setattr(judged, "LIBRARIES", ("numpy", "pandas"))
     else:

@@ -14,7 +14,8 @@ from edgekit.catalog import engines as registry
 from edgekit.catalog import models
 from edgekit.engines import builds
 from edgekit.report import run as report_run
-from edgekit.studies import quantization, runner
+from edgekit.studies import runner
+from edgekit.studies.quantization import plan as quantization
 
 TASK = """include: common.yaml
 task: mine

@@ -15,7 +15,8 @@ from edgekit.catalog import models, prompting
 from edgekit.catalog.models import ModelError
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError
-from edgekit.measure import speculation, speculation_jobs
+from edgekit.studies.speculative import jobs as speculation_jobs
+from edgekit.studies.speculative import jobs_pair as speculation
 
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
 

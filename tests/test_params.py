@@ -9,7 +9,7 @@ import pytest
 
 from edgekit import params
 from edgekit.params import ParamsError
-from edgekit.studies import baseline
+from edgekit.studies.baseline import plan as baseline
 
 
 @dataclasses.dataclass(frozen=True)

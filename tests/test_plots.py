@@ -10,31 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_02_baseline as made
+from drawing import drawn_from
 
 from edgekit import plots
-from edgekit.analyze import claims, roofline
-from edgekit.catalog import platforms
-from edgekit.plots import style
+from edgekit.plots import named, style
+from edgekit.studies.baseline.figures import FIGURES
 
 ROWS = made.rows(models=("pocket-3m", "shape:qwen2.5-0.5b", "shape:llama-2-7b"), energy=True, repeats=3)
 FRAME = made.store.to_frame(ROWS)
-BOARDS = pd.DataFrame([{"platform": board.id, "memory_bandwidth_byte_per_s": board.memory_bandwidth_byte_per_s}
-                       for board in platforms.load().values()])
-FIGURES = {
-    "ttft_vs_prompt": lambda frame: plots.ttft_vs_prompt(roofline.speed_table(frame)),
-    "tpot_vs_context": lambda frame: plots.tpot_vs_context(roofline.speed_table(frame)),
-    "shares": lambda frame: plots.shares(roofline.share_table(frame), claims.published("S3.1")),
-    "utilisation": lambda frame: plots.utilisation(roofline.utilisation_table(frame), claims.published("S3.9")),
-    "memory": lambda frame: plots.memory(roofline.memory_table(frame)),
-    "accuracy_by_depth": lambda frame: plots.accuracy_by_depth(roofline.accuracy_table(frame)),
-    "baseline_7b": lambda frame: plots.baseline_7b(roofline.speed_table(frame), BOARDS, claims.published("S1.3")),
-    "energy": lambda frame: plots.energy(roofline.energy_table(frame)),
-}
+NAMES = [figure.name for figure in FIGURES]
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {name: draw(FRAME) for name, draw in FIGURES.items()}
+    return drawn_from(FIGURES, FRAME)
 
 
 def values(metric, **condition):
@@ -84,7 +73,7 @@ def test_memory_and_accuracy_tables_hold_the_rows(drawn):
         assert line["accuracy"] == sum(right) / len(right)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_axis_says_its_quantity_and_unit(name, drawn):
     fig = drawn[name][0]
     labels = [text for text in (fig.get_supxlabel(), fig.get_supylabel()) if text]
@@ -95,7 +84,7 @@ def test_every_axis_says_its_quantity_and_unit(name, drawn):
 
 @pytest.mark.parametrize("name", ["shares", "accuracy_by_depth", "baseline_7b"])
 def test_the_same_rows_give_the_same_bytes(name, drawn, tmp_path):
-    for folder, (fig, table) in (("a", drawn[name]), ("b", FIGURES[name](FRAME))):
+    for folder, (fig, table) in (("a", drawn[name]), ("b", named(FIGURES, name).drawn(FRAME))):
         plots.save(fig, name, table, tmp_path / folder, "caption")
     for suffix in ("svg", "csv"):
         first, second = ((tmp_path / folder / f"{name}.{suffix}").read_bytes() for folder in "ab")
@@ -110,7 +99,7 @@ def test_the_same_rows_give_the_same_bytes(name, drawn, tmp_path):
 def test_the_order_of_rows_does_not_change_a_figure(tmp_path):
     shuffled = FRAME.sample(frac=1, random_state=3)
     for folder, frame in (("a", FRAME), ("b", shuffled)):
-        fig, table = FIGURES["tpot_vs_context"](frame)
+        fig, table = named(FIGURES, "tpot_vs_context").drawn(frame)
         plots.save(fig, "tpot", table, tmp_path / folder, "caption")
     first, second = (pd.read_csv(tmp_path / folder / "tpot.csv") for folder in "ab")
     pd.testing.assert_frame_equal(first, second)
@@ -150,7 +139,7 @@ def test_boards_show_what_was_printed_beside_what_bandwidth_allows(drawn):
 
 def test_modelled_rows_are_drawn_open():
     both = pd.concat([FRAME, made.frame(models=("pocket-900k",), source="modelled", repeats=2)])
-    fig, _ = FIGURES["ttft_vs_prompt"](both)
+    fig, _ = named(FIGURES, "ttft_vs_prompt").drawn(both)
     assert {fill for _, _, fill in marks(fig, "o")} == {"full", "none"}
 
 
@@ -162,8 +151,7 @@ def test_an_engine_looks_the_same_in_all_figures(drawn):
 
 def test_one_run_of_a_pocket_model_still_gives_every_figure(tmp_path):
     frame = made.frame(models=("pocket-200k",), energy=True, repeats=1)
-    for name, draw in FIGURES.items():
-        fig, table = draw(frame)
+    for name, (fig, table) in drawn_from(FIGURES, frame).items():
         assert len(table[table.source == "measured"]) or name == "baseline_7b"
         assert fig.axes
     assert plots.save(fig, name, table, tmp_path, "one run").path.stat().st_size > 5000
@@ -179,16 +167,26 @@ def test_a_picture_is_an_element_that_can_be_linked_to(drawn, tmp_path):
     assert "energy.svg" in repr(picture) and "Energy" in repr(picture)
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name != "baseline_7b"])
-def test_a_table_without_lines_is_refused(name):
-    with pytest.raises(style.PlotError, match="no lines"):
-        FIGURES[name](pd.DataFrame())
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_without_lines_is_missing_and_says_what_it_needs(name, tmp_path):
+    figure = named(FIGURES, name)
+    for frame in (pd.DataFrame(), FRAME[FRAME.task == "device"]):
+        missing = figure.show(frame, tmp_path)
+        assert figure.needs and figure.needs in missing._repr_html_() and f'id="fig-{name}"' in missing._repr_html_()
+    if name != "baseline_7b":  # which shows the published numbers in any case
+        with pytest.raises(style.PlotError, match="no lines"):
+            figure.draw(*figure.tables(pd.DataFrame()))
+
+
+def test_an_unknown_figure_is_refused_with_the_known_ones():
+    with pytest.raises(style.PlotError, match="no figure 'shares of'; known: ttft_vs_prompt"):
+        named(FIGURES, "shares of")
 
 
 def test_an_engine_without_a_look_is_named():
     strange = FRAME.assign(engine=FRAME.engine.replace("llama_cpp", "abacus"))
     with pytest.raises(style.PlotError, match="'abacus'; known: transformers"):
-        FIGURES["ttft_vs_prompt"](strange)
+        named(FIGURES, "ttft_vs_prompt").drawn(strange)
 
 
 def test_labels_move_apart_and_keep_their_order():
@@ -204,5 +202,5 @@ def test_drawing_leaves_the_notebooks_settings_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    FIGURES["energy"](FRAME)
+    named(FIGURES, "energy").drawn(FRAME)
     assert dict(matplotlib.rcParams) == before

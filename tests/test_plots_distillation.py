@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_05_distillation as made
+from drawing import drawable
 
 from edgekit import schema
-from edgekit.analyze import distillation as tables
-from edgekit.plots import distillation as figures
 from edgekit.plots import style
-from edgekit.plots.figures import FIGURES, drawable
 from edgekit.plots.style import PlotError
-from edgekit.studies import chains
+from edgekit.studies.distillation import drawings as figures
+from edgekit.studies.distillation import plan_chains as chains
+from edgekit.studies.distillation import tables
+from edgekit.studies.distillation.figures import FIGURES
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +73,11 @@ def test_the_order_shows_every_pair_with_its_ratio_and_the_line_at_one(frame):
 
 
 def test_drawable_follows_the_rows(frame):
-    assert drawable("05_distillation", frame) == list(FIGURES["05_distillation"])
-    assert drawable("05_distillation", frame[frame.task != "training"]) == ["distillation_recovery", "distillation_order",
+    assert drawable(FIGURES, frame) == [figure.name for figure in FIGURES]
+    assert drawable(FIGURES, frame[frame.task != "training"]) == ["distillation_recovery", "distillation_order",
                                                                             "distillation_frontier"]
-    assert "distillation_order" not in drawable("05_distillation", frame[frame.order == "prune first"])
-    assert drawable("05_distillation", frame[:0]) == []
+    assert "distillation_order" not in drawable(FIGURES, frame[frame.order == "prune first"])
+    assert drawable(FIGURES, frame[:0]) == []
 
 
 @pytest.mark.parametrize("draw", [figures.distillation_recovery, figures.distillation_curves, figures.distillation_order,

@@ -6,20 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_04_pruning as made
+from drawing import drawable, drawn_from
 
 from edgekit import plots
-from edgekit.analyze import pruning, pruning_savings
-from edgekit.plots import pruning as figures
 from edgekit.plots import style
-from edgekit.plots.figures import FIGURES, Missing, drawable, show
+from edgekit.plots.figure import Missing, named
+from edgekit.studies.pruning import drawings as figures
+from edgekit.studies.pruning import tables as pruning
+from edgekit.studies.pruning import tables_savings as pruning_savings
+from edgekit.studies.pruning.figures import FIGURES
 
-STUDY = "04_pruning"
 FRAME = made.frame()
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {name: draw(FRAME) for name, (draw, _) in FIGURES[STUDY].items()}
+    return drawn_from(FIGURES, FRAME)
 
 
 def marks(ax, score):
@@ -82,20 +84,21 @@ def test_rankings_and_layers_are_those_of_the_rows(drawn):
 
 def test_rows_decide_which_figures_there_are(tmp_path):
     plain = made.frame(seeds=(0,), repeats=1, ablated=False, swept_models=())
-    assert drawable(STUDY, FRAME) == list(FIGURES[STUDY])
-    assert drawable(STUDY, plain) == ["pruning_methods", "pruning_saving", "pruning_ranking"]
-    assert isinstance(show(STUDY, "pruning_layers", plain, tmp_path), Missing)
-    for name in drawable(STUDY, plain):
-        assert show(STUDY, name, plain, tmp_path).path.stat().st_size > 5000, "one seed and one repeat: no intervals"
+    assert drawable(FIGURES, FRAME) == [figure.name for figure in FIGURES]
+    assert drawable(FIGURES, plain) == ["pruning_methods", "pruning_saving", "pruning_ranking"]
+    assert isinstance(named(FIGURES, "pruning_layers").show(plain, tmp_path), Missing)
+    for name in drawable(FIGURES, plain):
+        assert named(FIGURES, name).show(plain, tmp_path).path.stat().st_size > 5000, "one seed and one repeat: no intervals"
 
 
 def test_the_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     shuffled = FRAME.sample(frac=1, random_state=3)
-    for name, (draw, caption) in FIGURES[STUDY].items():
-        for folder, (fig, table) in (("a", draw(FRAME)), ("b", draw(shuffled))):  # a figure is laid out anew at each save
-            plots.save(fig, name, table, tmp_path / folder, caption)
-        first, second = ((tmp_path / folder / f"{name}.svg").read_bytes() for folder in "ab")
-        assert first == second, name
+    for figure in FIGURES:
+        # a figure is laid out anew at each save
+        for folder, (fig, table) in (("a", figure.drawn(FRAME)), ("b", figure.drawn(shuffled))):
+            plots.save(fig, figure.name, table, tmp_path / folder, figure.caption)
+        first, second = ((tmp_path / folder / f"{figure.name}.svg").read_bytes() for folder in "ab")
+        assert first == second, figure.name
 
 
 @pytest.mark.parametrize("draw", [

@@ -7,16 +7,18 @@ import xml.etree.ElementTree as xml
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import drawable
 
-from edgekit import plots, store
-from edgekit.analyze import printed_tables
-from edgekit.plots import published, style
-from edgekit.plots.figures import FIGURES
-from edgekit.studies import published_claims
+from edgekit import store
+from edgekit.plots import named, style
+from edgekit.studies.published_claims import drawings as published
+from edgekit.studies.published_claims import plan as published_claims
+from edgekit.studies.published_claims import tables as printed_tables
+from edgekit.studies.published_claims.figures import FIGURES
 
 NOTEBOOK = published_claims.STUDY
 TABLES = published_claims.tables()
-DRAW = {name: getattr(published, name) for name in FIGURES[NOTEBOOK]}
+DRAW = {name: getattr(published, name) for name in [figure.name for figure in FIGURES]}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_axes_bytes_and_empty_tables(name, drawn, tmp_path):
     axes = [label for ax in drawn[name][0].axes for label in (ax.get_xlabel(), ax.get_ylabel()) if label]
     assert axes and all(any(unit in label for unit in units) for label in axes)
     for folder in "ab":
-        plots.show(NOTEBOOK, name, published_claims.tables(), tmp_path / folder)
+        named(FIGURES, name).show(published_claims.tables(), tmp_path / folder)
     for suffix in ("svg", "csv"):
         assert (tmp_path / "a" / f"{name}.{suffix}").read_bytes() == (tmp_path / "b" / f"{name}.{suffix}").read_bytes()
     assert xml.parse(tmp_path / "a" / f"{name}.svg").getroot().tag.endswith("svg")
@@ -80,5 +82,5 @@ def test_axes_bytes_and_empty_tables(name, drawn, tmp_path):
 
 
 def test_the_audits_figures_need_no_rows_and_rows_do_not_draw_them():
-    assert plots.drawable(NOTEBOOK, TABLES) == list(DRAW)
-    assert plots.drawable(NOTEBOOK, store.to_frame([])) == []
+    assert drawable(FIGURES, TABLES) == list(DRAW)
+    assert drawable(FIGURES, store.to_frame([])) == []

@@ -6,20 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_03_quantization as made
+from drawing import drawable, drawn_from
 
 from edgekit import plots
-from edgekit.analyze import quantization as q
-from edgekit.plots import quantization as figures
 from edgekit.plots import style
-from edgekit.plots.figures import FIGURES, Missing, drawable, show
+from edgekit.plots.figure import Missing, named
+from edgekit.studies.quantization import drawings as figures
+from edgekit.studies.quantization import tables
+from edgekit.studies.quantization.figures import FIGURES
 
-STUDY = "03_quantization"
 FRAME = made.frame(ablated=True, runtimes=True)
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {name: draw(FRAME) for name, (draw, _) in FIGURES[STUDY].items()}
+    return drawn_from(FIGURES, FRAME)
 
 
 def marks(ax, method):
@@ -105,28 +106,28 @@ def test_speed_ups_stand_under_their_ceilings(drawn):
 
 def test_rows_decide_which_figures_there_are(tmp_path):
     plain = made.frame(seeds=(0,), repeats=1)
-    assert drawable(STUDY, FRAME) == list(FIGURES[STUDY])
-    assert drawable(STUDY, plain) == ["quantization_frontier", "quantization_accuracy", "quantization_speed"]
-    assert drawable(STUDY, plain[plain.task != "speed"])[-1] == "quantization_accuracy"
-    assert isinstance(show(STUDY, "quantization_calibration", plain, tmp_path), Missing)
-    for name in drawable(STUDY, plain):
-        assert show(STUDY, name, plain, tmp_path).path.stat().st_size > 5000, "one seed and one repeat: no intervals"
+    assert drawable(FIGURES, FRAME) == [figure.name for figure in FIGURES]
+    assert drawable(FIGURES, plain) == ["quantization_frontier", "quantization_accuracy", "quantization_speed"]
+    assert drawable(FIGURES, plain[plain.task != "speed"])[-1] == "quantization_accuracy"
+    assert isinstance(named(FIGURES, "quantization_calibration").show(plain, tmp_path), Missing)
+    for name in drawable(FIGURES, plain):
+        assert named(FIGURES, name).show(plain, tmp_path).path.stat().st_size > 5000, "one seed and one repeat: no intervals"
 
 
 def test_only_a_symmetric_grid_is_no_ablation():
     only = FRAME[FRAME.search.isna() | FRAME.search.isin(["all", "symmetric"])]
     only = only[only.samples.isna() | ((only.calibration == "mixture") & (only.samples == 32))]
-    assert (only.search == "symmetric").any() and q.ablation_table(only).empty
-    assert "quantization_calibration" not in drawable(STUDY, only)
+    assert (only.search == "symmetric").any() and tables.ablation_table(only).empty
+    assert "quantization_calibration" not in drawable(FIGURES, only)
 
 
 def test_the_same_rows_give_the_same_bytes_in_any_order(drawn, tmp_path):
     shuffled = FRAME.sample(frac=1, random_state=3)
-    for name, (draw, caption) in FIGURES[STUDY].items():
-        for folder, (fig, table) in (("a", drawn[name]), ("b", draw(shuffled))):
-            plots.save(fig, name, table, tmp_path / folder, caption)
-        first, second = ((tmp_path / folder / f"{name}.svg").read_bytes() for folder in "ab")
-        assert first == second, name
+    for figure in FIGURES:
+        for folder, (fig, table) in (("a", drawn[figure.name]), ("b", figure.drawn(shuffled))):
+            plots.save(fig, figure.name, table, tmp_path / folder, figure.caption)
+        first, second = ((tmp_path / folder / f"{figure.name}.svg").read_bytes() for folder in "ab")
+        assert first == second, figure.name
 
 
 @pytest.mark.parametrize("draw", [lambda empty: figures.quantization_frontier({"prose": empty}), figures.quantization_accuracy,

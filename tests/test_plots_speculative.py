@@ -5,21 +5,22 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import rows_06_speculative as made
+from drawing import drawable, drawn_from
 
 from edgekit import plots, store
 from edgekit.analyze.speculation import least_overlap
-from edgekit.analyze.speculative_speed import speed_table
-from edgekit.plots import speculative as figures
 from edgekit.plots import style
-from edgekit.plots.figures import FIGURES, Missing, drawable, show
+from edgekit.plots.figure import Missing, named
+from edgekit.studies.speculative import drawings as figures
+from edgekit.studies.speculative.figures import FIGURES
+from edgekit.studies.speculative.tables_speed import speed_table
 
-STUDY = "06_speculative"
 FRAME = store.to_frame([*made.rows(), *made.replayed_rows(), *made.batched_rows()])
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {name: draw(FRAME) for name, (draw, _) in FIGURES[STUDY].items()}
+    return drawn_from(FIGURES, FRAME)
 
 
 def marks(ax, colour, marker):
@@ -91,19 +92,20 @@ def test_an_adaptive_length_stands_beyond_the_fixed_ones():
 
 
 def test_rows_decide_which_figures_there_are(tmp_path):
-    assert drawable(STUDY, FRAME) == list(FIGURES[STUDY])
-    assert drawable(STUDY, FRAME[FRAME.task == "acceptance"]) == ["speculative_acceptance"]
-    assert drawable(STUDY, FRAME[FRAME.task == "speed"]) == ["speculative_lengths"]
-    assert isinstance(show(STUDY, "speculative_speed", FRAME[FRAME.task == "speed"], tmp_path), Missing)
+    assert drawable(FIGURES, FRAME) == [figure.name for figure in FIGURES]
+    assert drawable(FIGURES, FRAME[FRAME.task == "acceptance"]) == ["speculative_acceptance"]
+    timed = FRAME[(FRAME.task == "speed") | FRAME.metric.isin(["target_parameters", "draft_parameters"])]
+    assert drawable(FIGURES, timed) == ["speculative_lengths"]
+    assert isinstance(named(FIGURES, "speculative_speed").show(timed, tmp_path), Missing)
 
 
 def test_the_same_rows_give_the_same_bytes_in_any_order(drawn, tmp_path):
     shuffled = FRAME.sample(frac=1, random_state=3)
-    for name, (draw, caption) in FIGURES[STUDY].items():
-        for folder, (fig, table) in (("a", drawn[name]), ("b", draw(shuffled))):
-            plots.save(fig, name, table, tmp_path / folder, caption)
-        first, second = ((tmp_path / folder / f"{name}.svg").read_bytes() for folder in "ab")
-        assert first == second, name
+    for figure in FIGURES:
+        for folder, (fig, table) in (("a", drawn[figure.name]), ("b", figure.drawn(shuffled))):
+            plots.save(fig, figure.name, table, tmp_path / folder, figure.caption)
+        first, second = ((tmp_path / folder / f"{figure.name}.svg").read_bytes() for folder in "ab")
+        assert first == second, figure.name
 
 
 @pytest.mark.parametrize("draw", [figures.speculative_acceptance, figures.speculative_divergence, figures.speculative_speed,

@@ -19,8 +19,7 @@ from edgekit.compress import variant, written
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.training_texts import Rows, Text
-from edgekit.decode import builtin as natives
-from edgekit.decode import speculative
+from edgekit.decode import builtin, speculative
 from edgekit.decode.drafters import FixedLength, LookupDrafter, ModelDrafter
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError
@@ -177,10 +176,10 @@ def loops(artifact, draft, prompt, most, tokens):
             for drafter in (ModelDrafter(other.session(), FixedLength(3)), LookupDrafter(FixedLength(3))):
                 made = speculative.speculate(engine.session(), drafter, prompt, decoding)
                 found[name, type(drafter)] = [token for block in made for token in block.tokens]
-        native = "transformers-assisted" if name == "transformers" else "llama-cpp-python"
+        loop = "transformers-assisted" if name == "transformers" else "llama-cpp-python"
         for length in (0, 3):
-            with natives.open_native(native, *both, length=length, vocabulary=tokens.vocabulary, **where) as runtime:
-                found[native, length] = runtime.generate(prompt, most, tokens.stop)[0]
+            with builtin.open_builtin(loop, *both, length=length, vocabulary=tokens.vocabulary, **where) as runtime:
+                found[loop, length] = runtime.generate(prompt, most, tokens.stop)[0]
     return found
 
 

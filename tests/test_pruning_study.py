@@ -9,16 +9,17 @@ import pytest
 import tiny
 
 from edgekit import engines, params, studies
-from edgekit.analyze import pruning as tables
 from edgekit.catalog import models
 from edgekit.catalog.engines import Runtime
+from edgekit.compress import pruning_spec as cuts
 from edgekit.compress import variant
 from edgekit.compress.artifact import BuildError
 from edgekit.engines.base import EngineError
-from edgekit.measure import batches, pruned
+from edgekit.measure import batches
 from edgekit.params import ParamsError
-from edgekit.studies import cuts
-from edgekit.studies import pruning as study
+from edgekit.studies.pruning import jobs as pruned
+from edgekit.studies.pruning import plan as study
+from edgekit.studies.pruning import plan_grid, tables
 
 GRID = dict(models=["pocket-3m"], multiple=32, scores=["taylor", "magnitude", "random"], samples=8, calibration_seeds=[0, 1],
             random_seeds=[0, 1, 2], ablated_models=[], ablated_scores=["taylor"], ablated_rounds=[2], sweep_models=[],
@@ -51,7 +52,7 @@ def test_every_score_meets_each_of_its_seeds_once_beside_the_whole_model():
 def test_ablations_change_one_thing_and_the_sweep_repeats_nothing():
     plain = {str(unit.condition) for unit in planned("loss")}
     more = [unit for unit in planned("loss", ablated_models=["pocket-3m"]) if str(unit.condition) not in plain]
-    main = cuts.point(config(), "taylor", 0).condition()
+    main = plan_grid.point(config(), "taylor", 0).condition()
     assert len(more) == 2 * 2
     for unit in more:
         differs = [name for name, value in main.items() if unit.condition[name] != value]
@@ -98,7 +99,7 @@ def test_a_runtime_that_is_not_installed_is_a_skip_and_a_model_that_cannot_be_ha
 
 def test_the_tables_know_the_scores_of_the_study():
     assert set(tables.SCORES) == set(study.saliency.METHODS) and study.STUDY in studies.STUDIES
-    assert set(cuts.Cut("taylor", 0.1, 0.1).condition()) <= set(tables.WAY)
+    assert set(cuts.PruningSpec("taylor", 0.1, 0.1).condition()) <= set(tables.WAY)
 
 
 @pytest.mark.parametrize("changed, complaint", [

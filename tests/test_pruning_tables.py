@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 import rows_04_pruning as made
 
-from edgekit.analyze import accounting, claims
-from edgekit.analyze import pruning as p
-from edgekit.analyze import pruning_savings as savings
+from edgekit.analyze import accounting
 from edgekit.analyze.observed import NotMeasured, Setting
-from edgekit.analyze.pruning_quantities import QUANTITIES
+from edgekit.claims import judgement as claims
+from edgekit.claims import text as verdict_text
+from edgekit.studies.pruning import tables as p
+from edgekit.studies.pruning import tables_savings as savings
+from edgekit.studies.pruning.quantities import QUANTITIES
 
 FRAME = made.frame()
 ANY = Setting(("pocket", "shape"))
@@ -150,16 +152,17 @@ FEW = dict(models=("pocket-10m",), ablated=False, swept_models=())
 ])
 def test_verdicts_are_as_the_rows_were_made(claim_id, frame, word):
     verdict = as_told(claim_id, frame)
-    assert verdict.verdict == word, verdict.reason
+    assert verdict.verdict == word, verdict_text.reason(verdict)
 
 
 def test_a_verdict_says_what_was_seen_and_where():
     saved = as_told("S1.6", FRAME)
-    assert [seen.scale for seen in saved.seen] == ["shape", "shape"] and "Inconsistent: Share of the mult" in saved.reason
-    assert "14.3 % of the heads and 15.1 % of the MLP width removed" in saved.reason
-    assert saved.seen[1].estimate.value == pytest.approx(20, abs=2) and "llama_cpp float16, 64 tokens in" in saved.reason
+    assert [seen.scale for seen in saved.seen] == ["shape", "shape"] and saved.beside.verdict == "inconsistent"
+    assert "14.3 % of the heads and 15.1 % of the MLP width removed" in saved.seen[0].where
+    assert saved.seen[1].estimate.value == pytest.approx(20, abs=2) and "llama_cpp float16, 64 tokens in" in saved.seen[1].where
     lost = as_told("S1.7", FRAME)
-    assert lost.seen[0].where.startswith("pocket-10m, 20.0 % of the heads and 15.0 %") and "nats a token added" in lost.reason
+    assert lost.seen[0].where.startswith("pocket-10m, 20.0 % of the heads and 15.0 %")
+    assert "nats a token added" in lost.seen[0].note
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pandas as pd
 import pytest
+from drawing import drawable, drawn_from
 
-from edgekit import plots, provenance, publish, store
+from edgekit import generated, params, provenance, publish, store, studies
+from edgekit.analyze.once import remembering
+from edgekit.catalog import engines as registry
+from edgekit.claims import judgement as claims
+from edgekit.claims.quantities import QUANTITIES
+from edgekit.schema import NONE
+from edgekit.studies.baseline.figures import FIGURES
 
 COMMITTED = list(store.committed())
 
@@ -25,9 +33,32 @@ def test_committed_rows_come_with_the_manifest_of_every_run(platform, study, pat
     assert {row.study for row in rows} == {study}
     assert {facts["platform"] for facts in manifests.values()} == {platform}
     assert all(skip.expected for skip in skips)
+    config_class = studies.module(study).Config
     for facts in manifests.values():
         assert len(facts["git_commit"]) == 40 and facts["packages"]["torch"] != "not installed"
         assert min(facts["memory_bandwidth_byte_per_s"]) > 1e8
+        params.validate(config_class, facts["params"], where=facts["run"])  # what a rerun would be asked
+
+
+@pytest.mark.parametrize("platform, study, path", COMMITTED, ids=str)
+def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_its_version(platform, study, path):
+    rows, _ = store.read(path)
+    manifests = provenance.read_manifests(path)
+    engines = {run: {f"{told['name']} {told['version']}" for told in facts["engines"].values()}
+               for run, facts in manifests.items()}
+    for run, facts in manifests.items():
+        assert facts["inputs"] and all(re.fullmatch("[0-9a-f]{16}", hash) for hash in facts["inputs"].values()), run
+        assert all(told["version"] for told in facts["engines"].values())
+        models = {row.condition["model"] for row in rows if row.run == run and "model" in row.condition}
+        opened = {chain.split(" > ")[0] for chain in facts["inputs"]}
+        assert models <= opened, f"{run} has rows of {models - opened}, which its manifest does not name"
+        for name in {row.condition.get("engine", NONE) for row in rows if row.run == run} - {NONE}:
+            assert any(told.startswith(f"{name} ") for told in engines[run]), f"{run} ran {name}"
+        installed = {package for package, version in facts["packages"].items() if version != "not installed"}
+        for told in facts["engines"].values():
+            packages = registry.BUILTIN_SPECULATIVE[told["name"]].engine if (
+                told["name"] in registry.BUILTIN_SPECULATIVE) else told["name"]
+            assert installed & set(registry.ENGINES[packages].runtime.packages), f"{run}: {told['name']} is in no package"
 
 
 @pytest.mark.parametrize("platform, study, path", COMMITTED, ids=str)
@@ -37,14 +68,18 @@ def test_committed_files_name_no_place_on_a_machine(platform, study, path):
         assert not [word for word in ("/home/", "/Users/", "/root/", "/tmp/", str(store.ROOT)) if word in text]
 
 
-def test_the_committed_figures_are_those_of_the_committed_rows(tmp_path):
+@pytest.mark.parametrize("platform, study, path", COMMITTED[:3], ids=str)  # those of the others take a minute
+def test_the_committed_figures_are_those_of_the_committed_rows(platform, study, path, tmp_path):
     """Each figure's table, made again from the rows, is the committed one. (SVG bytes differ between font versions.)"""
-    platform, study, path = COMMITTED[0]
-    drawn = publish.draw(study, path, tmp_path)
-    committed = store.ROOT / "figures" / study
-    assert sorted(file.name for file in drawn) == sorted(file.name for file in committed.iterdir())
-    for table in tmp_path.glob("*.csv"):
-        pd.testing.assert_frame_equal(pd.read_csv(table), pd.read_csv(committed / table.name), check_exact=False, rtol=1e-9)
+    frame, committed = store.read_frame(path)[0], store.ROOT / "figures" / study
+    with remembering():
+        tables = {name: table for name, (_, table) in drawn_from(studies.module(study, "figures").FIGURES, frame).items()}
+    assert sorted(f"{name}.{kind}" for name in tables for kind in ("csv", "svg")) == sorted(
+        file.name for file in committed.iterdir())
+    for name, table in tables.items():
+        table.to_csv(tmp_path / name, index=False, float_format="%.8g")  # as `plots.save` does
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(committed / f"{name}.csv"), check_exact=False,
+                                      rtol=1e-7)
 
 
 def test_the_committed_figures_of_the_audit_are_those_of_the_published_numbers(tmp_path, monkeypatch):
@@ -61,10 +96,36 @@ def test_the_committed_figures_of_the_audit_are_those_of_the_published_numbers(t
         pd.testing.assert_frame_equal(pd.read_csv(table), pd.read_csv(committed / table.name), check_exact=False, rtol=1e-9)
 
 
-def test_the_readme_holds_the_table_of_the_committed_rows():
-    text = (store.ROOT / "README.md").read_text()
-    between = text.split(publish.START)[1].split(publish.END)[0]
-    assert between.strip() == publish.claims_table().strip()
+def test_the_readme_and_the_pages_of_the_claims_are_those_of_the_committed_rows():
+    assert generated.stale(publish.files()) == [], "run `edgekit claims --write`"
+    kept = {path.stem for path in (store.ROOT / "docs/claims").glob("*.md")}
+    assert kept == set(publish.committed_cells()), "a page of a claim that is gone"
+
+
+def test_committed_verdicts_judge_one_artifact_each_and_say_what_a_scale_model_is_unlike_in():
+    excused = {claim.id for claim in claims.load() if claim.several_artifacts}
+    measured = [(name, part, cell["reason"]) for name, cells in publish.committed_cells().items() for cell in cells
+                for part in cell["parts"] if part["platform"] and part["verdict"] != "not testable here"]
+    assert len(measured) >= 10
+    for name, part, reason in measured:
+        several = len({line["artifact"] for line in part["lines"]}) > 1
+        assert not several or name in excused, name
+        about = {QUANTITIES[line["quantity"]].about for line in part["lines"] if line["scale"] == "pocket"}
+        assert set(part["caveats"]) == {f"scale {one}" for one in about} | ({"several artifacts"} if several else set())
+        assert ("overhead and caches" in reason) == ("scale time" in part["caveats"])
+
+
+def test_every_link_of_readme_and_docs_leads_somewhere():
+    """From a finding to its derivation, and from there to rows, figure and notebook: one click each."""
+    for page in [store.ROOT / "README.md", *(store.ROOT / "docs").rglob("*.md")]:
+        links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")) if "://" not in link]
+        assert [link for link in links if not (page.parent / link).exists()] == [], page
+        if page.parent.name == "claims" and "## Measured on" in page.read_text(encoding="utf-8"):
+            assert {"rows", "figure", "notebook"} <= set(re.findall(r"\[(\w+)\]\(", page.read_text(encoding="utf-8")))
+
+
+def test_the_readme_is_short_enough_to_be_read():
+    assert 6_000 <= len((store.ROOT / "README.md").read_bytes()) <= 8_192
 
 
 @pytest.fixture
@@ -99,7 +160,7 @@ def test_publishing_copies_what_the_plan_asks_for_and_draws_it(kit):
     assert target in written and store.read(target)[0] == rows[:-3]
     assert json.loads(provenance.manifest_path(target).read_text()).keys() == {rows[0].run}
     names = {path.stem for path in written if path.suffix == ".svg"}
-    assert names == set(plots.drawable("02_baseline", store.to_frame(rows[:-3])))
+    assert names == set(drawable(FIGURES, store.to_frame(rows[:-3])))
     again = {path: path.read_bytes() for path in publish.publish("02_baseline", "reference")}
     assert all(path.read_bytes() == data for path, data in again.items())
 
@@ -111,15 +172,20 @@ def test_a_run_with_failures_is_not_published(kit):
         publish.publish("02_baseline", "reference")
 
 
-def test_the_table_goes_between_its_markers_and_nothing_else_changes(kit):
+def test_the_findings_go_between_their_markers_and_nothing_else_changes(kit):
     publish.publish("02_baseline", "reference")
     readme = store.ROOT / "README.md"
     readme.write_text(f"before\n{publish.START}\nold\n{publish.END}\nafter\n")
-    publish.write_readme()
+    written = generated.write(publish.files())
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-    assert all(f"| {claim} " in text for claim in ("S1.3", "S3.1", "S3.9", "S1.1", "S2.2"))
-    assert "more claims are not yet run" in text and "**S1.5** " in text and "| S1.5 " not in text
+    assert all(f"| [{claim}](docs/claims/{claim}.md) " in text for claim in ("S1.3", "S3.1", "S3.9", "S1.1", "S2.2"))
+    waiting = text[text.index("Not yet run"):]
+    assert "S1.19" in waiting and "S1.5," in waiting and "| [S1.5]" not in text
+    page = (store.ROOT / "docs/claims/S3.1.md").read_text()
+    assert "## Measured on board-x: " in page and "over repeats" in page
+    assert "(../../data/results/board-x/02_baseline.jsonl.gz)" in page
+    assert len(written) == 1 + len(publish.committed_cells()) and generated.write(publish.files()) == []
     readme.write_text("no markers")
     with pytest.raises(publish.PublishError, match="put them back"):
-        publish.write_readme()
+        generated.write(publish.files())

@@ -9,11 +9,11 @@ import pytest
 from edgekit import engines, params
 from edgekit.catalog import models
 from edgekit.catalog.engines import Runtime
+from edgekit.compress import quantization_spec as ways
 from edgekit.compress import variant
 from edgekit.measure import energy
 from edgekit.params import ParamsError
-from edgekit.studies import quantization as study
-from edgekit.studies import ways
+from edgekit.studies.quantization import plan as study
 
 GRID = dict(models=["pocket-200k"], methods=["rtn", "awq", "gptq", "gguf", "gguf_imatrix"], bits=[8, 4], groups=[32],
             main_group=32, gguf_types=["Q8_0", "Q4_0"], calibration="mixture", samples=8, length=64, calibration_seeds=[0, 1],
@@ -82,7 +82,7 @@ def test_ablations_change_one_thing_and_repeat_nothing():
     plain = {str(unit.condition) for unit in planned()}
     more = [unit for unit in planned(ablated_models=["pocket-200k"]) if str(unit.condition) not in plain]
     assert len(more) == (2 + 2 + 1) * 2
-    main = ways.Way("awq", 4, 32, calibration="mixture", samples=8, calibration_seed=0, search="all").condition()
+    main = ways.QuantizationSpec("awq", 4, 32, calibration="mixture", samples=8, calibration_seed=0, search="all").condition()
     for unit in more:
         if unit.condition["method"] == "awq" and unit.condition["calibration_seed"] == 0:
             assert len([name for name, value in main.items() if unit.condition[name] != value]) == 1

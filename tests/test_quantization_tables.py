@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 import rows_03_quantization as made
 
-from edgekit.analyze import claims
-from edgekit.analyze import quantization as q
-from edgekit.analyze import quantization_speed as speed
+from edgekit.analyze import losses as q
 from edgekit.analyze.observed import NotMeasured, Setting
-from edgekit.analyze.quantization_quantities import QUANTITIES
+from edgekit.claims import judgement as claims
+from edgekit.claims import text as verdict_text
+from edgekit.studies.quantization import tables
+from edgekit.studies.quantization import tables_speed as speed
+from edgekit.studies.quantization.quantities import QUANTITIES
 
 FRAME = made.frame()
 POCKET, SHAPE = Setting(("pocket",)), Setting(("shape",))
@@ -60,21 +62,21 @@ def test_a_domain_is_counted_alone():
 
 
 def test_the_lead_pairs_seeds_and_blocks():
-    table = q.lead_table(FRAME)
+    table = tables.lead_table(FRAME)
     for model in made.MODELS:
         line = only(table, model=model)
         gap = made.kl(model, "gptq", 4) - made.kl(model, "awq", 4)
         assert line.lead == pytest.approx(100 * math.expm1(gap)) and line.n == 3 and line.over == "seeds"
         assert line.lead_low < line.lead < line.lead_high
     assert list(table.model) == ["pocket-900k", "pocket-10m"]
-    other_way = q.lead_table(FRAME, "gptq", "awq")
+    other_way = tables.lead_table(FRAME, "gptq", "awq")
     assert (other_way.lead < 0).all()
 
 
 def test_ablations_and_symmetric_grids_stay_out_of_the_lead():
-    everything = q.lead_table(made.frame(ablated=True))
+    everything = tables.lead_table(made.frame(ablated=True))
     main = everything[(everything.calibration == "mixture") & (everything.samples == 32)].reset_index(drop=True)
-    pd.testing.assert_frame_equal(main, q.lead_table(FRAME))
+    pd.testing.assert_frame_equal(main, tables.lead_table(FRAME))
     prose = only(everything, model="pocket-10m", calibration="prose")
     gap = 1.2 * (made.kl("pocket-10m", "gptq", 4) - made.kl("pocket-10m", "awq", 4))
     assert prose.lead == pytest.approx(100 * math.expm1(gap)) and prose.n == 3
@@ -126,13 +128,13 @@ def test_a_lead_over_seeds_is_preferred_to_one_over_texts():
 
 
 def test_the_kernel_of_each_variant_is_named_once():
-    table = q.kernels(FRAME)
+    table = tables.kernels(FRAME)
     assert set(table.kernel) == {"torch"} and len(table) == len(q.loss_table(FRAME))
-    assert q.kernels(FRAME.drop(columns="kernel")).empty
+    assert tables.kernels(FRAME.drop(columns="kernel")).empty
 
 
 def test_costs_stand_once_a_variant():
-    table = q.cost_table(FRAME)
+    table = tables.cost_table(FRAME)
     assert len(table) == 2 * 13 and set(table.quantize_s) == {3.0} and set(table.engine) == {"none"}
 
 
@@ -148,8 +150,8 @@ def test_speed_ups_are_paired_and_ceilings_are_those_of_the_bytes():
 
 
 def test_the_ablation_table_says_what_was_varied_and_by_how_much_it_lost():
-    table = q.ablation_table(made.frame(ablated=True))
-    assert q.ablation_table(FRAME).empty
+    table = tables.ablation_table(made.frame(ablated=True))
+    assert tables.ablation_table(FRAME).empty
     awq = table[(table.method == "awq") & (table.model == "pocket-10m")].set_index("what").kl / made.kl("pocket-10m", "awq", 4)
     assert dict(awq) == pytest.approx({"": 1, "prose": 1.2, "random": 2, "8 texts": 1.1, "no search for clips": 1.3,
                                        "no search for scales": 1.5, "no search": 1.7})
@@ -232,20 +234,49 @@ SLOW = FRAME.assign(value=FRAME.value.where(~((FRAME.metric == "tpot_s") & (FRAM
 ])
 def test_verdicts_are_as_the_rows_were_made(claim_id, frame, word):
     verdict = as_told(claim_id, frame)
-    assert verdict.verdict == word, verdict.reason
+    assert verdict.verdict == word, verdict_text.reason(verdict)
 
 
 def test_a_verdict_says_what_was_seen_and_where():
     lead = as_told("S1.5", FRAME)
     assert lead.figure == "03_quantization.html#fig-quantization_frontier"
     assert [seen.estimate.unit for seen in lead.seen] == ["%", "% points"]
-    assert "groups of 64" in lead.reason and "32 texts of mixture" in lead.reason
+    assert all("groups of 64" in seen.artifact and "32 texts of mixture" in seen.artifact for seen in lead.seen)
     kept_less = as_told("S2.2", FRAME)
-    assert "Inconsistent: Memory saved is" in kept_less.reason, "the audit's word stands beside the measured one"
+    assert kept_less.beside.verdict == "inconsistent", "the audit's word stands beside the measured one"
 
 
 def test_tables_of_no_rows_have_no_lines():
     empty = FRAME[FRAME.task == "device"]
-    for table in (q.loss_table, q.lead_table, q.accuracy_table, q.cost_table):
+    for table in (q.loss_table, tables.lead_table, q.accuracy_table, tables.cost_table):
         assert table(empty).empty
     assert all(table.empty for table in speed.speed_tables(empty))
+
+
+def test_what_unquantized_models_were_scored_on_is_summed_over_blocks():
+    table = tables.scored_table(FRAME)
+    rows = FRAME[(FRAME.method == "none") & (FRAME.metric == "nll_nats") & (FRAME.engine == "transformers")]
+    for line in table.itertuples():
+        here = rows[(rows.model == line.model) & (rows.domain == line.domain)]
+        assert (line.tokens, line.blocks) == (here.tokens.sum(), here.block.nunique())
+        assert line.nats_per_token == pytest.approx(here.value.sum() / here.tokens.sum())
+    assert set(table.model) == set(made.MODELS)
+
+
+def test_losses_and_answers_stand_side_by_side_without_the_ablations():
+    table = tables.quality_table(made.frame(ablated=True))
+    plain = tables.quality_table(FRAME)
+    assert set(table.way) == set(plain.way) and set(table.engine) == {"transformers"}
+    answers = q.accuracy_table(FRAME)
+    for line in plain[plain.change.notna()].itertuples():
+        assert only(answers, model=line.model, way=line.way, engine=line.engine, dtype=line.dtype).change == line.change
+    assert plain.change.notna().any()
+
+
+def test_a_kernel_stands_beside_what_its_format_loses_in_all():
+    frame = made.frame(runtimes=True)
+    table = tables.kernel_table(frame)
+    assert len(table) and set(table.columns) >= {"kl", "kl_unquantized", "kernel"}
+    whole = q.loss_table(frame)
+    for line in table.itertuples():
+        assert only(whole, model=line.model, way=line.way, engine=line.engine, dtype=line.dtype).kl == line.kl_unquantized

@@ -5,18 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rows_06_speculative as made
+from drawing import drawable
 from toy_session import Table
 
 from edgekit import engines, params, store
-from edgekit.analyze import speculative_speed, speculative_tables
 from edgekit.analyze.speculation import expected_tokens_of
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError
-from edgekit.measure import replayed, speculation
 from edgekit.params import ParamsError
-from edgekit.plots import style
-from edgekit.plots.figures import FIGURES, drawable
-from edgekit.studies import speculative as study
+from edgekit.plots import named, style
+from edgekit.studies.speculative import jobs_pair as speculation
+from edgekit.studies.speculative import jobs_replayed as replayed
+from edgekit.studies.speculative import plan as study
+from edgekit.studies.speculative import tables as speculative_tables
+from edgekit.studies.speculative import tables_speed as speculative_speed
+from edgekit.studies.speculative.figures import FIGURES
 
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
 BACKWARDS = np.roll(np.eye(9), -1, axis=1) * 0.8 + 0.2 / 9
@@ -98,7 +101,7 @@ def test_shapes_are_replayed_with_new_draws_in_each_repeat_and_built_before():
     assert {unit.source for unit in units} == {"modelled"}
     assert {(unit.repeat, unit.arguments["seed"]) for unit in units} == {(0, 5), (1, 6)}
     for unit in units:
-        assert set(unit.builds) == {unit.arguments[name] for name in ("target", "draft", "recorded_target", "recorded_draft")}
+        assert set(unit.variants) == {unit.arguments[name] for name in ("target", "draft", "recorded_target", "recorded_draft")}
         assert unit.condition["recorded"] == "pocket-900k < pocket-200k"
         assert ("gguf" in unit.arguments["target"]) == (unit.condition["engine"] == "llama_cpp")
     others = [unit for unit in study.plan(config) if unit.condition["task"] != "replay"]
@@ -135,8 +138,8 @@ def test_the_table_gives_back_the_gains_and_calls_them_modelled():
 
 def test_a_replay_is_drawn_with_open_marks_beside_the_published_gain():
     frame = store.to_frame(made.replayed_rows())
-    assert drawable(study.STUDY, frame) == ["speculative_replay"]
-    fig, table = FIGURES[study.STUDY]["speculative_replay"][0](frame)
+    assert drawable(FIGURES, frame) == ["speculative_replay"]
+    fig, table = named(FIGURES, "speculative_replay").drawn(frame)
     [ax] = fig.axes
     colour, marker = style.engine_style("llama_cpp", "float16")
     [marks] = [line for line in ax.lines if line.get_marker() == marker]

@@ -253,7 +253,7 @@ def test_pages_load_nothing_from_elsewhere(toy):
 
 
 def test_claims_table_is_the_judgement_of_the_rows(toy):
-    from edgekit.analyze import claims
+    from edgekit.claims import judgement as claims
 
     text = toy["index"].read_text()
     blocks = re.findall(r'<section class="block.*?</section>', text, flags=re.S)
@@ -287,7 +287,7 @@ def test_what_is_not_yet_run_is_folded_and_stands_behind_every_verdict(toy):
 
 
 def test_every_verdict_has_a_badge_and_a_meaning():
-    from edgekit.analyze import claims
+    from edgekit.claims import judgement as claims
     from edgekit.report import index
 
     assert set(index.VERDICTS) == set(claims.VERDICTS)

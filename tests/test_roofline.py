@@ -11,11 +11,12 @@ import pytest
 import rows_02_baseline as made
 
 from edgekit.analyze import roofline
+from edgekit.studies.baseline import tables
 
 ROWS = made.rows(models=("pocket-900k", "shape:qwen2.5-0.5b"), energy=True)
 FRAME = made.store.to_frame(ROWS)
-TABLES = [roofline.speed_table, roofline.memory_table, roofline.share_table, roofline.utilisation_table,
-          roofline.accuracy_table, roofline.energy_table]
+TABLES = [roofline.speed_table, tables.memory_table, tables.share_table, roofline.utilisation_table,
+          tables.accuracy_table, roofline.energy_table]
 
 
 def values(metric, **condition):
@@ -72,7 +73,7 @@ def test_speed_table_is_the_geometric_mean_over_runs():
 
 
 def test_shares_pair_the_phases_of_one_run():
-    found = line(roofline.share_table(FRAME), **AT)
+    found = line(tables.share_table(FRAME), **AT)
     ratios = [decode / ttft for decode, ttft in zip(values("decode_s", **AT), values(
         "ttft_s", **(AT | {"output_tokens": 1})), strict=True)]
     geometric = statistics.geometric_mean(ratios)
@@ -111,7 +112,7 @@ def test_runs_without_a_bandwidth_of_their_own_have_no_utilisation():
 
 
 def test_memory_is_accounted_for():
-    found = line(roofline.memory_table(FRAME), model=AT["model"], engine="llama_cpp")
+    found = line(tables.memory_table(FRAME), model=AT["model"], engine="llama_cpp")
     assert found.kv_bytes == made.MODELS[AT["model"]][1] * (170 + 1318)
     parts = found.base_memory_bytes + found.weight_bytes + found.kv_bytes + found.other_bytes
     assert parts == pytest.approx(found.peak_memory_bytes)
@@ -120,7 +121,7 @@ def test_memory_is_accounted_for():
 
 
 def test_accuracy_counts_items():
-    found = line(roofline.accuracy_table(FRAME), model="pocket-900k", mode="think", depth=2)
+    found = line(tables.accuracy_table(FRAME), model="pocket-900k", mode="think", depth=2)
     right = values("correct", model="pocket-900k", mode="think", depth=2)
     assert (found.correct, found.n, found.accuracy) == (sum(right), 60, sum(right) / 60)
     assert found.accuracy_low < found.accuracy < found.accuracy_high
@@ -240,3 +241,40 @@ def test_the_cache_of_each_run_comes_from_its_manifest(tmp_path):
     runs = pd.DataFrame({"run": ["run-1", "run-2", "run-3"]})
     seen = provenance.with_machine(runs, path).last_level_cache_bytes
     assert seen[0] == 1 << 25 and seen[1:].isna().all()
+
+
+def test_the_devices_rates_are_medians_over_processes_with_least_and_most():
+    table = tables.rates_table(FRAME).set_index("rate")
+    assert list(table.index) == ["read bandwidth (GB/s)", "float32 products (GFLOP/s)", "bfloat16 products (GFLOP/s)"]
+    of = [row.value / 1e9 for row in ROWS if row.metric == "matmul_flop_per_s" and row.condition["dtype"] == "bfloat16"]
+    found = table.loc["bfloat16 products (GFLOP/s)"]
+    assert (found["median"], found.least, found.most, found.n) == (
+        pytest.approx(statistics.median(of)), pytest.approx(min(of)), pytest.approx(max(of)), len(of))
+
+
+def test_the_fastest_cell_is_paired_with_the_slowest_by_repeat():
+    table = tables.fastest_table(FRAME, 170, 740)
+    found = line(table, model=AT["model"])
+    fast, slow = (values("tpot_s", **(AT | {"engine": engine})) for engine in ("llama_cpp", "transformers"))
+    assert (found.fastest, found.slowest) == ("llama_cpp float16", "transformers bfloat16")
+    assert found.factor == pytest.approx(math.exp(np.mean(np.log(np.array(slow) / np.array(fast))))) and found.factor > 2
+    assert tables.fastest_table(FRAME[FRAME.engine != "llama_cpp"], 170, 740).empty
+    assert set(tables.at_lengths(roofline.speed_table(FRAME), 170, 740).model) == set(table.model)
+
+
+def test_of_each_cell_the_longest_prompt_and_output_is_shown():
+    table = tables.longest_table(roofline.utilisation_table(FRAME))
+    assert len(table) == 4 and set(zip(table.prompt_tokens, table.output_tokens, strict=True)) == {(512, 128)}
+
+
+def test_answers_of_cells_are_paired_over_what_all_of_them_answered():
+    cell = FRAME[FRAME.task == "accuracy"]
+    other = cell.assign(engine="transformers", dtype="bfloat16")
+    other.loc[other.index[:40], "value"] = 1 - other.value[:40]
+    both = pd.concat([FRAME, other[other.item != 7]])
+    found = tables.paired_answers(both)
+    assert len(found) == 1 and found.iloc[0].cell == "transformers bfloat16" and found.iloc[0].less == "llama_cpp float16"
+    right = [frame[(frame.metric == "correct") & (frame.item != 7)].value.sum() for frame in (cell, other)]
+    n = (cell[cell.metric == "correct"].item != 7).sum()
+    assert found.iloc[0].n == n and found.iloc[0].difference == pytest.approx((right[1] - right[0]) / n)
+    assert tables.paired_answers(FRAME).empty and tables.paired_answers(FRAME[:0]).empty

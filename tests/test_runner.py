@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from edgekit import provenance, store
+from edgekit.compress import variant
 from edgekit.studies import runner
 from edgekit.studies.runner import Unit, run_units
 
@@ -130,9 +131,13 @@ def test_what_a_unit_opens_is_built_once_before_it_and_its_rows_say_how_they_kno
 
     run_job = runner.run_job
     monkeypatch.setattr(runner, "run_job", recorded)
-    made = [dataclasses.replace(unit, builds=("a > b()", "c > d()"), source="modelled") for unit in units("jobs:square")[:2]]
-    result = run_study([*made, *units("jobs:square")[2:3]])
-    assert built == ["a > b()", "c > d()"]
+    chains = ("pocket-200k > rtn(bits=4, group=32)", "shape:smollm2-135m", "pocket-200k")
+    made = [dataclasses.replace(unit, variants=chains, source="modelled") for unit in units("jobs:square")[:2]]
+    itself = dataclasses.replace(units("jobs:square")[2], variants=("pocket-900k > rtn(bits=4, group=32)",), makes=True)
+    result = run_study([*made, itself])
+    assert built == list(chains[:2]), "what is there already is not built, nor what a job makes itself"
+    [manifest] = provenance.read_manifests(result.path).values()
+    assert manifest["inputs"] == {chain: variant.content_hash(chain) for chain in (*chains, *itself.variants)}
     assert [row.source for row in result.rows].count("modelled") == 4 and len(result.rows) == 6
 
 

@@ -14,7 +14,9 @@ from edgekit import store
 from edgekit.catalog import models, prompting, tasks
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import EngineError
-from edgekit.measure import outliers, prose, scale
+from edgekit.studies.scale_models import jobs as scale
+from edgekit.studies.scale_models import jobs_outliers as outliers
+from edgekit.studies.scale_models import jobs_prose as prose
 
 NAME = models.pocket_names()[0]
 PROMPTING = prompting.of(store.ROOT / "data/models" / NAME)

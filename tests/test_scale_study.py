@@ -8,7 +8,7 @@ from edgekit import params, studies
 from edgekit.catalog import models
 from edgekit.measure.acceptance import DOMAINS
 from edgekit.params import ParamsError
-from edgekit.studies import scale_models as study
+from edgekit.studies.scale_models import plan as study
 
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY))
 

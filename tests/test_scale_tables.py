@@ -10,10 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_01_scale_models as made
+from drawing import drawable
 
 from edgekit import plots, store
-from edgekit.analyze import behaviours, scale, stats
-from edgekit.plots import scale as figures
+from edgekit.analyze import stats
+from edgekit.studies.scale_models import drawings as figures
+from edgekit.studies.scale_models import tables as scale
+from edgekit.studies.scale_models import tables_behaviours as behaviours
+from edgekit.studies.scale_models import tables_told as told
+from edgekit.studies.scale_models.figures import FIGURES
 
 ROWS = made.rows()
 FRAME = store.to_frame(ROWS)
@@ -35,7 +40,7 @@ def test_the_ladder_counts_every_item_once_and_smallest_models_first():
     assert list(dict.fromkeys(table.model)) == list(made.MODELS)
     assert len(table) == len(made.MODELS) * (6 * 8 + 4 * 4) and table.n.unique().tolist() == [20]
     for line in table.sample(12, random_state=1).to_dict("records"):
-        at = {name: line[name] for name in scale.CELL}
+        at = {name: line[name] for name in scale.LINE}
         right = [row.value for row in picked("accuracy", **at) if row.metric == "correct"]
         expected = stats.wilson(int(sum(right)), len(right))
         assert (line["accuracy"], line["accuracy_low"], line["accuracy_high"]) == (expected.value, expected.low, expected.high)
@@ -206,6 +211,57 @@ def test_a_damaged_file_of_behaviours_is_named(tmp_path, monkeypatch):
         behaviours.load()
 
 
+def test_the_family_has_its_training_beside_its_loss_on_prose():
+    table = told.family_table(FRAME).set_index("model")
+    curves, prose = made.training(), scale.prose_table(FRAME).set_index("model")
+    assert list(table.index) == list(made.MODELS)
+    for model, line in table.iterrows():
+        curve = curves[curves.model == model]
+        assert line.tokens_seen == curve.tokens.max() and line.validation_loss == curve.validation_loss.iloc[-1]
+        assert line.excess == prose.excess[model]
+
+
+def test_shallowest_and_deepest_of_the_largest_and_what_had_no_answer():
+    ends = told.ends_table(FRAME)
+    assert set(ends.model) == {LARGE} and ends.depth.nunique() == 2
+    assert ends.depth.min() == scale.accuracy_ladder(FRAME).depth.min()
+    missed = told.unanswered_table(FRAME).set_index("model").unanswered
+    for model in made.MODELS:
+        rows = [row.value for row in ROWS if row.metric == "unanswered" and row.condition["model"] == model
+                and row.condition["task"] == "accuracy"]
+        assert missed[model] == sum(rows)
+
+
+def test_exponents_are_those_of_the_fits():
+    table = told.exponent_table(FRAME)
+    prose = scale.prose_table(FRAME)
+    of_size = table[table.variable == "weights"].iloc[0]
+    assert of_size.exponent == stats.power_law(prose.parameters, prose.excess).value and of_size.exponent_low < of_size.exponent
+    assert (table.variable == "tokens seen").sum() == len(made.MODELS)
+
+
+def test_domains_are_summed_over_their_levels():
+    table = told.domain_table(FRAME)
+    for line in table.sample(4, random_state=2).itertuples():
+        rows = [row.value for row in picked("accuracy", model=line.model, domain=line.domain) if row.metric == "correct"]
+        assert (line.n, line.accuracy) == (len(rows), pytest.approx(sum(rows) / len(rows)))
+
+
+def test_changes_are_counted_once_each():
+    table = told.change_table(FRAME)
+    rounded = scale.rounded_accuracy(FRAME)
+    assert table[["lose", "gain", "no_difference"]].to_numpy().sum() == (rounded.bits < 32).sum()
+    least = table[table.bits == table.bits.min()].iloc[0]
+    assert least["lose"] == (rounded[rounded.bits == rounded.bits.min()].change_high < 0).sum()
+
+
+def test_peaks_have_a_column_a_site():
+    table = told.peaks_table(FRAME).set_index("model")
+    long = scale.activation_table(FRAME)
+    for line in long.itertuples():
+        assert table.loc[line.model, line.site] == line.peak_over_rms
+
+
 # figures
 
 @pytest.fixture(scope="module")
@@ -213,18 +269,18 @@ def pictures(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scale, "training_table", lambda names: made.training()[lambda t: t.model.isin(list(names))])
         folder = tmp_path_factory.mktemp("figures")
-        return {name: plots.show("01_scale_models", name, FRAME, folder) for name in plots.FIGURES["01_scale_models"]}
+        return {figure.name: figure.show(FRAME, folder) for figure in FIGURES}
 
 
 def test_every_figure_is_drawn_from_the_rows_with_its_table(pictures):
-    assert len(pictures) == 6 and plots.drawable("01_scale_models", FRAME) == list(pictures)
+    assert len(pictures) == 6 and drawable(FIGURES, FRAME) == list(pictures)
     for picture in pictures.values():
         assert xml.parse(picture.path).getroot().tag.endswith("svg")
         assert len(pd.read_csv(picture.path.with_suffix(".csv"))) >= len(made.MODELS)
 
 
 def test_figures_without_rows_say_so(tmp_path):
-    assert plots.drawable("01_scale_models", FRAME[FRAME.task == "size"]) == []
+    assert drawable(FIGURES, FRAME[FRAME.task == "size"]) == []
     with pytest.raises(plots.PlotError, match="no lines to draw"):
         figures.scale_accuracy(scale.accuracy_ladder(pd.DataFrame()))
 

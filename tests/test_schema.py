@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -24,9 +25,11 @@ def test_every_coordinate_of_committed_rows_is_known(path):
 def test_every_coordinate_that_a_study_varies_is_known(notebook):
     study = studies.module(notebook)
     config = params.of_profile(study.Config, "ci", notebook)
-    units = study.plan(config, 64e9) if notebook == "02_baseline" else study.plan(config)
+    units = list(study.plan(config, 64e9) if notebook == "02_baseline" else study.plan(config))
     varied = {name for unit in units for name in unit.condition}
     assert "task" in varied and varied <= set(schema.COORDINATES)
+    for module, function in {tuple(unit.function.split(":")) for unit in units if unit.function}:
+        assert callable(getattr(importlib.import_module(module), function)), "a job is named as text, and has to be there"
 
 
 def test_each_way_to_know_a_number_has_its_mark():

@@ -6,18 +6,20 @@ import pytest
 
 from edgekit import engines, params, studies
 from edgekit.catalog import models
-from edgekit.measure import overlap
+from edgekit.compress import variant as variants
 from edgekit.params import ParamsError
-from edgekit.studies import pairs
-from edgekit.studies import speculative as study
+from edgekit.studies.speculative import jobs_overlap as overlap
+from edgekit.studies.speculative import plan as study
+from edgekit.studies.speculative import plan_pairs as pairs
 
 GRID = dict(models=["pocket-200k", "pocket-900k", "pocket-3m"],
             self_drafts=["rtn(bits=3, group=64)", "Q4_0"],
             lookup=True, more_pairs=["pocket-200k < pocket-900k"], cells=["transformers/float32", "llama_cpp/float16"],
             domains=["prices", "prose"], temperatures=[0.0, 0.5, 1.0], lengths=[4], timed_models=["pocket-3m"],
             timed_drafts=["pocket-900k", "itself", "lookup"], timed_cells=["transformers/float32", "llama_cpp/Q4_0"],
-            timed_domains=["prose"], timed_threads=[0, 1], timed_lengths=[1, 2], adaptive=True, natives=["llama-cpp-python"],
-            native_lengths=[2], repeats=3, threads=2, replayed_pairs=[],
+            timed_domains=["prose"], timed_threads=[0, 1], timed_lengths=[1, 2], adaptive=True,
+            builtin_speculative=["llama-cpp-python"],
+            builtin_lengths=[2], repeats=3, threads=2, replayed_pairs=[],
             batches=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
 
@@ -60,9 +62,9 @@ def test_a_distilled_draft_takes_the_weights_of_each_cell_and_is_built_before_an
         ("acceptance", "transformers", LEARNT), ("acceptance", "llama_cpp", f"{LEARNT} > gguf(dtype=float16)"),
         ("overlap", "transformers", LEARNT), ("speed", "transformers", LEARNT),
         ("speed", "llama_cpp", f"{LEARNT} > gguf_quantized(type=Q4_0)")}
-    assert all(unit.arguments["draft"] in unit.builds for unit in mine)
+    assert all(unit.arguments["draft"] in unit.variants and not unit.makes for unit in mine)
     plain = next(unit for unit in units if unit.condition["task"] == "overlap" and unit.condition["draft"] == "pocket-200k")
-    assert plain.builds == (), "a model as it is has nothing to be built"
+    assert not any(map(variants.is_made, plain.variants)), "a model as it is has nothing to be built"
     assert not [unit for unit in planned(more_pairs=[f"pocket-3m < {LEARNT}"]) if unit.condition["task"] == "speed"
                 and unit.condition["draft"] == LEARNT], "timed only where the model that learnt is"
 
@@ -92,14 +94,14 @@ def test_times_are_greedy_in_processes_of_their_own_with_repeats_and_the_runtime
                                                            "pocket-3m > gguf_quantized(type=Q4_0)"}
     ours = next(unit for unit in units if unit.condition["engine"] == "llama_cpp")
     assert ours.arguments["lengths"] == [1, 2, "adaptive"] and "Q4_0" in ours.arguments["target"]
-    native = [unit for unit in units if unit.condition["engine"] == "llama-cpp-python"]
-    assert {unit.condition["draft"] for unit in native} == {"pocket-900k", "lookup"}
-    assert all(unit.arguments["lengths"] == [2] and unit.condition["dtype"] == "Q4_0" for unit in native)
+    loop = [unit for unit in units if unit.condition["engine"] == "llama-cpp-python"]
+    assert {unit.condition["draft"] for unit in loop} == {"pocket-900k", "lookup"}
+    assert all(unit.arguments["lengths"] == [2] and unit.condition["dtype"] == "Q4_0" for unit in loop)
 
 
 def test_an_engine_that_cannot_take_tokens_back_is_a_skip_that_says_so_once_a_pair(monkeypatch):
     monkeypatch.setattr(engines, "absence", lambda engine, format: None)
-    units = [unit for unit in planned(timed_cells=["vllm/float32"], natives=["vllm-speculative"], timed_threads=[0])
+    units = [unit for unit in planned(timed_cells=["vllm/float32"], builtin_speculative=["vllm-speculative"], timed_threads=[0])
              if unit.condition["task"] == "speed"]
     refused = [unit for unit in units if unit.refusal]
     assert {unit.condition["engine"] for unit in refused} == {"vllm"} and {unit.repeat for unit in refused} == {0}
@@ -132,13 +134,13 @@ def test_overlaps_of_a_model_with_itself_are_whole_and_with_another_are_those_by
 
 
 def test_the_study_has_its_name():
-    assert studies.STUDIES[study.STUDY] == study.__name__
+    assert f"{studies.STUDIES[study.STUDY]}.plan" == study.__name__
 
 
 @pytest.mark.parametrize("changed, complaint", [
     ({"lengths": [0]}, "lengths: expected at least 1 each"),
     ({"timed_lengths": [-1]}, "timed_lengths: expected at least 1 each"),
-    ({"native_lengths": [0]}, "native_lengths: expected at least 1 each"),
+    ({"builtin_lengths": [0]}, "builtin_lengths: expected at least 1 each"),
     ({"domains": ["poems"]}, "domains: unknown 'poems'; known: chain think"),
     ({"timed_models": ["pocket-10m"]}, "timed_models: unknown 'pocket-10m'; known: pocket-200k"),
     ({"timed_drafts": ["me"]}, "timed_drafts: unknown 'me'; known: .*itself, lookup"),
@@ -146,7 +148,7 @@ def test_the_study_has_its_name():
     ({"top_p": 0.0}, "top_p: expected more than 0"),
     ({"cells": ["transformers/Q4_0"]}, "transformers loads safetensors"),
     ({"timed_cells": ["vllm/awq"]}, "expected engine/weights with weights one of float32"),
-    ({"natives": ["eagle"]}, "unknown native 'eagle'; known: transformers-assisted"),
+    ({"builtin_speculative": ["eagle"]}, "unknown loop 'eagle'; known: transformers-assisted"),
     ({"self_drafts": ["halved()"]}, "unknown step 'halved'"),
     ({"more_pairs": ["pocket-200k > pocket-900k"]}, "more_pairs: expected \"target < draft\""),
     ({"models": ["shape:smollm2-135m"], "timed_models": [], "timed_drafts": ["itself"]}, "random weights"),

@@ -7,14 +7,14 @@ import pytest
 import rows_06_speculative as made
 
 from edgekit import store
-from edgekit.analyze import claims
-from edgekit.analyze import speculative_speed as speeds
-from edgekit.analyze import speculative_tables as t
 from edgekit.analyze.observed import NotMeasured, Setting
 from edgekit.analyze.speculation import acceptance_for, best_length, expected_tokens, least_overlap
-from edgekit.analyze.speculative_quantities import QUANTITIES
 from edgekit.catalog.engines import ENGINES
-from edgekit.decode import builtin as natives
+from edgekit.claims import judgement as claims
+from edgekit.decode import builtin
+from edgekit.studies.speculative import tables as t
+from edgekit.studies.speculative import tables_speed as speeds
+from edgekit.studies.speculative.quantities import QUANTITIES
 
 FRAME = made.frame()
 POCKET = Setting(("pocket",))
@@ -112,12 +112,12 @@ def test_the_best_length_is_predicted_and_found():
 
 
 def test_ours_stands_beside_the_runtimes_own_on_the_same_pair_and_length():
-    table = speeds.native_table(FRAME)
-    assert {entry.engine for entry in natives.NATIVES.values()} <= set(ENGINES)
-    for native, (_, slower) in made.NATIVE.items():
-        here = table[table.engine == native]
+    table = speeds.builtin_table(FRAME)
+    assert {entry.engine for entry in builtin.BUILTIN_SPECULATIVE.values()} <= set(ENGINES)
+    for loop, (_, slower) in made.NATIVE.items():
+        here = table[table.engine == loop]
         assert set(here.length) == {str(length) for length in made.LENGTHS} and set(here.n) == {3}
-        assert here.ours_over_native.to_numpy() == pytest.approx(slower)
+        assert here.ours_over_builtin.to_numpy() == pytest.approx(slower)
     passes = t.pass_table(FRAME)
     assert set(passes[passes.engine == "llama-cpp-python"].tokens) == {2.5}
 
@@ -170,12 +170,12 @@ def test_s1_9_is_decided_both_ways(chance, verdict, monkeypatch):
 def test_s1_10_is_decided_both_ways_beside_its_arithmetic(free, verdict, monkeypatch):
     monkeypatch.setattr(made, "ACCEPTED", dict.fromkeys(made.ACCEPTED, 0.95 if free else 0.5))
     [told] = [one for one in claims.judge(claims.load("06_speculative"), made.frame(), "here") if one.claim.id == "S1.10"]
-    assert told.verdict == verdict and "Consistent: Best expected speed-up" in told.reason
+    assert told.verdict == verdict and told.beside.verdict == "consistent"
 
 
 def test_tables_of_no_rows_have_no_lines():
     empty = FRAME[:0]
     assert speeds.batch_table(FRAME).empty, "rows of one text at a time"
     for table in (t.acceptance_table, t.pass_table, t.overlap_table, t.theory_table, t.lossless_table, speeds.speed_table,
-                  speeds.best_table, speeds.native_table, speeds.batch_table, speeds.replay_table):
+                  speeds.best_table, speeds.builtin_table, speeds.batch_table, speeds.replay_table):
         assert table(empty).empty

@@ -14,7 +14,7 @@ from edgekit.decode.together import generate_together, speculate_together
 from edgekit.engines.base import EngineError
 from edgekit.engines.llama_cpp import LlamaCpp
 from edgekit.engines.llama_cpp_texts import LlamaCppTexts
-from edgekit.measure import batched
+from edgekit.studies.speculative import jobs_batched as batched
 
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
 WRONG = CHAIN.copy()

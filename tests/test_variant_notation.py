@@ -88,7 +88,7 @@ def test_an_awkward_folder_and_file_make_what_plain_ones_make(awkward):
 
 def test_pairs_of_names_are_cut_outside_of_quotes():
     from edgekit.params import ParamsError
-    from edgekit.studies.pairs import split_pair
+    from edgekit.studies.speculative.plan_pairs import split_pair
 
     assert split_pair("more_pairs", "pocket-3m < pocket-900k > rtn(bits=4)") == ("pocket-3m", "pocket-900k > rtn(bits=4)")
     assert split_pair("more_pairs", '"/a < b" < "c < d"') == ('"/a < b"', '"c < d"')

@@ -81,7 +81,7 @@ CELLS = [("markdown", f"# A toy study\n\n## {SECTIONS[0]}\n\nHow long does a sle
          ("parameters", 'profile = "ci"  # which params were given\nrepeats = 2      # 1 to 9\n'
                         'seconds = 0.0    # of sleep\nfault = "none"   # none, skip, error, death'),
          ("markdown", f"## {SECTIONS[2]}\n\nThe values are checked once more where they are used."),
-         ("code", "import toy_study\n\nconfig = toy_study.Config(profile, repeats, seconds, fault)"),
+         ("code", "from toy_study import plan as toy_study\n\nconfig = toy_study.Config(profile, repeats, seconds, fault)"),
          ("markdown", f"## {SECTIONS[3]}\n\nRows that are there already are not measured again."),
          ("code", "frame = toy_study.measure(config)"),
          ("markdown", f"## {SECTIONS[4]}\n\nA table first, with every row that the study has written so far."),
@@ -110,7 +110,9 @@ def build(home: Path, patch, names=(NOTEBOOK,)) -> Path:
     for folder in ("notebooks", "params/ci", "data/results", "code"):
         (home / folder).mkdir(parents=True)
     (home / "data" / "published").symlink_to(real / "data" / "published")
-    (home / "code" / "toy_study.py").write_text(MODULE)
+    (home / "code" / "toy_study").mkdir()
+    (home / "code" / "toy_study" / "__init__.py").touch()
+    (home / "code" / "toy_study" / "plan.py").write_text(MODULE)
     for name in names:
         nbformat.write(notebook(), home / "notebooks" / f"{name}.ipynb")
         (home / "params" / "ci" / f"{name}.yaml").write_text(PARAMS)
@@ -119,7 +121,8 @@ def build(home: Path, patch, names=(NOTEBOOK,)) -> Path:
     patch.setattr(store, "OUTPUT", home / "output")
     patch.setenv("PYTHONPATH", str(home / "code"))
     patch.syspath_prepend(str(home / "code"))
-    patch.delitem(sys.modules, "toy_study", raising=False)
+    for module in ("toy_study", "toy_study.plan"):
+        patch.delitem(sys.modules, module, raising=False)
     importlib.invalidate_caches()
     return home
 

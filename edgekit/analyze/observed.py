@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -32,12 +35,39 @@ class Setting:
 
 @dataclass(frozen=True)
 class Observation:
-    """What we saw for one quantity: the estimate, on what, at which scale (real, shape or pocket), and what to add."""
+    """What we saw for one quantity.
+
+    where: on what, in words. scale: real, shape, pocket, or printed. samples: what the interval is over (repeats, seeds, texts,
+    problems, prompts), "" for what was counted or printed. artifact: what was measured, in the words of all observations of the
+    same thing. note: what to add.
+    """
 
     estimate: Estimate
     where: str
     scale: str
+    samples: str
+    artifact: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a claim can be judged by.
+
+    function: takes a study's measured rows, the claim's setting and the range that the claim accepts, and gives an observation
+    of each artifact that could stand for the claim, the one that favours it most first; raises NotMeasured, in words, when the
+    rows that it needs are not there, and never falls back to other rows. about: what a scale model is unlike in (time, quality
+    or size). low, high: the least and the most that it can be at all, in its unit: a test that accepts all of it cannot fail.
+    """
+
+    function: Callable[[pd.DataFrame, Setting, tuple[float, float]], list[Observation]]
+    about: Literal["time", "quality", "size"]
+    low: float = 0.0
+    high: float = math.inf
+
+    def __call__(self, frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> Observation:
+        """The observation that favours the claim most. Raises NotMeasured."""
+        return self.function(frame, setting, accepted)[0]
 
 
 def kind(model: str) -> str:

@@ -76,61 +76,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
             if metric == "tpot_s":
                 line |= stats.ends_of("decode_tok_per_s", stats.rate_interval(1 / runs))
         lines.append(line)
-    return _ordered(lines, columns, frame)
-
-
-@once
-def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Peak memory of the measuring process beside what explains it, in bytes.
-
-    `base_memory_bytes` (the process before it loaded anything), `weight_bytes`, and `kv_bytes` (keys and values
-    of the longest context measured); `other_bytes` is what the peak leaves unexplained, and is negative where
-    an engine maps a file whose pages were not all resident.
-    """
-    parts = ["base_memory_bytes", "weight_bytes", "kv_bytes_per_token"]
-    columns = [*UNIT, "parameters", *stats.with_ends("peak_memory_bytes"), *parts, "context_tokens", "kv_bytes",
-               "other_bytes", "n"]
-    rows = rows_of(frame, "speed")
-    lines = []
-    for key, group in rows.groupby(UNIT, dropna=False):
-        medians = group.groupby("metric")["value"].median()
-        if not {"peak_memory_bytes", *parts} <= set(medians.index):
-            continue
-        peaks = group.loc[group.metric == "peak_memory_bytes", "value"]
-        line = dict(zip(UNIT, key, strict=True)) | stats.ends_of("peak_memory_bytes", stats.mean_interval(peaks))
-        line |= {part: medians[part] for part in parts} | {"n": len(peaks)}
-        line["context_tokens"] = (group.prompt_tokens + group.output_tokens).max()
-        line["kv_bytes"] = line["batch"] * line["kv_bytes_per_token"] * line["context_tokens"]
-        line["other_bytes"] = (line["peak_memory_bytes"] - line["base_memory_bytes"] - line["weight_bytes"]
-                               - line["kv_bytes"])
-        lines.append(line)
-    return _ordered(lines, columns, frame)
-
-
-@once
-def share_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """How total time divides into prefill and decode, for each output length: one line a condition with both.
-
-    Time to first token and decode time of the same run are paired. `decode_over_prefill` is the geometric mean
-    of their ratio (interval on the log scale); `prefill_share` = 1 / (1 + ratio) and `decode_share` take their
-    ends from the same interval.
-    """
-    columns = [*CONDITION, "parameters", "ttft_s", "decode_s",
-               *stats.with_ends("decode_over_prefill", "prefill_share", "decode_share"), "n"]
-    rows = rows_of(frame, "speed", metrics=("ttft_s", "decode_s")).dropna(subset=LENGTHS)
-    one_run = [*UNIT, "prompt_tokens", "run", "repeat"]
-    pairs = rows[rows.metric == "decode_s"].merge(rows.loc[rows.metric == "ttft_s", [*one_run, "value"]], on=one_run,
-                                                  suffixes=("", "_ttft"))
-    lines = []
-    for key, group in pairs.groupby(CONDITION, dropna=False):
-        ratio = stats.ratio_interval(group.value, group.value_ttft)
-        ends = [np.nan if end is None else end for end in (ratio.value, ratio.low, ratio.high)]
-        prefill, prefill_high, prefill_low = (1 / (1 + end) for end in ends)
-        lines.append(dict(zip(CONDITION, key, strict=True)) | stats.ends_of("decode_over_prefill", ratio) | {
-            "ttft_s": group.value_ttft.mean(), "decode_s": group.value.mean(), "n": ratio.n,
-            "prefill_share": prefill, "prefill_share_low": prefill_low, "prefill_share_high": prefill_high,
-            "decode_share": 1 - prefill, "decode_share_low": 1 - prefill_high, "decode_share_high": 1 - prefill_low})
-    return _ordered(lines, columns, frame)
+    return ordered(lines, columns, frame)
 
 
 @once
@@ -192,26 +138,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
                 | stats.ends_of("ceiling_tok_per_s", stats.Estimate(*ceiling, len(bandwidth)))
                 | stats.ends_of("bandwidth_utilisation", of_memory) | stats.ends_of("compute_utilisation", of_arithmetic)
                 | stats.ends_of("memory_over_arithmetic", both))
-    return _ordered(lines, columns, frame)
-
-
-def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Share of right answers by model, engine, dtype, mode and depth, with Wilson's interval; `n` counts items.
-
-    An item without a readable answer counts as wrong; `unanswered` is the number of them.
-    """
-    by = ["model", "engine", "dtype", "source", "mode", "depth"]
-    columns = [*by, "parameters", *stats.with_ends("accuracy"), "correct", "unanswered", "n"]
-    lines = []
-    for key, group in rows_of(frame, "accuracy", metrics=("correct", "unanswered")).groupby(by):
-        right = group.loc[group.metric == "correct", "value"]
-        if right.empty:
-            continue
-        share = stats.wilson(int(right.sum()), len(right))
-        lines.append(dict(zip(by, key, strict=True)) | stats.ends_of("accuracy", share) | {
-            "correct": int(right.sum()), "n": len(right),
-            "unanswered": int(group.loc[group.metric == "unanswered", "value"].sum())})
-    return _ordered(lines, columns, frame)
+    return ordered(lines, columns, frame)
 
 
 def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -237,7 +164,7 @@ def energy_table(frame: pd.DataFrame) -> pd.DataFrame:
         if "idle_power_w" in runs:
             line["idle_power_w"] = runs.idle_power_w.mean()
         lines.append(line)
-    return _ordered(lines, columns, frame)
+    return ordered(lines, columns, frame)
 
 
 def _bandwidths(speeds: pd.DataFrame, unit: dict) -> pd.Series:
@@ -288,7 +215,7 @@ def _share_of_ceiling(shares: pd.Series, ceiling: pd.Series) -> stats.Estimate |
     return stats.Estimate(value, value * math.exp(-half), value * math.exp(half), n)
 
 
-def _ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:
+def ordered(lines: list[dict], columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:
     """The lines as a table, with the model's number of weights, from the smallest model to the largest."""
     rows = rows_of(frame, "speed", metrics=("parameters",))
     table = pd.DataFrame(lines, columns=columns)

@@ -225,7 +225,7 @@ def clustered_difference(a: Sequence[float], b: Sequence[float], totals: Sequenc
     return mean_interval(differences, confidence, what=what)
 
 
-def a_token(seeds: Sequence, column: str) -> Estimate:
+def per_token(seeds: Sequence, column: str) -> Estimate:
     """A value a token from tables of blocks (one a seed, with `column` and `tokens`): over seeds with their t-interval, or of
     one seed with that over its blocks."""
     if len(seeds) == 1:

@@ -77,7 +77,7 @@ ENGINES = {
 
 
 @dataclass(frozen=True, slots=True)
-class NativeEntry:
+class BuiltinEntry:
     """A runtime's own speculative decoding: where it is, and the engine whose packages and formats it shares."""
 
     module: str
@@ -88,11 +88,11 @@ class NativeEntry:
     full: str
 
 
-NATIVES = {
-    "transformers-assisted": NativeEntry("edgekit.decode.builtin_transformers", "Assisted", "transformers",
+BUILTIN_SPECULATIVE = {
+    "transformers-assisted": BuiltinEntry("edgekit.decode.builtin_transformers", "Assisted", "transformers",
                                          "#CC79A7", "<", ">"),
-    "llama-cpp-python": NativeEntry("edgekit.decode.builtin_llama_cpp", "LlamaWithDraft", "llama_cpp", "#E69F00", "p", "*"),
-    "vllm-speculative": NativeEntry("edgekit.decode.builtin_vllm", "VllmSpeculative", "vllm", "0.45", "d", "8"),
+    "llama-cpp-python": BuiltinEntry("edgekit.decode.builtin_llama_cpp", "LlamaWithDraft", "llama_cpp", "#E69F00", "p", "*"),
+    "vllm-speculative": BuiltinEntry("edgekit.decode.builtin_vllm", "VllmSpeculative", "vllm", "0.45", "d", "8"),
 }
 # Runtimes that the kit installs and writes formats for, and that are no engine of it
 OTHER_RUNTIMES = {

@@ -14,10 +14,15 @@ from importlib import metadata
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.catalog.tasks import PREFIX, TaskError
+from edgekit.errors import InvalidRequest
 
+PREFIX = "lm-eval:"  # of tasks that the kit does not ship
 # The line that names a task; a group has a list there.
 _NAME = re.compile(r"""^task:[ \t]*["']?([^\s"'#\[]+)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
+
+
+class TaskError(InvalidRequest):
+    """A task is unknown or its files are damaged; the message says what to do."""
 
 
 def is_file(name: str) -> bool:

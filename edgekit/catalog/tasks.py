@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.errors import InvalidRequest
-
-PREFIX = "lm-eval:"  # of tasks that the kit does not ship
-
-
-class TaskError(InvalidRequest):
-    """A task is unknown or its files are damaged; the message says what to do."""
+from edgekit.catalog import lm_eval_tasks
+from edgekit.catalog.lm_eval_tasks import PREFIX, TaskError
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +80,6 @@ def is_shipped(name: str) -> bool:
 
 def content_hash(name: str) -> str:
     """Content address of any task that can be asked, shipped or of lm-eval. Raises TaskError for one that is not known."""
-    from edgekit.catalog import lm_eval_tasks
-
     return load(name).hash if is_shipped(name) else lm_eval_tasks.content_hash(name)
 
 

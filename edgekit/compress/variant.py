@@ -213,6 +213,12 @@ def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec
     return dataclasses.replace(source.spec, architecture=architecture)
 
 
+def is_made(text: str) -> bool:
+    """Whether building a chain makes anything: it has steps, or random weights. Raises VariantError or ModelError."""
+    variant = parse(text)
+    return bool(variant.steps) or models.resolve(variant.model).kind == "shape"
+
+
 def build_path(text: str) -> str:
     """A worker's job: build a variant, and say where it lies."""
     return str(build(text).path)

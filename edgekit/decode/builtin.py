@@ -10,7 +10,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
-from edgekit.catalog.engines import NATIVES
+from edgekit.catalog.engines import BUILTIN_SPECULATIVE
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import EngineError, EngineInfo
@@ -38,19 +38,19 @@ class Native(ABC):
 
 
 def require_known(name: str) -> None:
-    """Raise EngineError for a name that is no native's."""
-    if name not in NATIVES:
-        raise EngineError(f"unknown native {name!r}; known: {', '.join(NATIVES)}")
+    """Raise EngineError for a name that is none of these loops."""
+    if name not in BUILTIN_SPECULATIVE:
+        raise EngineError(f"unknown loop {name!r}; known: {', '.join(BUILTIN_SPECULATIVE)}")
 
 
 def base_of(name: str) -> str:
-    """The engine of which a native is the runtime. Raises EngineError."""
+    """The engine of which a loop is the runtime. Raises EngineError."""
     require_known(name)
-    return NATIVES[name].engine
+    return BUILTIN_SPECULATIVE[name].engine
 
 
 def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
-    """Why a native cannot run a pair, as far as that is known without its package; None where it may."""
+    """Why a loop cannot run a pair, as far as that is known without its package; None where it may."""
     specs = list(specs)
     widths = [spec.architecture.vocabulary for spec in specs]
     if base_of(name) == "vllm" and len(set(widths)) > 1:
@@ -63,7 +63,7 @@ def refusal(name: str, device: str, specs: Iterable[ModelSpec]) -> str | None:
     return None
 
 
-def open_native(name: str, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,
+def open_builtin(name: str, target: Artifact, draft: Artifact | None, *, length: int, dtype: str, threads: int, device: str,
                 context: int, vocabulary: int) -> Native:
     """Load a pair into a runtime; `draft` None is its own n-gram lookup, `length` 0 plain decoding by the same code.
 
@@ -72,7 +72,7 @@ def open_native(name: str, target: Artifact, draft: Artifact | None, *, length: 
     Raises EngineError for an unknown name, or with what the runtime refuses.
     """
     require_known(name)
-    entry = NATIVES[name]
+    entry = BUILTIN_SPECULATIVE[name]
     return getattr(importlib.import_module(entry.module), entry.cls)(target, draft, length=length, dtype=dtype,
                                                                      threads=threads, device=device, context=context,
                                                                      vocabulary=vocabulary)

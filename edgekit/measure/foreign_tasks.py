@@ -9,7 +9,7 @@ from edgekit.catalog import lm_eval_tasks
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import EngineError
 from edgekit.measure.engine_lm import generation_of
-from edgekit.measure.quality import samples_of
+from edgekit.measure.samples import samples_of
 
 # Metrics that are 0 or 1 for an item, the most telling first.
 MAIN = ("exact_match", "acc")

@@ -11,30 +11,15 @@ import os
 from collections.abc import Mapping, Sequence
 
 from lm_eval.api.model import LM
-from lm_eval.api.task import Task
 
 from edgekit.catalog import prompting
 from edgekit.engines.base import EngineError
+from edgekit.measure import foreign_tasks
 from edgekit.measure.engine_lm import EngineLM
+from edgekit.measure.samples import run_task
 
 NO_ANSWER = "[no answer]"
 MOST_CONTEXT = 2048
-
-
-def run_task(model: LM, config: dict, *, limit: int | None) -> list[dict]:
-    """lm-eval's samples of one task, in item order: {doc, resps, filtered_resps, exact_match, …}."""
-    from lm_eval.api.task import ConfigurableTask
-
-    return samples_of(model, ConfigurableTask(config=config), limit=limit)
-
-
-def samples_of(model: LM, task: Task, *, limit: int | None) -> list[dict]:
-    """lm-eval's samples of a task (of its first `limit` items), in item order; one an item and filter."""
-    from lm_eval import evaluator
-
-    name = task.config.task
-    results = evaluator.evaluate(lm=model, task_dict={name: task}, limit=limit, bootstrap_iters=0, log_samples=True)
-    return sorted(results["samples"][name], key=lambda sample: sample["doc_id"])
 
 
 def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],
@@ -70,8 +55,6 @@ def answer_tasks(model: LM, tasks: Mapping[str, Sequence[int] | None], items_per
     seen = []
     for name, depths in tasks.items():
         if not catalog.is_shipped(name):
-            from edgekit.measure import foreign_tasks
-
             seen += foreign_tasks.answer(model, name, items_per_depth)
             continue
         task = catalog.load(name)

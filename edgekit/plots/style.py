@@ -34,7 +34,7 @@ RC = {
     "svg.fonttype": "path", "svg.hashsalt": "edgekit", "figure.constrained_layout.use": True,
 }
 
-ENGINES = catalog.ENGINES | catalog.NATIVES
+ENGINES = catalog.ENGINES | catalog.BUILTIN_SPECULATIVE
 # Quantization methods: colour and marker.
 METHODS = {"rtn": ("0.45", "x"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s"), "gguf": ("#E69F00", "^"),
            "gguf_imatrix": ("#D55E00", "v")}

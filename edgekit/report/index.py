@@ -6,7 +6,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from edgekit import judged, provenance, store
+from edgekit import provenance, store
+from edgekit.claims import judged
+from edgekit.claims import pages as claim_pages
 from edgekit.errors import RunFailed
 from edgekit.report import machine, pages
 
@@ -21,7 +23,7 @@ VERDICTS = {
     "not reproduced": ("bad", "measured in a comparable setting, and the whole interval lies outside of that range"),
     "holds at scale model": ("near", "as reproduced, but on small models that the kit trained itself"),
     "does not hold at scale model": ("off", "as not reproduced, but on small models that the kit trained itself"),
-    "undecided": ("open", "the interval lies across the edge of the range: more repeats would decide"),
+    "undecided": ("open", "the interval lies across the edge of the range: more samples would decide"),
     "inconsistent": ("odd", "the document contradicts itself, physics or the makers' facts, by its own numbers"),
     "consistent": ("even", "the document's own numbers can all be true together; nothing was measured for it"),
     "not testable here": ("none", "a board, a sensor or a model is missing; the line names it"),
@@ -35,7 +37,7 @@ class ReportError(RunFailed):
 
 
 def render(profile: str, out: Path | None = None) -> Path:
-    """Write one page for each executed notebook of a profile, and index.html; return the path of the index.
+    """Write one page for each executed notebook of a profile and each claim, and index.html; return the path of the index.
 
     `out` is reports/ beside runs/ unless given. Raises ReportError when no notebook was executed yet.
     """
@@ -46,27 +48,49 @@ def render(profile: str, out: Path | None = None) -> Path:
     rendered = [pages.page(path) for path in executed]
     for page in rendered:
         store.write_atomically(out / f"{page.notebook}.html", page.html)
-    store.write_atomically(out / "index.html", pages.without_paths(_index(profile, rendered)))
+    index, claims = _index(profile, rendered)
+    for name, text in claims.items():
+        store.write_atomically(out / "claims" / f"{name}.html", text)
+    store.write_atomically(out / "index.html", pages.without_paths(index))
     return out / "index.html"
 
 
-def _index(profile: str, rendered: list[pages.Page]) -> str:
+def _index(profile: str, rendered: list[pages.Page]) -> tuple[str, dict[str, str]]:
+    """The index, and the page of each claim by its id."""
     from jinja2 import Environment, FileSystemLoader
 
-    template = Environment(loader=FileSystemLoader(pages.TEMPLATES), autoescape=True).get_template("index.html.j2")
+    templates = Environment(loader=FileSystemLoader(pages.TEMPLATES), autoescape=True)
     files = sorted(store.runs_folder(profile).glob("*.jsonl"))
     figures = {f"{page.notebook}.html#fig-{figure}" for page in rendered for figure in page.figures}
     manifest = _newest_manifest(files)
     packages = manifest.get("packages", {})
-    return template.render(
-        css=pages.style(), profile=profile, lead=LEAD, verdicts=VERDICTS, made=time.strftime("%Y-%m-%d %H:%M"),
+    blocks = _blocks(profile, files, manifest, figures)
+    around = dict(css=pages.style(), profile=profile, made=time.strftime("%Y-%m-%d %H:%M"))
+    claims = _claims(blocks, templates.get_template("claim.html.j2"), around)
+    return templates.get_template("index.html.j2").render(
+        **around, lead=LEAD, verdicts=VERDICTS,
         failures=[{"notebook": page.notebook, "state": page.notes["state"], "sentence": page.notes["sentence"]}
                   for page in rendered if page.notes.get("state") in ("failed", "interrupted")],
-        blocks=_blocks(profile, files, manifest, figures), machine=machine.facts(manifest), packages=packages,
-        kit=machine.kit(),
+        blocks=blocks, machine=machine.facts(manifest), packages=packages, kit=machine.kit(),
         skips=[("Not planned for", grouped_skips(files, expected=False)),
                ("Known beforehand", grouped_skips(files, expected=True))],
-        pages=[_listed(page, profile) for page in rendered])
+        pages=[_listed(page, profile) for page in rendered]), claims
+
+
+def _claims(blocks: list[dict], template, around: dict) -> dict[str, str]:
+    """A page a claim: this run's verdict first, with a link to its figure, then those of the reference platforms."""
+    from nbconvert.filters import markdown2html
+
+    found: dict[str, list[dict]] = {}
+    for block in blocks:
+        for line in (line for group in block["groups"] for line in group["lines"]):
+            # only this run's pages show what was judged
+            parts = [part | {"figure": part["figure"] * (part["figure"] == line["figure"])} for part in line["parts"]]
+            found.setdefault(line["id"], []).append(line | {"parts": parts})
+    pages_of = {name: claim_pages.derivation(cells, figure="[see the figure](../{page}.html#fig-{figure})")
+                for name, cells in found.items()}
+    return {name: template.render(title=f"{name}: {found[name][0]['name']}", body=markdown2html(text), **around)
+            for name, text in pages_of.items()}
 
 
 def _blocks(profile: str, files: list[Path], manifest: dict, figures: set[str]) -> list[dict]:
@@ -108,7 +132,7 @@ def _groups(lines: list[dict], ours: str) -> list[dict]:
     return [group for group in groups if group["lines"]]
 
 
-def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dict[str, str]]:
+def _cells(files: list[Path], platform: str, *, measured_only: bool) -> list[dict]:
     """Claims judged on the rows of their own study, in the order of their file; one whose study left no rows here is judged on
     none, or left out with `measured_only`."""
     here = {store.study_of(path): judged.cells(path, store.study_of(path), platform) for path in files}

@@ -106,16 +106,3 @@ def files() -> Iterator[tuple[Path, str]]:
     text = path.read_text(encoding="utf-8")
     require(START in text and END in text, f"{path}: the lines {START!r} and {END!r} are gone; put them back")
     yield path, f"{text.split(START)[0]}{START}\n\n{reference()}\n\n{END}{text.split(END)[1]}"
-
-
-def stale() -> list[Path]:
-    """Files that do not hold what they should."""
-    return [path for path, text in files() if path.read_text(encoding="utf-8") != text]
-
-
-def write() -> list[Path]:
-    """Bring every file up to date; which ones changed."""
-    made = [(path, text) for path, text in files() if path.read_text(encoding="utf-8") != text]
-    for path, text in made:
-        store.write_atomically(path, text)
-    return [path for path, _ in made]

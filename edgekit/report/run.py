@@ -21,6 +21,7 @@ from edgekit import params, provenance, store, studies
 from edgekit.report.check import check, source_path
 from edgekit.report.execute import execute, shown
 from edgekit.studies import runner
+from edgekit.studies.config import MEASURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,12 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
 
     executed = store.runs_folder(profile) / f"{notebook}.ipynb"
     made_of = _sources(notebook, profile)
+    elsewhere = values.get("rows", MEASURE) != MEASURE
     stamp = _stamp(executed)
     skips, refused = _skips(notebook, profile), _refused(notebook, profile)
     again = force or refused or (retry and skips["tried"])
-    unchanged = not again and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile)]
-    if unchanged and _plans_the_same(notebook, profile):
+    unchanged = not again and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile, values)]
+    if unchanged and (elsewhere or _plans_the_same(notebook, profile)):
         return Outcome(notebook, "unchanged", stamp["seconds"], executed,
                        f"nothing changed since {shown(executed)} was made; not executed again", **skips)
     begun = time.monotonic()
@@ -90,7 +92,7 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
             "profile": profile, "state": state, "sentence": sentence, "seconds": round(seconds, 1),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "run": _newest_run(notebook, profile),
             "source": store.hash_files([source_path(notebook)]), **_commit(),
-            "made_of": [made_of, _rows_hash(notebook, profile)] if state == "executed" else None}
+            "made_of": [made_of, _rows_hash(notebook, profile, values)] if state == "executed" else None}
         store.write_atomically(executed, nbformat.writes(node))
     return Outcome(notebook, state, seconds, executed, sentence, **_skips(notebook, profile))
 
@@ -122,8 +124,10 @@ def _rows_path(notebook: str, profile: str) -> Path:
     return store.runs_folder(profile) / f"{notebook}.jsonl"
 
 
-def _rows_hash(notebook: str, profile: str) -> str:
-    path = _rows_path(notebook, profile)
+def _rows_hash(notebook: str, profile: str, values: dict) -> str:
+    """Hash of the rows that a notebook shows, its own or those that its parameters name."""
+    rows = values.get("rows", MEASURE)
+    path = _rows_path(notebook, profile) if rows == MEASURE else store.find(rows, notebook)
     return store.hash_files([path]) if path.exists() else ""
 
 

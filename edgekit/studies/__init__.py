@@ -1,6 +1,8 @@
-"""One module a notebook: a `Config`, `plan(config)` and `run(config)`. Rows carry the notebook's name as their study.
+"""One folder an experiment. Rows carry the notebook's name as their study.
 
-One that measures nothing has `tables(config)` in place of `run`.
+plan: the `Config`, `plan(config)`, all units, and `run(config)`; one that measures nothing has `tables(config)` in place of
+`run`. jobs: what a worker does. tables: from rows to tidy tables. quantities: what claims are judged by. figures: what is
+shown, and drawings: how. A module whose name goes on behind such a word, as plan_grid, belongs to it.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ class StudyError(InvalidRequest):
     """No such study; the message lists the known ones."""
 
 
-def module(notebook: str) -> ModuleType:
-    """The module behind a notebook; its short name (`baseline`) is taken too. Raises StudyError."""
+def module(notebook: str, part: str = "plan") -> ModuleType:
+    """A part of the study behind a notebook; its short name (`baseline`) is taken too. Raises StudyError."""
     by_short = {name.split("_", 1)[1]: name for name in STUDIES}
     name = by_short.get(notebook, notebook)
     if name not in STUDIES:
         raise StudyError(f"unknown notebook or study {notebook!r}; known: {', '.join(STUDIES)}")
-    return importlib.import_module(STUDIES[name])
+    return importlib.import_module(f"{STUDIES[name]}.{part}")
 
 
 def measures(notebook: str) -> bool:

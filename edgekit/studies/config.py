@@ -17,6 +17,7 @@ from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_known, require_profile_name
 from edgekit.studies.cells import WEIGHTS, Cell
 
+MEASURE = "measure"  # as `rows`: here and now
 KEY = "edgekit"  # of a Parameter in the metadata of its field
 
 
@@ -126,6 +127,7 @@ class StudyConfig:
 class MeasuringConfig(StudyConfig):
     """What every study that measures has."""
 
+    rows: str = parameter("measure, or the folder or file with rows that were measured elsewhere")
     seed: int = parameter("draws what is random in a measurement, and the order of measurement")
     device: Literal["cpu", "cuda", "mps"] = parameter("cpu, cuda or mps")
     threads: int = parameter("threads per engine; 0: every core that this process may use", least=0)

@@ -16,12 +16,13 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import provenance, store
 from edgekit.catalog import platforms
+from edgekit.compress import variant
 from edgekit.measure import device
 from edgekit.measure.device import DeviceError
 from edgekit.measure.worker import JobFailed, Worker, run_job
@@ -40,8 +41,9 @@ class Unit:
     memory that is not there) or a failure (a model that could not be had). artifact and task are the hashes of what is
     measured and of what is asked of it; both belong to the key. `shared`: its numbers do not depend on what its process did
     before (answers and losses: yes; times and memory: no), so it may share a process with other such units. `first`: what it
-    makes is used by others, so it comes before those of its repeat that are not. `builds`: chains that the job opens, made
-    before it starts as the argument `variant` is. `source`: how its rows know (see store.SOURCES).
+    makes is used by others, so it comes before those of its repeat that are not. `variants`: the chains that the job opens,
+    built before it starts, each in a process of its own and outside of the unit's time limit, unless `makes` says that it
+    builds them itself. `source`: how its rows know (see schema.SOURCES).
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -54,7 +56,8 @@ class Unit:
     planned: bool = True
     shared: bool = False
     first: bool = False
-    builds: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    makes: bool = False
     source: str = "measured"
 
 
@@ -126,7 +129,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
         waiting = {key: unit for key, unit in keys.items() if key not in file.done and not _stands(file, key, unit)}
         reused = len(file.done & keys.keys())
         if waiting:
-            manifest = _manifest(study, config, units, platform, reused)
+            manifest = _manifest(study, config, units, waiting.values(), platform, reused)
             started = time.monotonic()
             built: set[str] = set()
             provenance.write_manifest(path, manifest)
@@ -200,8 +203,7 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
              processes: _Processes) -> bool:
     """Measure one unit and write its rows, or why there are none. True if there are rows.
 
-    What it opens is built first, each in a process of its own and outside of the unit's time limit, unless `built` has it. What
-    the engine says of itself (version, kernel) and what the job warns of go into the manifest.
+    What the engine says of itself (version, kernel) and what the job warns of go into the manifest; `built` grows.
     """
     run = manifest.run
 
@@ -212,8 +214,8 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     if unit.refusal:
         return skip(unit.refusal, expected=unit.planned, tried=False)
     try:
-        for chain in (*([unit.arguments["variant"]] if unit.arguments.get("variant") else []), *unit.builds):
-            if chain not in built:
+        for chain in () if unit.makes else unit.variants:
+            if chain not in built and variant.is_made(chain):
                 run_job("edgekit.compress.variant:build_path", {"text": chain}, timeout_s=BUILD_TIMEOUT_S)
                 built.add(chain)
         answer = processes.run(unit)
@@ -234,10 +236,11 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     return True
 
 
-def _manifest(study: str, config, units: Sequence[Unit], platform: str, reused: int) -> Manifest:
+def _manifest(study: str, config, units: Sequence[Unit], waiting: Iterable[Unit], platform: str, reused: int) -> Manifest:
+    """What a run is made of; its inputs are the artifacts of what it measures, not of what earlier runs did."""
     now = datetime.datetime.now(datetime.UTC)
     commit, dirty = provenance.git_state()
-    inputs = {unit.arguments["variant"]: unit.artifact for unit in units if "variant" in unit.arguments}
+    opened = dict.fromkeys(chain for unit in waiting if unit.refusal is None for chain in unit.variants)
     try:
         bandwidth = run_job("edgekit.measure.roofs:bandwidth_samples",
                             dict(threads=units[0].condition["threads"], device=config.device), timeout_s=300)
@@ -247,4 +250,5 @@ def _manifest(study: str, config, units: Sequence[Unit], platform: str, reused: 
         run=f"{now:%Y%m%dT%H%M%S}-{task_hash({'t': now.isoformat(), 'p': platform})[:6]}", study=study,
         params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty,
         packages=provenance.packages(), machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth,
-        inputs=inputs, started=now.isoformat(timespec="seconds"), planned=len(units), reused=reused)
+        inputs={chain: variant.content_hash(chain) for chain in opened}, started=now.isoformat(timespec="seconds"),
+        planned=len(units), reused=reused)

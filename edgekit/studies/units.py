@@ -14,7 +14,7 @@ from edgekit.schema import DTYPE, ENGINE
 from edgekit.studies.config import LossConfig, MeasuringConfig
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
-LOSS = "edgekit.measure.quantized:measure_loss"
+LOSS = "edgekit.measure.losses:measure_loss"
 WITH_DEPTHS = "pocket_chain_"  # begins the names of tasks whose problems have depths
 
 
@@ -61,7 +61,8 @@ def loss_unit(config: LossConfig, condition: Mapping, chain: str, *, base: str, 
     refusal = refusal or engines.absence(engine, variants.format_of(chain))
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
     return Unit(dict(task="loss", **condition, **where), 0, job, dict(chain=chain, **where, **work), artifact,
-                task_hash({**work, "hashes": hashes}), refusal, shared=ENGINES[engine].shares_process)
+                task_hash({**work, "hashes": hashes}), refusal, shared=ENGINES[engine].shares_process,
+                variants=(chain, base), makes=True)
 
 
 def timed_unit(config: MeasuringConfig, condition: Mapping, chain: str, job: str, work: dict, repeat: int, *, engine: str,
@@ -71,7 +72,7 @@ def timed_unit(config: MeasuringConfig, condition: Mapping, chain: str, job: str
     where = dict(engine=engine, dtype=dtype, **config.where)
     artifact = "" if impossible else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
     return Unit({**condition, **where}, repeat, job, dict(variant=chain, **where, **work), artifact, task_hash(work),
-                impossible or refusal)
+                impossible or refusal, variants=(chain,))
 
 
 def speed_unit(config: MeasuringConfig, condition: Mapping, chain: str, grid: Mapping[int, Iterable[int]], repeat: int,

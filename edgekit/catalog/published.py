@@ -1,0 +1,55 @@
+"""The numbers that the documents print, as data/published/claims.yaml holds them: for crosses in figures and for audits.
+
+What the claims are judged by is read and checked above the studies, in edgekit.claims.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from edgekit import store, text_files
+from edgekit.errors import RunFailed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIELDS = ("quantity", "value", "low", "high", "unit", "text", "label", "platform", "parameters", "prompt_tokens",
+          "output_tokens", "step_bytes", "locator")
+
+
+class PublishedError(RunFailed):
+    """The file of claims does not hold what was asked for; the message names it."""
+
+
+def entries() -> list[dict]:
+    """Every claim as it is written, with `published`, its printed numbers. Raises PublishedError."""
+    path = store.ROOT / "data" / "published" / "claims.yaml"
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path, _changed) -> list[dict]:
+    content = text_files.yaml_of(path, PublishedError)
+    return content["claims"]
+
+
+def printed() -> list[dict]:
+    """All printed numbers, in the file's order."""
+    return [number for claim in entries() for number in claim["published"]]
+
+
+def numbers(claim_id: str, quantity: str | None = None) -> pd.DataFrame:
+    """The printed numbers of a claim as a table, `source` = "published", for the crosses in figures.
+
+    Where one gives no locator of its own it has the claim's. Raises PublishedError for an unknown claim.
+    """
+    import pandas as pd
+
+    claims = {claim["id"]: claim for claim in entries()}
+    if claim_id not in claims:
+        raise PublishedError(f"unknown claim {claim_id!r}; known: {', '.join(claims)}")
+    claim = claims[claim_id]
+    table = pd.DataFrame([{"locator": claim["locator"], **entry} for entry in claim["published"]], columns=FIELDS)
+    table = table.assign(claim=claim_id, source="published")
+    return table if quantity is None else table[table.quantity == quantity].reset_index(drop=True)

@@ -1,0 +1,154 @@
+"""Verdicts as texts: for the tables of notebooks, README and report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from edgekit.analyze.stats import number
+
+if TYPE_CHECKING:
+    from edgekit.analyze.observed import Observation
+    from edgekit.claims.file import Claim
+    from edgekit.claims.judgement import Outcome, Verdict
+
+# What a verdict is to be read with, by the names that stand in it.
+CAVEATS = {
+    "scale time": "A scale model is smaller, so overhead and caches count for more than in the document's models",
+    "scale quality": "A scale model is smaller and knows a generated language only, so a method may change more or less of the "
+                     "document's models",
+    "scale size": "Embeddings, scales and heads are other shares of a scale model than of the document's models",
+    "several artifacts": "Not one artifact is judged: {claim.several_artifacts}",
+}
+MEASURED = {"inside": "wholly inside of", "outside": "wholly outside of", "across": "not decided against"}
+COMPUTED = {"inside": "wholly inside of", "outside": "in no reading inside of", "across": "in some readings inside of"}
+
+
+def cells(verdicts: Iterable[Verdict]) -> list[dict]:
+    """One dictionary of texts a verdict, for tables and pages: `figure` is the link to the figure in the rendered report,
+    `audit` is yes for a claim that has arithmetic on printed numbers; `short` and `ours_short` are published and ours in a
+    few words, `mark` is on what kind of models it was judged; `parts` are the measured and the computed verdict with their
+    outcomes."""
+    return [{
+        "id": verdict.claim.id, "name": verdict.claim.name, "document": verdict.claim.title, "locator": verdict.claim.locator,
+        "statement": verdict.claim.statement, "published": _printed(verdict.claim), "short": _short(verdict.claim),
+        "ours": "; ".join(f"{seen.estimate.what}: {seen.estimate}" for seen in verdict.seen) or "none",
+        "ours_short": "; ".join(_ends(seen) for seen in verdict.seen) or "none",
+        "where": "; ".join(dict.fromkeys(seen.where for seen in verdict.seen)), "platform": verdict.platform,
+        "mark": ", ".join(dict.fromkeys(seen.scale for seen in verdict.seen)),
+        "verdict": verdict.verdict, "reason": reason(verdict), "study": verdict.claim.study, "needs": verdict.claim.needs,
+        "audit": "yes" if verdict.claim.audit else "", "tests": "yes" if verdict.claim.tests else "", "figure": verdict.figure,
+        "parts": [_part(one) for one in (verdict, verdict.beside) if one],
+    } for verdict in verdicts]
+
+
+def markdown_table(table: list[dict]) -> str:
+    """`cells` as a Markdown table: claim, published, ours (or computed), verdict and why."""
+    ours = "ours (95 % interval)" if any(cell["platform"] for cell in table) else "computed (range of its readings)"
+    lines = [f"| claim | published | {ours} | verdict | why |", "|---|---|---|---|---|"]
+    for cell in table:
+        texts = (f"{cell['id']} {cell['statement']}", cell["published"], cell["ours"],
+                 f"**{cell['verdict']}**" + f" on {cell['platform']}" * bool(cell["platform"]), cell["reason"])
+        lines.append("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def reason(verdict: Verdict) -> str:
+    """Why: what was seen against what is accepted, what was missing, and what to read it with."""
+    claim = verdict.claim
+    if not verdict.platform and claim.audit and verdict.verdict in ("consistent", "inconsistent"):
+        told = [_computed(outcome) for outcome in verdict.outcomes]
+        told += [claim.audit.remark, _to_come(claim) if claim.planned else ""]
+    elif verdict.verdict == "not yet run":
+        told = [_to_come(claim)]
+    else:
+        absent = f"not measured in this run: {'; '.join(verdict.missing)}" if verdict.missing else ""
+        if verdict.elsewhere:
+            here = f"these rows are from {verdict.platform}" if verdict.platform else "no row was measured yet"
+            told = [f"needs {claim.needs}; {here}", *map(_orientation, verdict.seen), absent]
+        elif verdict.verdict == "not testable here":
+            told = [absent, f"Needs {claim.needs}", *map(_measured, verdict.outcomes)]
+        else:
+            told = [absent, *map(_measured, verdict.outcomes)]
+        told += [CAVEATS[name].format(claim=claim) for name in verdict.caveats]
+    sentences = " ".join(text[0].upper() + text[1:] + "." for text in told if text)
+    beside = verdict.beside
+    return f"{sentences} {beside.verdict.capitalize()}: {reason(beside)}" if beside else sentences
+
+
+def _part(verdict: Verdict) -> dict:
+    """One verdict with its outcomes, a line each, and what else is to be read with it."""
+    lies = MEASURED if verdict.platform else COMPUTED
+    lines = [{
+        "quantity": outcome.wanted.quantity, "artifact": outcome.seen.artifact, "scale": outcome.seen.scale,
+        "what": outcome.seen.estimate.what, "ours": str(outcome.seen.estimate), "samples": outcome.seen.samples,
+        "accepted": outcome.wanted.wanted, "lies": lies[outcome.word],
+        "on": outcome.seen.where, "note": outcome.seen.note} for outcome in verdict.outcomes]
+    claim, told = verdict.claim, [f"Not measured in this run: {one}" for one in verdict.missing]
+    if verdict.verdict in ("not testable here", "not yet run"):
+        told.append(f"Needs {claim.needs}")
+    if verdict.elsewhere and lines:
+        told.append("For orientation only, since this is not the platform that the claim is about")
+    told += [CAVEATS[name].format(claim=claim) for name in verdict.caveats]
+    if not verdict.platform and claim.audit and claim.audit.remark:
+        told.append(claim.audit.remark)
+    return {"verdict": verdict.verdict, "platform": verdict.platform, "figure": verdict.figure, "lines": lines, "told": told,
+            "caveats": list(verdict.caveats)}
+
+
+def _ends(seen: Observation) -> str:
+    """An estimate without what it is of and the number of samples."""
+    estimate = seen.estimate
+    unit = f" {estimate.unit}" if estimate.unit else ""
+    if estimate.low is None or estimate.low == estimate.high:
+        return f"{number(estimate.value)}{unit}"
+    return f"{number(estimate.value)}{unit} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def _short(claim: Claim) -> str:
+    """What the document prints, in a few words: the least and the most of each quantity."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for entry in claim.published:
+        ends = [entry[end] for end in ("value", "low", "high") if end in entry]
+        found.setdefault((entry["quantity"], entry["unit"]), []).extend(ends)
+    spans = [(f"{min(ends):g}" if min(ends) == max(ends) else f"{min(ends):g} to {max(ends):g}") + f" {unit}" * bool(unit)
+             for (_, unit), ends in found.items()]
+    return "; ".join(spans) or "no number"
+
+
+def _to_come(claim: Claim) -> str:
+    return f"to be measured in {claim.study} ({claim.planned}); needs {claim.needs}"
+
+
+def _computed(outcome: Outcome) -> str:
+    reading = outcome.seen
+    return (f"{reading.estimate.what} is {reading.estimate}, {COMPUTED[outcome.word]} what is accepted: "
+            f"{outcome.wanted.wanted}. Computed from {reading.where}{_also(reading)}")
+
+
+def _measured(outcome: Outcome) -> str:
+    seen, more = outcome.seen, ""
+    if outcome.word == "across":
+        more = (f"; it takes at least two {seen.samples} to have an interval" if seen.estimate.low is None
+                else f"; more {seen.samples} would narrow the interval")
+    return (f"{seen.estimate.what} is {seen.estimate}, {MEASURED[outcome.word]} what is accepted: "
+            f"{outcome.wanted.wanted}{more}. Measured on {seen.where}{_also(seen)}")
+
+
+def _orientation(seen: Observation) -> str:
+    return f"For orientation, here {seen.where}: {seen.estimate.what} {seen.estimate}{_also(seen)}"
+
+
+def _also(seen: Observation) -> str:
+    return f"; {seen.note}" if seen.note else ""
+
+
+def _printed(claim: Claim) -> str:
+    """The document's numbers in one line: its own words where they are given, else value and label."""
+    def one(entry: Mapping) -> str:
+        if "text" in entry:
+            return entry["text"]
+        value = f"{entry['value']:g}" if "value" in entry else f"{entry['low']:g} to {entry['high']:g}"
+        return f"{value}{' ' if entry['unit'] else ''}{entry['unit']} ({entry['label']})"
+
+    return "; ".join(map(one, claim.published)) or "no number"

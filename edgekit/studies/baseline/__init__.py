@@ -1,0 +1,1 @@
+"""02: how fast and how large unoptimized models are."""

@@ -1,0 +1,120 @@
+"""The baseline: how fast and how large unoptimized models are, through transformers and llama.cpp.
+
+A cell is an engine and a dtype. Every model is timed in its cells over a grid of prompt and output lengths; pocket models
+also answer problems (accuracy is a separate process from speed); energy is measured where there is a sensor; and the two
+roofs of the device (read bandwidth, matrix multiplication) are measured beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgekit import engines
+from edgekit.catalog import tasks
+from edgekit.catalog.models import ModelSpec
+from edgekit.compress import variant as variants
+from edgekit.compress.artifact import ELEMENT_BYTES
+from edgekit.measure import device as devices
+from edgekit.params import require
+from edgekit.studies.cells import FLOATS, Cell
+from edgekit.studies.config import MeasuringConfig, cell_with, known_model, parameter, trained_for
+from edgekit.studies.runner import Unit, task_hash
+from edgekit.studies.units import absent_unit, energy_unit, no_sensor, resolved, roofs_unit, speed_unit, study_run
+
+STUDY = "02_baseline"
+VERSION = 2
+# Memory beside the weights: the interpreter with its libraries, caches, activations.
+OVERHEAD_BYTES = 1.5e9
+
+
+@dataclass(frozen=True, slots=True)
+class Config(MeasuringConfig):
+    """Parameters of the study."""
+
+    models: tuple[str, ...] = parameter("models with trained weights", each=known_model)
+    cells: tuple[str, ...] = parameter("engine/dtype pairs for them", each=cell_with(FLOATS))
+    shapes: tuple[str, ...] = parameter("published architectures with random weights", each=known_model)
+    shape_cells: tuple[str, ...] = parameter("engine/dtype pairs for shapes", each=cell_with(FLOATS))
+    prompt_tokens: tuple[int, ...] = parameter("prompt lengths, in tokens", least=1, needed=1)
+    output_tokens: tuple[int, ...] = parameter("output lengths, in tokens, at least 2 (TPOT needs a second token)", least=2,
+                                               needed=1)
+    workload_models: tuple[str, ...] = parameter("these also run the lengths of a reasoning workload", some_of="models shapes")
+    workload_cells: tuple[str, ...] = parameter("in these cells", some_of="cells shape_cells")
+    workload_prompt_tokens: int = parameter("mean question length of MMLU-Redux in the reasoning study, in tokens", least=1)
+    workload_output_tokens: int = parameter("between the study's mean answer lengths (740 to 1,318), in tokens", least=2)
+    tasks: tuple[str, ...] = parameter("tasks that are asked, shipped or lm-eval:NAME", each=tasks.require_known)
+    task_models: tuple[str, ...] = parameter("models that are asked", some_of="models shapes", each=trained_for("accuracy"))
+    task_cells: tuple[str, ...] = parameter("engine/dtype pairs that answer them", each=cell_with(FLOATS))
+    items_per_depth: int = parameter("problems of each depth, the same for every model and cell", least=1)
+    repeats: int = parameter("processes per cell, in shuffled order", least=1)
+    warmups: int = parameter("most warm-up streams before a measurement; fewer where the spread settles", least=1)
+
+    def check(self) -> None:
+        require(bool(self.tasks) == bool(self.task_models) == bool(self.task_cells),
+                "tasks, task_models and task_cells: expected all three or none of them")
+        require(bool(self.models or self.shapes), "models, shapes: expected at least one model")
+        for name in (*self.models, *self.shapes):
+            require(name.startswith("shape:") == (name in self.shapes),
+                    f"{name}: shapes belong under `shapes`, models with trained weights under `models`")
+
+
+def plan(config: Config, free_bytes: float | None = None) -> Iterator[Unit]:
+    """All units of the study, repeat by repeat. A model that does not fit in `free_bytes`, by default the memory that is free
+    on the device, is planned as a refusal."""
+    config = config.with_threads()
+    free_bytes = devices.free_memory_bytes(config.device) if free_bytes is None else free_bytes
+    blind = no_sensor(config)
+    if blind:
+        yield blind
+    specs, absent = resolved((*config.models, *config.shapes))
+    for name, reason in absent.items():
+        yield absent_unit(config, "speed", name, reason)
+    cells = [(specs[name], cell) for names, cells in ((config.models, config.cells), (config.shapes, config.shape_cells))
+             for name in names if name in specs for cell in cells]
+    for repeat in range(config.repeats):
+        yield roofs_unit(config, repeat)
+        for spec, cell in cells:
+            yield _speed(config, spec, cell, repeat, free_bytes)
+            if not blind:
+                condition, chain, of = _cell(config, spec, cell, free_bytes)
+                yield energy_unit(config, condition, chain, max(config.prompt_tokens), max(config.output_tokens), repeat, **of)
+    for name in (name for name in config.task_models if name in specs):
+        for cell in config.task_cells:
+            yield _accuracy(config, specs[name], cell, free_bytes)
+
+
+run = study_run(STUDY, VERSION, plan)
+
+
+def _cell(config: Config, spec: ModelSpec, cell: str, free_bytes: float) -> tuple[dict, str, dict]:
+    """(condition, variant, {engine, dtype, refusal}) of a model in a cell."""
+    of = Cell.parse(cell, FLOATS)
+    chain = of.chain(spec.name)
+    needs = ELEMENT_BYTES[of.weights] * spec.architecture.parameters + OVERHEAD_BYTES
+    refusal = of.refusal(chain)
+    if needs > config.memory_share * free_bytes:
+        refusal = (f"needs about {needs / 1e9:.1f} GB in {of.weights}: more than memory_share ({config.memory_share:.0%}) of "
+                   "the memory that was free")
+    return dict(model=spec.name), chain, dict(engine=of.engine, dtype=of.weights, refusal=refusal)
+
+
+def _speed(config: Config, spec: ModelSpec, cell: str, repeat: int, free_bytes: float) -> Unit:
+    condition, chain, of = _cell(config, spec, cell, free_bytes)
+    grid = {length: list(config.output_tokens) for length in config.prompt_tokens}
+    if spec.name in config.workload_models and cell in config.workload_cells:
+        grid[config.workload_prompt_tokens] = [*grid.get(config.workload_prompt_tokens, []), config.workload_output_tokens]
+    longest = max(length + max(outputs) for length, outputs in grid.items())
+    if longest > spec.architecture.context:
+        of["refusal"] = f"prompt and output of {longest} tokens exceed the model's context of {spec.architecture.context}"
+    return speed_unit(config, condition, chain, dict(sorted(grid.items())), repeat, **of)
+
+
+def _accuracy(config: Config, spec: ModelSpec, cell: str, free_bytes: float) -> Unit:
+    condition, chain, of = _cell(config, spec, cell, free_bytes)
+    where = dict(engine=of["engine"], dtype=of["dtype"], **config.where)
+    work = dict(tasks=list(config.tasks), items_per_depth=config.items_per_depth)
+    hashes = {name: tasks.content_hash(name) for name in config.tasks}
+    return Unit(dict(task="accuracy", batch=1, **condition, **where), 0, "edgekit.measure.quality:measure_accuracy",
+                dict(variant=chain, **where, **work), f"{variants.content_hash(chain)} {engines.runtime(of['engine'])}",
+                task_hash({**work, "hashes": hashes}), of["refusal"], shared=True, variants=(chain,))

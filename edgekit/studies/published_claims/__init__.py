@@ -1,0 +1,1 @@
+"""00: the documents' own numbers, audited."""

@@ -1,0 +1,24 @@
+"""The figures of 00_published_claims. Their frame holds a table for each of them, told apart by `task`."""
+
+from __future__ import annotations
+
+from edgekit.plots.figure import Figure
+from edgekit.studies.published_claims import drawings
+from edgekit.studies.published_claims.tables import part
+
+FIGURES = (
+    Figure("ceilings", lambda frame: (part(frame, "ceilings"),), drawings.ceilings, "printed decode speeds",
+           "Published decode speeds of a 7B (crosses) against what each board's nominal memory bandwidth allows "
+           "(lines, modelled). No program reads at the nominal rate; the bands show where good ones end."),
+    Figure("pruning", lambda frame: (part(frame, "pruning"),), drawings.pruning, "printed shares",
+           "What goes when 20 % of the heads and 15 % of the MLP width go: between 15 and 20 % of the "
+           "multiplications in any architecture (open marks, modelled), where 30 % was published (cross)."),
+    Figure("speculation", lambda frame: (part(frame, "speculation"),), drawings.speculation, "printed acceptance",
+           "Expected gain of speculative decoding at the published acceptance of 78 % (modelled; bands: rounding of "
+           "the printed numbers), for a draft in the target's precision and for one left in 16 bits."),
+    Figure("efficiency", lambda frame: (part(frame, "efficiency"),), drawings.efficiency, "printed power",
+           "Published tokens/s over the published power of each board; bars on top: what rounding allows."),
+    Figure("memory_saved", lambda frame: (part(frame, "memory_saved"),), drawings.memory_saved, "architectures",
+           "Memory that 4-bit weights save when scales, zero points and 16-bit embeddings are counted (modelled), "
+           "and the published 75 % (crosses)."),
+)

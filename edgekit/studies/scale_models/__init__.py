@@ -1,0 +1,1 @@
+"""01: what the pocket models can do by size, and where they behave like real ones."""

@@ -1,0 +1,1 @@
+"""06: how much of a draft a target accepts, why, and when that makes generation faster."""
