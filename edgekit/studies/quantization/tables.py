@@ -96,7 +96,7 @@ def scored_table(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows[(rows.way == NONE) & (rows.metric == "nll_nats") & in_reference(rows)]
     table = rows.groupby(["model", "domain"], as_index=False).agg(
         tokens=("tokens", "sum"), blocks=("block", "nunique"), nll=("value", "sum"))
-    return table.assign(nats_per_token=table.nll / table.tokens).drop(columns="nll")
+    return table.assign(nats_per_token=table.nll / table.tokens).astype({"tokens": int}).drop(columns="nll")
 
 
 def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
