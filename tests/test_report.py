@@ -252,6 +252,16 @@ def test_pages_load_nothing_from_elsewhere(toy):
         assert links and all((path.parent / link.split("#")[0]).exists() for link in links)
 
 
+def test_a_claims_page_leads_to_its_rows_and_its_figure(toy):
+    page = toy["index"].parent / "claims/S3.1.html"
+    text = page.read_text()
+    assert "Measured on ci" in text and "Measured on far-board" in text and "anchor-link" not in text
+    links = re.findall(r'<a\b[^>]*\shref="([^"]*)', text)
+    assert "../index.html" in links and "../../runs/ci/02_baseline.jsonl" in links
+    assert all((page.parent / link.split("#")[0]).exists() for link in links)
+    assert f'href="claims/{page.name}"' in toy["index"].read_text()
+
+
 def test_claims_table_is_the_judgement_of_the_rows(toy):
     from edgekit.claims import judgement as claims
 

@@ -22,11 +22,11 @@ def derivation(cells: Sequence[dict], rows: str = "", figure: str = "") -> str:
     """All of one claim as Markdown: what was published, and a part for each platform and for the arithmetic.
 
     cells: the claim's from each platform that judged it, or the only one. rows, figure: where the rows of `{platform}` and
-    `{study}`, and a figure `{page}` and `{figure}` lie; "" for no link.
+    `{study}`, and a figure `{page}` and `{figure}` lie; "" for no link. A part may hold the link to its own `rows`.
     """
     claim = cells[0]
     parts = [part for cell in cells for part in cell["parts"]]
-    told = [part | {"figure": ""} for part in parts]  # arithmetic is told once, not beside each platform
+    told = [part | {"figure": "", "rows": ""} for part in parts]  # arithmetic is told once, not beside each platform
     unique = [part for number, part in enumerate(parts) if told[number] not in told[:number]]
     lines = [f"# {claim['id']}: {claim['name']}", "", claim["statement"], "",
              f"- where: {claim['document']}; {claim['locator']}", f"- printed: {claim['published']}",
@@ -45,7 +45,7 @@ def _part(part: dict, claim: dict, rows: str, figure: str) -> list[str]:
                   f"  - accepted: {line['accepted']}; this is {line['lies']} it", f"  - on: {line['on']}"]
         lines += [f"  - {line['note']}"] if line["note"] else []
     lines += [f"- {told}" for told in part["told"]]
-    links = []
+    links = [part["rows"]] if "rows" in part else []
     if rows and part["platform"]:
         links.append(rows.format(platform=part["platform"], study=claim["study"]))
     if figure and part["figure"]:

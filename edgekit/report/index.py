@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -66,7 +67,7 @@ def _index(profile: str, rendered: list[pages.Page]) -> tuple[str, dict[str, str
     packages = manifest.get("packages", {})
     blocks = _blocks(profile, files, manifest, figures)
     around = dict(css=pages.style(), profile=profile, made=time.strftime("%Y-%m-%d %H:%M"))
-    claims = _claims(blocks, templates.get_template("claim.html.j2"), around)
+    claims = _claims(profile, blocks, templates.get_template("claim.html.j2"), around)
     return templates.get_template("index.html.j2").render(
         **around, lead=LEAD, verdicts=VERDICTS,
         failures=[{"notebook": page.notebook, "state": page.notes["state"], "sentence": page.notes["sentence"]}
@@ -77,8 +78,8 @@ def _index(profile: str, rendered: list[pages.Page]) -> tuple[str, dict[str, str
         pages=[_listed(page, profile) for page in rendered]), claims
 
 
-def _claims(blocks: list[dict], template, around: dict) -> dict[str, str]:
-    """A page a claim: this run's verdict first, with a link to its figure, then those of the reference platforms."""
+def _claims(profile: str, blocks: list[dict], template, around: dict) -> dict[str, str]:
+    """A page a claim: this run's verdict first, with links to its figure and rows, then those of the reference platforms."""
     from nbconvert.filters import markdown2html
 
     found: dict[str, list[dict]] = {}
@@ -86,11 +87,15 @@ def _claims(blocks: list[dict], template, around: dict) -> dict[str, str]:
         for line in (line for group in block["groups"] for line in group["lines"]):
             # only this run's pages show what was judged
             parts = [part | {"figure": part["figure"] * (part["figure"] == line["figure"])} for part in line["parts"]]
+            rows = f"../../runs/{profile}/{line['study']}.jsonl"
+            if block["kind"] == "this" and (store.runs_folder(profile) / f"{line['study']}.jsonl").exists():
+                parts = [part | {"rows": f"[rows]({rows})"} if part["platform"] else part for part in parts]
             found.setdefault(line["id"], []).append(line | {"parts": parts})
     pages_of = {name: claim_pages.derivation(cells, figure="[see the figure](../{page}.html#fig-{figure})")
                 for name, cells in found.items()}
-    return {name: template.render(title=f"{name}: {found[name][0]['name']}", body=markdown2html(text), **around)
-            for name, text in pages_of.items()}
+    bodies = {name: re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html(text)) for name, text in pages_of.items()}
+    return {name: template.render(title=f"{name}: {found[name][0]['name']}", body=body, **around)
+            for name, body in bodies.items()}
 
 
 def _blocks(profile: str, files: list[Path], manifest: dict, figures: set[str]) -> list[dict]:
