@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import edgekit
 from edgekit.errors import EdgekitError
@@ -138,9 +138,9 @@ def _claims(options) -> int:
     known = [entry["id"] for entry in published.entries()]
     require(options.id in (None, *known), f"unknown claim {options.id!r}; known: {', '.join(known)}")
     if options.write:
-        print(*generated.write(publish.files()), sep="\n")
+        _listed(generated.write(publish.files()))
     elif options.id is None:
-        print(publish.findings(), end="")
+        print(publish.findings(publish.committed_cells()), end="")
     else:
         print(publish.derivation(publish.committed_cells()[options.id]), end="")
     return 0
@@ -150,8 +150,14 @@ def _parameters(options) -> int:
     from edgekit import generated
     from edgekit.report import parameters
 
-    print(*(generated.write(parameters.files()) if options.write else [parameters.reference()]), sep="\n")
+    _listed(generated.write(parameters.files()) if options.write else [parameters.reference()])
     return 0
+
+
+def _listed(things: Iterable) -> None:
+    """Each on a line of its own; nothing for none."""
+    for thing in things:
+        print(thing)
 
 
 def _models(options) -> int:

@@ -98,10 +98,10 @@ def committed_cells() -> dict[str, list[dict]]:
     return {name: cells or [everything[name]] for name, cells in found.items()}
 
 
-def findings() -> str:
-    """The README's table: a line a claim and platform that judged it, and one line for what is not yet run."""
+def findings(claims: dict[str, list[dict]]) -> str:
+    """The README's table of `committed_cells`: a line a claim and platform that judged it, and one for what is not yet run."""
     lines, waiting = [], []
-    for name, cells in committed_cells().items():
+    for name, cells in claims.items():
         if not (cells[0]["platform"] or cells[0]["audit"]):  # nothing was measured, and nothing can be computed
             waiting.append(name)
             continue
@@ -118,8 +118,9 @@ def files() -> Iterator[tuple[Path, str]]:
     text = path.read_text(encoding="utf-8")
     if START not in text or END not in text:
         raise PublishError(f"{path}: the lines {START!r} and {END!r} are gone; put them back around the table's place")
-    yield path, f"{text.split(START)[0]}{START}\n\n{findings()}\n{END}{text.split(END)[1]}"
-    for name, cells in committed_cells().items():
+    claims = committed_cells()
+    yield path, f"{text.split(START)[0]}{START}\n\n{findings(claims)}\n{END}{text.split(END)[1]}"
+    for name, cells in claims.items():
         yield store.ROOT / PAGE.format(id=name), derivation(cells)
 
 

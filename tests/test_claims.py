@@ -323,6 +323,15 @@ def test_a_share_ends_at_both_sides(tmp_path, expect, tolerance, fails):
         claims.load(path=path)
 
 
+@pytest.mark.parametrize("text", ["- one", "documents: {}", "claims: all", "claims: [{id: S1.1}]"])
+def test_a_file_without_printed_numbers_is_told_in_one_sentence(tmp_path, monkeypatch, text):
+    (tmp_path / "data/published").mkdir(parents=True)
+    (tmp_path / "data/published/claims.yaml").write_text(text)
+    monkeypatch.setattr(published.store, "ROOT", tmp_path)
+    with pytest.raises(published.PublishedError, match="claims.yaml: expected `claims`, a list of entries with id"):
+        published.printed()
+
+
 def test_every_quantity_declares_what_it_can_be():
     assert list(audit_quantities.AUDITS) == list(audit_quantities.DOMAINS)
     assert all(low < high for low, high in audit_quantities.DOMAINS.values())

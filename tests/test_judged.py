@@ -41,9 +41,9 @@ def committed(tmp_path):
 def test_each_file_is_judged_once_and_read_from_then_on(counted, monkeypatch):
     small = [entry for entry in store.committed() if entry[1] in ("01_scale_models", STUDY)]
     monkeypatch.setattr(store, "committed", lambda: small)
-    first = publish.findings()
+    first = publish.findings(publish.committed_cells())
     assert len(counted) == 3  # two files, and all claims on no rows
-    assert publish.findings() == first and len(counted) == 3
+    assert publish.findings(publish.committed_cells()) == first and len(counted) == 3
 
 
 def test_what_is_kept_is_what_is_judged(counted, committed):

@@ -31,7 +31,11 @@ def entries() -> list[dict]:
 @functools.lru_cache(maxsize=2)
 def _read(path, _changed) -> list[dict]:
     content = text_files.yaml_of(path, PublishedError)
-    return content["claims"]
+    claims = content.get("claims") if isinstance(content, dict) else None
+    if not isinstance(claims, list) or not all(isinstance(one, dict) and {"id", "locator", "published"} <= one.keys()
+                                               for one in claims):
+        raise PublishedError(f"{path}: expected `claims`, a list of entries with id, locator and published")
+    return claims
 
 
 def printed() -> list[dict]:

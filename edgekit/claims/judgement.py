@@ -155,8 +155,12 @@ def _of_one_artifact(claim: Claim, candidates: list[list[Outcome]]) -> list[Outc
     of = [{outcome.seen.artifact: outcome for outcome in reversed(outcomes)} for outcomes in candidates]
     common = [artifact for artifact in dict.fromkeys(outcome.seen.artifact for outcome in candidates[0])
               if all(artifact in one for one in of)]
+    if not common:
+        return []
+
     def failures(artifact: str) -> tuple[int, int]:
         words = [one[artifact].word for one in of]
         return words.count("outside"), words.count("across")
 
-    return [one[min(common, key=failures)] for one in of] if common else []
+    best = min(common, key=failures)
+    return [one[best] for one in of]

@@ -43,13 +43,14 @@ class Experiment:
             return _markdown(f"{len(self.frame)} lines of {self.frame.task.nunique()} tables, computed from printed numbers.")
         if self.config.rows == MEASURE:
             result = self.study.run(self.config)
-            self.path, self.platform, told = result.path, result.platform, (
-                f"{result.measured} units measured now, {result.reused} taken from earlier runs")
+            self.path, self.platform, self.skipped = result.path, result.platform, result.skips
+            frame = store.to_frame(result.rows)
+            told = f"{result.measured} units measured now, {result.reused} taken from earlier runs"
         else:
             self.path = store.find(self.config.rows, self.notebook)
             self.platform = provenance.platform_of(self.path)
+            frame, self.skipped = store.read_frame(self.path)
             told = f"Nothing was measured here: opened from `{self.config.rows}`"
-        frame, self.skipped = store.read_frame(self.path)
         self.frame = provenance.with_machine(frame, self.path)
         return _markdown(f"{told}, {len(self.skipped)} skipped; {len(frame):,} rows on platform `{self.platform}`.")
 
