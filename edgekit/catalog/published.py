@@ -6,6 +6,7 @@ What the claims are judged by is read and checked above the studies, in edgekit.
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 from edgekit import store, text_files
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 FIELDS = ("quantity", "value", "low", "high", "unit", "text", "label", "platform", "parameters", "prompt_tokens",
           "output_tokens", "step_bytes", "locator")
+
+
+# What a test may expect, as the ends of what it accepts.
+EXPECT = {"at_least": lambda value: (value, math.inf), "at_most": lambda value: (-math.inf, value), "between": tuple}
 
 
 class PublishedError(RunFailed):
@@ -38,6 +43,27 @@ def _read(path, _changed) -> list[dict]:
     return claims
 
 
+def accepted(claim_id: str, quantity: str) -> tuple[float, float]:
+    """What a claim's test or check of a quantity accepts, its tolerance included; an open end is infinite.
+
+    Raises PublishedError for an unknown claim, or a quantity that it does not ask for.
+    """
+    claim = _claim(claim_id)
+    asked = {test["quantity"]: test for test in (*claim.get("tests", ()), *claim.get("audit", {}).get("checks", ()))}
+    if quantity not in asked:
+        raise PublishedError(f"{claim_id} does not ask for {quantity!r}; it asks for: {', '.join(asked) or 'nothing'}")
+    [(comparison, value)] = asked[quantity]["expect"].items()
+    low, high = EXPECT[comparison](value)
+    return low - asked[quantity]["tolerance"]["absolute"], high + asked[quantity]["tolerance"]["absolute"]
+
+
+def _claim(claim_id: str) -> dict:
+    claims = {claim["id"]: claim for claim in entries()}
+    if claim_id not in claims:
+        raise PublishedError(f"unknown claim {claim_id!r}; known: {', '.join(claims)}")
+    return claims[claim_id]
+
+
 def printed() -> list[dict]:
     """All printed numbers, in the file's order."""
     return [number for claim in entries() for number in claim["published"]]
@@ -50,10 +76,7 @@ def numbers(claim_id: str, quantity: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    claims = {claim["id"]: claim for claim in entries()}
-    if claim_id not in claims:
-        raise PublishedError(f"unknown claim {claim_id!r}; known: {', '.join(claims)}")
-    claim = claims[claim_id]
+    claim = _claim(claim_id)
     table = pd.DataFrame([{"locator": claim["locator"], **entry} for entry in claim["published"]], columns=FIELDS)
     table = table.assign(claim=claim_id, source="published")
     return table if quantity is None else table[table.quantity == quantity].reset_index(drop=True)

@@ -19,7 +19,6 @@ from edgekit.errors import RunFailed
 from edgekit.studies.published_claims import quantities as audit_quantities
 
 KINDS = ("real", "shape", "pocket")
-EXPECT = {"at_least": lambda value: (value, math.inf), "at_most": lambda value: (-math.inf, value), "between": tuple}
 
 
 class ClaimsError(RunFailed):
@@ -180,14 +179,14 @@ def _test(entry: dict, domains: Mapping[str, tuple[float, float]], where: str) -
         raise ClaimsError(f"{where}: unknown quantity {entry['quantity']!r}; known: {', '.join(domains)}")
     _check_keys(entry["tolerance"], ("absolute", "reason"), f"{where}, tolerance")
     _check_texts(entry["tolerance"], ("reason",), f"{where}, tolerance")
-    if not isinstance(entry["expect"], dict) or len(entry["expect"]) != 1 or not set(entry["expect"]) <= set(EXPECT):
-        raise ClaimsError(f"{where}: expected one of {', '.join(EXPECT)}, got {entry['expect']}")
+    if not isinstance(entry["expect"], dict) or len(entry["expect"]) != 1 or not set(entry["expect"]) <= set(published.EXPECT):
+        raise ClaimsError(f"{where}: expected one of {', '.join(published.EXPECT)}, got {entry['expect']}")
     [(comparison, value)] = entry["expect"].items()
     if comparison == "between" and not (isinstance(value, list) and len(value) == 2):
         raise ClaimsError(f"{where}: between takes two numbers, got {value!r}")
     for end in value if comparison == "between" else [value]:
         _finite(end, f"{where}, {comparison}")
-    low, high = EXPECT[comparison](value)
+    low, high = published.EXPECT[comparison](value)
     test = Comparison(entry["quantity"], float(low), float(high),
                       _finite(entry["tolerance"]["absolute"], f"{where}, tolerance"), entry["tolerance"]["reason"])
     _can_fail(test, domains[test.quantity], where)

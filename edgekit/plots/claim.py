@@ -1,0 +1,49 @@
+"""What a claim accepts, as a band on the axis of its quantity."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.axes import Axes
+
+from edgekit.catalog import published
+
+BAND = {"color": "#009E73", "alpha": 0.13, "linewidth": 0, "zorder": 0}
+EDGE = {"color": "#00664B", "linewidth": 0.9, "linestyle": (0, (5, 2)), "zorder": 1}
+
+
+def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: float = 1.0, words: str = "") -> None:
+    """Shade what `claim` accepts of `quantity` on the axis `along` (x or y), drawn in `factor` times the quantity's unit.
+
+    Called after everything else is drawn: the axis is widened so far that each finite end is seen, and an open end reaches to
+    the panel's edge. words: what stands at the edge instead of the claim's id and the range. Raises PublishedError.
+    """
+    low, high = (end * factor for end in published.accepted(claim, quantity))
+    limits, span, line = ((ax.get_xlim, ax.axvspan, ax.axvline) if along == "x" else (ax.get_ylim, ax.axhspan, ax.axhline))
+    edges = [end for end in (low, high) if math.isfinite(end)]
+    left, right = sorted(limits())
+    log = (ax.get_xscale() if along == "x" else ax.get_yscale()) == "log"
+    room = (right / left) ** 0.06 if log else 0.06 * (right - left)
+    for end in edges:
+        left = min(left, end / room if log else end - room)
+        right = max(right, end * room if log else end + room)
+    (ax.set_xlim if along == "x" else ax.set_ylim)(left, right)
+    span(max(low, left), min(high, right), **BAND)
+    for end in edges:
+        line(end, **EDGE)
+    told = words or f"{claim} accepts {_words(low, high)}"
+    at = edges[0]
+    if along == "x":
+        ax.annotate(told, (at, 1), xycoords=("data", "axes fraction"), xytext=(3 if math.isinf(high) else -3, -2),
+                    textcoords="offset points", ha="left" if math.isinf(high) else "right", va="top", fontsize=7,
+                    color=EDGE["color"])
+    else:
+        ax.annotate(told, (1, at), xycoords=("axes fraction", "data"), xytext=(-2, 2 if math.isinf(high) else -2),
+                    textcoords="offset points", ha="right", va="bottom" if math.isinf(high) else "top", fontsize=7,
+                    color=EDGE["color"])
+
+
+def _words(low: float, high: float) -> str:
+    if math.isinf(high):
+        return f"at least {low:g}"
+    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
