@@ -7,6 +7,7 @@ import re
 # Attributes whose numbers are places on the page, or in a letter's own thousands of units; never a scale or a width of line.
 PLACES = re.compile(r'\b(?P<name>d|x|y|x1|y1|x2|y2|width|height|points)="[^"]*"|translate\([^)]*\)')
 NUMBER = re.compile(r"-?\d+\.\d+(?!\d*e)")
+LETTER = re.compile(r'(<use xlink:href="#[\w-]+") transform="translate\(([-\d.]+) 0\)"/>')
 GROUP = re.compile(r"<g>((?:<(?!/?g\b)[^>]*>)*)</g>")  # of nothing in common, around no other group
 
 
@@ -16,6 +17,7 @@ def compact(svg: str) -> str:
     svg = re.sub(r"<!--.*?-->|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r">\s+<", "><", svg)
     svg = PLACES.sub(_rounded, svg)
+    svg = LETTER.sub(r'\1 x="\2"/>', svg).replace('"DejaVuSans-', '"l').replace('"#DejaVuSans-', '"#l')
     used = set(re.findall(r"#([\w.-]+)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] * (found[1] in used), svg)
     while (bare := GROUP.sub(r"\1", svg)) != svg:
