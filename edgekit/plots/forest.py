@@ -20,6 +20,10 @@ LOOKS = {"not reproduced": ("#A11D24", "s"), "does not hold at scale model": ("#
          "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o")}
 AXES = {"ratio": "ours over the accepted end that lies nearest to it",
         "difference": "ours less the accepted end, where that is zero or below [in the unit on the right]"}
+CAPTION = ("Every claim that has a value: ours (or what the document's own numbers give, open marks) over the accepted end that "
+           "lies nearest to it, with its 95 % interval (or the range of its readings), and the published value. A mark in the "
+           "band is accepted. An arrow goes on beyond the axis. Where the accepted end is zero or below, the difference to it "
+           "is drawn instead.")
 FARTHEST = 100  # of a ratio's axis, to either side
 ROW = 0.19  # inches a line
 ASIDE = 0.22  # of a line: what was printed stands above ours, which it would hide
