@@ -48,7 +48,7 @@ def table(cells: Iterable[Mapping]) -> pd.DataFrame:
 
 def clearest(found: pd.DataFrame, count: int = 3) -> pd.DataFrame:
     """Of the claims that fall by what was measured, those whose interval misses what is accepted by the largest factor."""
-    falls = found[[COMES_TO[verdict] == "falls" for verdict in found.verdict]].dropna(subset="missed")
+    falls = found[found.verdict.map(COMES_TO).eq("falls")].dropna(subset="missed")
     return falls.sort_values("missed", ascending=False, kind="stable").drop_duplicates("claim").head(count)
 
 
