@@ -21,7 +21,8 @@ from nbclient.exceptions import DeadKernelError
 
 from edgekit import params, provenance, report, store
 from edgekit.params import ParamsError
-from edgekit.report import pages, run
+from edgekit.report import frame, run, verdicts
+from edgekit.report.links import Source, relative
 from edgekit.studies import StudyError
 
 
@@ -238,28 +239,144 @@ def test_no_page_names_a_folder_of_this_machine(toy):
 def test_paths_are_replaced_as_whole_components(monkeypatch, tmp_path):
     monkeypatch.setattr(store, "ROOT", Path("/opt/kit"))
     monkeypatch.setattr(store, "OUTPUT", Path("/opt/kit/out"))
-    assert pages.without_paths("/opt/kit/data, /opt/kit/out/runs, /opt/kitchen, x/opt/kit") == \
+    assert frame.without_paths("/opt/kit/data, /opt/kit/out/runs, /opt/kitchen, x/opt/kit") == \
         "./data, ./runs, /opt/kitchen, x/opt/kit"
 
 
+def rendered(toy) -> dict[Path, str]:
+    """Every page of the report and its text."""
+    return {path: path.read_text() for path in sorted(toy["index"].parent.rglob("*.html"))}
+
+
 def test_pages_load_nothing_from_elsewhere(toy):
-    for path in toy["index"].parent.glob("*.html"):
-        text = path.read_text()
-        assert "<script" not in text and "@import" not in text
+    for path, text in rendered(toy).items():
+        assert text.count("<script>") == text.count("<script") == (path == toy["index"]) and "@import" not in text
         loads = re.findall(r'<(?!a\b)\w+[^>]*?\s(?:src|href)="([^"]*)', text) + re.findall(r"url\(([^)]*)\)", text)
-        assert [load for load in loads if not load.startswith("data:")] == []
-        links = re.findall(r'<a\b[^>]*\shref="([^"]*)', text)
-        assert links and all((path.parent / link.split("#")[0]).exists() for link in links)
+        assert [load for load in loads if not load.startswith("data:")] == [], path.name
 
 
-def test_a_claims_page_leads_to_its_rows_and_its_figure(toy):
+def test_every_link_leads_to_a_file_and_every_fragment_to_an_element(toy):
+    ids = {path: set(re.findall(r'\sid="([^"]*)"', text)) for path, text in rendered(toy).items()}
+    followed = 0
+    for path, text in rendered(toy).items():
+        assert len(ids[path]) == len(re.findall(r'\sid="', text)), f"{path.name} has an id twice"
+        for link in re.findall(r'<a\b[^>]*\shref="([^"]*)', text):
+            file, _, fragment = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            assert target.is_file(), f"{path.name}: {link}"
+            assert not fragment or fragment in ids[target], f"{path.name}: {link}"
+            followed += 1
+    assert followed > 500
+
+
+def links_of(toy, block: str, claim: str) -> dict[str, str]:
+    """The links under a verdict of the index, by their words."""
+    line = re.search(rf'<tbody class="claim" id="{block}-{re.escape(claim)}".*?</tbody>', toy["index"].read_text(), flags=re.S)[0]
+    return {word: address for address, word in re.findall(r'<a href="([^"]+)">(\w+)</a>', re.search(
+        r'<span class="links">(.*?)</span>', line)[1])}
+
+
+def test_figure_table_rows_and_code_of_a_verdict_are_one_click_away(toy):
+    """This run has no page of 02_baseline, and nothing was drawn of the platform: what is not there is not linked."""
+    assert links_of(toy, "here", "S3.1") == {"rows": "../runs/ci/02_baseline.jsonl", "code": "claims/S3.1.html#code"}
+    assert links_of(toy, "reference-far-board", "S3.1") == {
+        "rows": "../../data/results/far-board/02_baseline.jsonl", "code": "claims/S3.1.html#code"}
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_figure_is_linked_where_it_is_shown_else_as_it_was_drawn(tmp_path, monkeypatch, shown):
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+    (tmp_path / "figures/02_baseline").mkdir(parents=True)
+    for file in ("shares.svg", "shares.csv", "../../rows.jsonl"):
+        (tmp_path / "figures/02_baseline" / file).touch()
+    anchor = "02_baseline.html#fig-shares"
+    source = Source({"02_baseline": tmp_path / "rows.jsonl"}, tmp_path / "figures", frozenset([anchor] if shown else []))
+    part = {"figure": anchor, "platform": "board"}
+    figure = anchor if shown else "../figures/02_baseline/shares.svg"
+    assert source.links(part, "02_baseline", tmp_path / "reports") == [
+        ("figure", figure), ("table", "../figures/02_baseline/shares.csv"), ("rows", "../rows.jsonl")]
+    assert source.links(part | {"platform": ""}, "03_other", tmp_path / "reports", "../")[0] == ("figure", f"../{figure}")
+    assert len(source.links(part | {"platform": ""}, "02_baseline", tmp_path / "reports")) == 2
+    assert source.links({"figure": "", "platform": ""}, "02_baseline", tmp_path / "reports") == []
+    monkeypatch.setattr(store, "ROOT", tmp_path / "elsewhere")
+    monkeypatch.setattr(store, "OUTPUT", tmp_path / "reports")
+    assert relative(tmp_path / "rows.jsonl", tmp_path / "reports") == "", "an address that would name the machine's folders"
+
+
+def test_a_verdict_without_rows_says_why(toy):
+    text = toy["index"].read_text()
+    for verdict, words in (("inconsistent", "no rows: arithmetic on printed numbers"), ("not yet run", "nothing was measured")):
+        line = re.search(rf'data-verdict="{verdict}">.*?</tbody>', text, flags=re.S)[0]
+        assert words in line
+
+
+def test_a_claims_page_leads_to_its_rows_and_shows_its_code(toy):
     page = toy["index"].parent / "claims/S3.1.html"
     text = page.read_text()
     assert "Measured on ci" in text and "Measured on far-board" in text and "anchor-link" not in text
     links = re.findall(r'<a\b[^>]*\shref="([^"]*)', text)
-    assert "../index.html" in links and "../../runs/ci/02_baseline.jsonl" in links
-    assert all((page.parent / link.split("#")[0]).exists() for link in links)
-    assert f'href="claims/{page.name}"' in toy["index"].read_text()
+    assert {"../index.html", "../../runs/ci/02_baseline.jsonl", "../../../data/results/far-board/02_baseline.jsonl"} <= set(links)
+    code = text[text.index('id="code"'):]
+    assert '<details class="code">' in code and "decode_over_prefill" in re.sub(r"<[^>]+>", "", code)
+    assert "edgekit/studies/baseline/quantities.py, line" in code
+
+
+def test_code_is_shown_of_every_claim_that_something_judges(toy):
+    from edgekit.claims import judgement as claims
+
+    for claim in claims.load():
+        text = (toy["index"].parent / f"claims/{claim.id}.html").read_text()
+        asked = {test.quantity for test in (*claim.tests, *(claim.audit.checks if claim.audit else ()))}
+        assert ('id="code"' in text) == bool(asked) and all(f"<summary>{name} <small>" in text for name in asked), claim.id
+
+
+def test_the_sidebar_lists_notebooks_and_the_sections_of_the_page_that_is_open(toy):
+    for path, text in rendered(toy).items():
+        side = re.search(r'<nav class="side".*?</nav>', text, flags=re.S)[0]
+        menu = re.search(r'<details class="menu">.*?</nav></details>', text, flags=re.S)[0]
+        up = "../" * (path.parent.name == "claims")
+        entries = [f'href="{up}{name}.html"' for name in ("index", "90_toy", "91_other")]
+        assert all(entry in side and entry in menu for entry in entries), path.name
+        assert side.count('aria-current="page"') == (not up)
+    text = toy["index"].with_name("91_other.html").read_text()
+    side = re.search(r'<nav class="side".*?</nav>', text, flags=re.S)[0]
+    own = re.findall(r'<li class="l2"><a href="#([\w-]+)">([^<]+)</a>', side)
+    assert [words for _, words in own] == toy_kit.SECTIONS and own[4] == ("what-we-saw", "What we saw")
+    assert 'aria-label="Sections of A toy study"' in side and 'href="90_toy.html#limits"' in side
+
+
+def test_notebook_pages_lead_to_the_one_before_and_the_one_after(toy):
+    first, last = (toy["index"].with_name(f"{name}.html").read_text() for name in ("90_toy", "91_other"))
+    turns = [re.findall(r'<a class="(\w+)" href="([^"]+)"', re.search(r'<nav class="turn".*?</nav>', text, flags=re.S)[0])
+             for text in (first, last)]
+    assert turns == [[("next", "91_other.html")], [("previous", "90_toy.html")]]
+    assert all('class="turn"' not in text for path, text in rendered(toy).items() if path.stem not in ("90_toy", "91_other"))
+
+
+def test_every_page_has_its_landmarks_a_way_past_the_sidebar_and_headings_in_order(toy):
+    for path, text in rendered(toy).items():
+        assert [text.count(f"<{tag}") for tag in ("main", "footer")] == [1, 1] and text.count('<nav class="side"') == 1
+        assert text.index('<a class="skip" href="#main">') < text.index("<header") and '<main id="main"' in text
+        levels = [int(level) for level in re.findall(r"<h([1-6])\b", text)]
+        assert levels[0] == 1 and levels.count(1) == 1, path.name
+        assert all(below - above <= 1 for above, below in zip(levels, levels[1:], strict=False)), path.name
+        assert not re.search(r"<img(?![^>]*\salt=\"[^\"]+\")", text) and not re.search(r"<th(?![^>]*\sscope=)[ >]", text)
+
+
+def test_the_index_says_first_what_came_out(toy):
+    text = toy["index"].read_text()
+    body = text[text.index("<main"):]
+    assert body.index('id="what-came-out"') < body.index('id="fig-claims"') < body.index('data-claim="')
+    numbers = re.findall(r"<dt>([^<]+?) ?(?:<small>[^<]*</small>)?</dt><dd>(\d+)</dd>", body[:body.index("</dl>")])
+    shown = re.findall(r'data-claim="[^"]+" data-verdict="([^"]+)"', re.search(
+        r'<section class="block this".*?</section>', text, flags=re.S)[0])
+    counts = {words: int(count) for words, count in numbers}
+    assert sum(counts.values()) == len(shown) and counts["contradict themselves"] == shown.count("inconsistent")
+    assert counts["stand"] == sum(verdict in ("reproduced", "holds at scale model") for verdict in shown) > 0
+    lines = re.findall(r'<tr><td><a href="claims/([^"]+)\.html">\1</a></td>', body)
+    assert "S3.1" in lines and "S1.3" not in lines
+    assert (toy["index"].parent / "claims.csv").read_text().count("\n") == len(lines) + 1
 
 
 def test_claims_table_is_the_judgement_of_the_rows(toy):
@@ -293,16 +410,16 @@ def test_what_is_not_yet_run_is_folded_and_stands_behind_every_verdict(toy):
     assert max(index for index, word in enumerate(words[0]) if word not in ("consistent", "inconsistent")) < min(computed)
     assert f"<small>{len(words[1])} claims</small>" in folded
     for word in ("consistent", "inconsistent", "not yet run"):
-        assert re.search(rf'<span class="badge \w+">\d+ {word}</span>', first)
+        count = re.search(rf'<button type="button" class="badge \w+" aria-pressed="false" data-show="{word}" disabled>(\d+) '
+                          rf'{word}</button>', first)
+        assert int(count[1]) == (words[0] + words[1]).count(word)
 
 
 def test_every_verdict_has_a_badge_and_a_meaning():
     from edgekit.claims import judgement as claims
-    from edgekit.report import index
 
-    assert set(index.VERDICTS) == set(claims.VERDICTS)
-    style = pages.style()
-    assert all(badge == "none" or f".badge.{badge} " in style for badge, _ in index.VERDICTS.values())
+    assert set(verdicts.VERDICTS) == set(claims.VERDICTS)
+    assert all(badge == "none" or f".badge.{badge} " in frame.style() for badge, _ in verdicts.VERDICTS.values())
 
 
 def test_index_tells_machine_and_skips(toy):
@@ -315,6 +432,8 @@ def test_index_tells_machine_and_skips(toy):
 def test_nothing_to_render_says_what_to_run(home):
     with pytest.raises(report.ReportError, match="edgekit run"):
         report.render("ci")
+    with pytest.raises(ParamsError, match="unknown profile 'nope'; known: ci"):
+        report.render("nope")
 
 
 def test_a_killed_kernel_is_one_sentence(home):
