@@ -111,8 +111,8 @@ def test_every_test_has_a_line_with_its_claim_its_value_and_a_band_of_what_is_ac
 
 def test_an_interval_that_leaves_the_axis_ends_in_an_arrow():
     ratios = forest.claims(outcomes.table([SIGN, FAR]))[0].axes[0]
-    heads = [(line.get_marker(), line.get_xdata()[0], line.get_ydata()[0]) for line in ratios.lines if line.get_marker() in "<>"]
-    assert heads == [("<", ratios.get_xlim()[0], 0)]
+    [head] = [line for line in ratios.lines if line.get_marker() in "<>"]
+    assert (head.get_marker(), head.get_xdata()[0], head.get_ydata()[0]) == ("<", ratios.get_xlim()[0], 0)
 
 
 def test_each_verdict_differs_in_colour_and_mark_and_what_was_computed_is_open():

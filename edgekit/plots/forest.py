@@ -20,7 +20,7 @@ LOOKS = {"not reproduced": ("#A11D24", "s"), "does not hold at scale model": ("#
          "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o")}
 AXES = {"ratio": "ours over the accepted end that lies nearest to it",
         "difference": "ours less the accepted end, where that is zero or below [in the unit on the right]"}
-CAPTION = ("Every claim that has a value: ours (or what the document's own numbers give, open marks) over the accepted end that "
+CAPTION = ("Every claim that has a value: ours (open marks: what the document's own numbers give) over the accepted end that "
            "lies nearest to it, with its 95 % interval (or the range of its readings), and the published value. A mark in the "
            "band is accepted. An arrow goes on beyond the axis. Where the accepted end is zero or below, the difference to it "
            "is drawn instead.")

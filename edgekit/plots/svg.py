@@ -1,4 +1,4 @@
-"""A drawn SVG in fewer bytes that look the same: what matplotlib writes for editors goes, numbers keep a hundredth of a point."""
+"""A drawn SVG in fewer bytes that look the same: what is written for editors goes, numbers keep a hundredth of a point."""
 
 from __future__ import annotations
 
