@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgekit import params, provenance, store
@@ -49,24 +50,25 @@ def render(profile: str, out: Path | None = None) -> Path:
 
 
 def _index(profile: str, rendered: list[pages.Page], files: list[Path], manifest: dict, blocks: list[dict], out: Path) -> str:
+    read = {store.study_of(path): store.read(path) for path in files}
     return fragment(
         "index.html.j2", lead=LEAD, verdicts=verdicts.VERDICTS, result=result.result(blocks[0]["lines"], out), blocks=blocks,
         failures=[{"notebook": page.notebook, "state": page.notes["state"], "sentence": page.notes["sentence"]}
                   for page in rendered if page.notes.get("state") in ("failed", "interrupted")],
         machine=machine.facts(manifest), packages=manifest.get("packages", {}),
-        skips=[("Not planned for", grouped_skips(files, expected=False)),
-               ("Known beforehand", grouped_skips(files, expected=True))],
-        pages=[_listed(page, profile) for page in rendered])
+        skips=[(title, grouped_skips({study: skips for study, (_, skips) in read.items()}, expected=expected))
+               for title, expected in (("Not planned for", False), ("Known beforehand", True))],
+        pages=[_listed(page, profile, len(read.get(page.notebook, ((), ()))[0])) for page in rendered])
 
 
-def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
+def grouped_skips(skips: Mapping[str, list[store.Skip]], *, expected: bool) -> list[dict]:
     """Standing skips by notebook and reason, the most frequent first, each with its conditions in words."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for path in files:
-        for skip in store.read(path)[1]:
+    for study, standing in skips.items():
+        for skip in standing:
             if skip.expected == expected:
                 words = " ".join(f"{name}={value}" for name, value in skip.condition.items())
-                groups.setdefault((store.study_of(path), skip.reason), []).append(words)
+                groups.setdefault((study, skip.reason), []).append(words)
     return [{"notebook": notebook, "reason": reason, "count": len(conditions), "conditions": conditions}
             for (notebook, reason), conditions in sorted(groups.items(), key=lambda group: -len(group[1]))]
 
@@ -76,7 +78,7 @@ def _newest_manifest(files: list[Path]) -> dict:
     return max(runs, key=lambda run: run["started"], default={})
 
 
-def _listed(page: pages.Page, profile: str) -> dict:
+def _listed(page: pages.Page, profile: str, count: int) -> dict:
     rows = store.runs_folder(profile) / f"{page.notebook}.jsonl"
     seconds = page.notes.get("seconds")
     state = page.notes.get("state", "executed outside of edgekit")
@@ -86,4 +88,4 @@ def _listed(page: pages.Page, profile: str) -> dict:
     return {"notebook": page.notebook, "title": page.title,
             "state": state,
             "seconds": "" if seconds is None else f"{seconds:.0f} s", "finished": page.notes.get("finished", "")[:16],
-            "rows": f"{len(store.read(rows)[0]):,}" if rows.exists() else "none"}
+            "rows": f"{count:,}" if rows.exists() else "none"}
