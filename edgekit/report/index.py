@@ -163,6 +163,12 @@ def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
             for (notebook, reason), conditions in sorted(groups.items(), key=lambda group: -len(group[1]))]
 
 
+def cells_here(profile: str) -> list[dict]:
+    """All claims judged on a profile's own rows and on the documents' own numbers (see text.cells)."""
+    files = sorted(store.runs_folder(profile).glob("*.jsonl"))
+    return _cells(files, _newest_manifest(files).get("platform", ""), measured_only=False)
+
+
 def _newest_manifest(files: list[Path]) -> dict:
     runs = [run for path in files for run in provenance.read_manifests(path).values()]
     return max(runs, key=lambda run: run["started"], default={})
