@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ COMPUTED = {"inside": "wholly inside of", "outside": "in no reading inside of", 
 def cells(verdicts: Iterable[Verdict]) -> list[dict]:
     """One dictionary of texts a verdict, for tables and pages: `figure` is the link to the figure in the rendered report,
     `audit` is yes for a claim that has arithmetic on printed numbers; `short` and `ours_short` are published and ours in a
-    few words, `mark` is on what kind of models it was judged; `parts` are the measured and the computed verdict with their
-    outcomes."""
+    few words, `mark` is on what kind of models it was judged, `quantities` are what it is judged by; `parts` are the measured
+    and the computed verdict with their outcomes."""
     return [{
         "id": verdict.claim.id, "name": verdict.claim.name, "document": verdict.claim.title, "locator": verdict.claim.locator,
         "statement": verdict.claim.statement, "published": _printed(verdict.claim), "short": _short(verdict.claim),
@@ -36,6 +37,7 @@ def cells(verdicts: Iterable[Verdict]) -> list[dict]:
         "mark": ", ".join(dict.fromkeys(seen.scale for seen in verdict.seen)),
         "verdict": verdict.verdict, "reason": reason(verdict), "study": verdict.claim.study, "needs": verdict.claim.needs,
         "audit": "yes" if verdict.claim.audit else "", "tests": "yes" if verdict.claim.tests else "", "figure": verdict.figure,
+        "quantities": _quantities(verdict.claim),
         "parts": [_part(one) for one in (verdict, verdict.beside) if one],
     } for verdict in verdicts]
 
@@ -84,7 +86,8 @@ def _part(verdict: Verdict) -> dict:
         "quantity": outcome.wanted.quantity, "artifact": outcome.seen.artifact, "scale": outcome.seen.scale,
         "what": outcome.seen.estimate.what, "ours": str(outcome.seen.estimate), "samples": outcome.seen.samples,
         "accepted": outcome.wanted.wanted, "lies": lies[outcome.word],
-        "on": outcome.seen.where, "note": outcome.seen.note} for outcome in verdict.outcomes]
+        "on": outcome.seen.where, "note": outcome.seen.note, "numbers": _numbers(outcome, verdict.claim)}
+        for outcome in verdict.outcomes]
     claim, told = verdict.claim, [f"Not measured in this run: {one}" for one in verdict.missing]
     if verdict.verdict in ("not testable here", "not yet run"):
         told.append(f"Needs {claim.needs}")
@@ -95,6 +98,23 @@ def _part(verdict: Verdict) -> dict:
         told.append(claim.audit.remark)
     return {"verdict": verdict.verdict, "platform": verdict.platform, "figure": verdict.figure, "lines": lines, "told": told,
             "caveats": list(verdict.caveats)}
+
+
+def _numbers(outcome: Outcome, claim: Claim) -> dict:
+    """What an outcome's figure draws, in the quantity's unit: ours with its interval, the least and the most that is accepted
+    (None for an open end), and the printed values that the test is about."""
+    seen, (least, most) = outcome.seen.estimate, outcome.wanted.accepted
+    printed = [entry[end] for entry in claim.published if entry["quantity"] == outcome.wanted.published
+               for end in ("value", "low", "high") if end in entry]
+    return {"value": seen.value, "low": seen.low, "high": seen.high, "unit": seen.unit,
+            "least": least if math.isfinite(least) else None, "most": most if math.isfinite(most) else None,
+            "published": printed}
+
+
+def _quantities(claim: Claim) -> list[str]:
+    """Names of what the tests and the checks of a claim ask for."""
+    checks = claim.audit.checks if claim.audit else ()
+    return list(dict.fromkeys(test.quantity for test in (*claim.tests, *checks)))
 
 
 def _short(claim: Claim) -> str:
