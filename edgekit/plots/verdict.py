@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from edgekit.analyze.stats import told
+from edgekit.analyze.stats import number, told
 from edgekit.plots import claim, style
 
 # Verdict: colour and marker, here and in the figure of all claims.
@@ -23,40 +23,37 @@ LOOKS = {"reproduced": ("#12693A", "o"), "holds at scale model": ("#0F6273", "^"
          "not reproduced": ("#A11D24", "s"), "does not hold at scale model": ("#B35900", "v"),
          "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o"), "not testable here": ("0.35", "x"),
          "not yet run": ("0.35", "x")}
-TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.42  # inches: a verdict's line, one of its words, an axis, and all of a test
+TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
 LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
-WORDS = 118  # letters of a claim's words in a line
+WORDS = 126  # letters of a claim's words in a line
+MANY = 2  # claims of one figure; of more, only the names are told
 
 
 def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
     """`fig`, taller by a strip for each of the claims (cells of edgekit.claims.text); as it is without any."""
     with matplotlib.rc_context(style.RC):
-        heights = [_height(cell) for cell in cells]
-        tops = _make_room(fig, sum(heights))
-        for cell, top in zip(cells, np.cumsum([0, *heights[:-1]]), strict=True):
-            _strip(fig, cell, tops - top)
+        words = [_words(cell) if len(cells) <= MANY else [] for cell in cells]
+        heights = [GAP + TITLE + LINE * len(lines) + TEST * len(_lines(cell)) for cell, lines in zip(cells, words, strict=True)]
+        _make_room(fig, sum(heights))
+        for place, (cell, lines) in enumerate(zip(cells, words, strict=True)):
+            _strip(fig, cell, lines, sum(heights[place:]))
     return fig
 
 
-def _make_room(fig: Figure, extra: float) -> float:
-    """Add `extra` inches below everything; the height at which they end, in inches from below."""
+def _make_room(fig: Figure, extra: float) -> None:
+    """Add `extra` inches below everything."""
     if not extra:
-        return 0.0
+        return
     style.freeze(fig)
     width, height = fig.get_size_inches()
     fig.set_size_inches(width, height + extra)
     scale = height / (height + extra)
-    for ax in fig.axes:
-        x, y, w, h = ax.get_position(original=True).bounds
+    places = [ax.get_position(original=True).bounds for ax in fig.axes]  # all before any: twins move together
+    for ax, (x, y, w, h) in zip(fig.axes, places, strict=True):
         ax.set_position([x, 1 - (1 - y) * scale, w, h * scale])
     for text in fig.texts:
         x, y = text.get_position()
         text.set_position((x, 1 - (1 - y) * scale))
-    return extra
-
-
-def _height(cell: Mapping) -> float:
-    return GAP + TITLE + LINE * len(_words(cell)) + TEST * len(_lines(cell))
 
 
 def _words(cell: Mapping) -> list[str]:
@@ -68,7 +65,8 @@ def _lines(cell: Mapping) -> list[Mapping]:
     return cell["parts"][0]["lines"]
 
 
-def _strip(fig: Figure, cell: Mapping, top: float) -> None:
+def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float) -> None:
+    """The strip of one claim, `top` inches above the lower edge."""
     width, height = fig.get_size_inches()
     colour, _ = LOOKS[cell["verdict"]]
     top -= GAP
@@ -81,14 +79,15 @@ def _strip(fig: Figure, cell: Mapping, top: float) -> None:
     write(LEFT, top, f"{cell['id']}: {cell['name']}", fontsize=8, fontweight="bold")
     write(width - LEFT, top, cell["verdict"], fontsize=8, fontweight="bold", color=colour, ha="right")
     top -= TITLE
-    for line in _words(cell):
+    for line in words:
         write(LEFT, top, line, fontsize=7.5, color="0.25")
         top -= LINE
     for line in _lines(cell):
         numbers = line["numbers"]
-        text = told(numbers["value"], numbers["low"], numbers["high"], numbers["unit"])
-        write(LEFT, top - 0.01, "\n".join(textwrap.wrap(f"{line['what']}: {text}", 52)[:2]), fontsize=7.5)
-        ax = fig.add_axes((3.05 / width, (top - 0.03 - AXIS) / height, (width - 3.3) / width, AXIS / height), label="verdict")
+        printed = ", ".join(number(value) for value in numbers["published"])
+        text = told(numbers["value"], numbers["low"], numbers["high"], numbers["unit"]) + f"; published: {printed}" * bool(printed)
+        write(LEFT, top - 0.09, "\n".join(textwrap.wrap(f"{line['what']}: {text}", 52)), fontsize=7.5)
+        ax = fig.add_axes((3.05 / width, (top - 0.13 - AXIS) / height, (width - 3.3) / width, AXIS / height), label="verdict")
         _axis(ax, numbers, cell["verdict"])
         top -= TEST
 
@@ -109,9 +108,9 @@ def _axis(ax: Axes, numbers: Mapping, verdict: str) -> None:
         ax.axvline(end, **claim.EDGE)
     words = claim.words(numbers["least"] if numbers["least"] is not None else -math.inf,
                         numbers["most"] if numbers["most"] is not None else math.inf)
-    open_to_the_right = numbers["most"] is None
-    ax.annotate(f"accepted: {words}", (ends[0], 1), xytext=(2 if open_to_the_right else -2, 1), textcoords="offset points",
-                ha="left" if open_to_the_right else "right", va="bottom", fontsize=6.5, color=claim.EDGE["color"])
+    place, side = (low, "left") if low > left or high < left + 0.3 * (right - left) else (high, "right")
+    ax.annotate(f"accepted: {words}", (place, 1), xytext=(2 if side == "left" else -2, 1), textcoords="offset points",
+                ha=side, va="bottom", fontsize=6.5, color=claim.EDGE["color"])
     ax.plot(numbers["published"], [0.0] * len(numbers["published"]), **style.PUBLISHED, zorder=5, clip_on=False)
     ours_low, ours_high = (numbers["value"] if numbers[end] is None else numbers[end] for end in ("low", "high"))
     look = dict(color=colour, markeredgecolor=colour, clip_on=False, zorder=4)
@@ -133,8 +132,3 @@ def _span(numbers: Mapping) -> tuple[float, float]:
             left, right = min(left, max(end, left - room)), max(right, min(end, right + room))
     room = 0.12 * ((right - left) or abs(right) or 1.0)
     return left - room, right + room
-
-
-def of(cells: Iterable[Mapping], notebook: str, figure: str) -> list[Mapping]:
-    """Those of the claims whose verdict links to a figure of a notebook."""
-    return [cell for cell in cells if cell["figure"] == f"{notebook}.html#fig-{figure}"]

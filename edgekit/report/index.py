@@ -73,8 +73,8 @@ def grouped_skips(files: list[Path], *, expected: bool) -> list[dict]:
 
 def cells_here(profile: str) -> list[dict]:
     """All claims judged on a profile's own rows and on the documents' own numbers (see text.cells)."""
-    files = sorted(store.runs_folder(profile).glob("*.jsonl"))
-    return _cells(files, _newest_manifest(files).get("platform", ""), measured_only=False)
+    files = {store.study_of(path): path for path in sorted(store.runs_folder(profile).glob("*.jsonl"))}
+    return verdicts.cells(files, _newest_manifest(list(files.values())).get("platform", ""), measured_only=False)
 
 
 def _newest_manifest(files: list[Path]) -> dict:

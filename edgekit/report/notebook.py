@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from numbers import Number
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ class Experiment:
         """One of the study's figures, stored beside the rows as SVG and CSV. Raises PlotError for an unknown name."""
         from edgekit.plots.figure import named
 
-        return named(studies.module(self.notebook, "figures").FIGURES, name).show(self.frame, self.folder)
+        return named(studies.module(self.notebook, "figures").FIGURES, name).show(self.frame, self.folder, self._claims)
 
     def skips(self) -> Markdown:
         """What has no rows, and why, and what the jobs warned of."""
@@ -70,13 +71,17 @@ class Experiment:
 
     def verdicts(self) -> Markdown:
         """The study's claims judged on these rows; of a study that measures nothing, every audit under its assumptions."""
+        from edgekit.claims import text
+
+        return _markdown(text.markdown_table(self._claims))
+
+    @functools.cached_property
+    def _claims(self) -> list[dict]:
         from edgekit.claims import judgement, text
 
         if studies.measures(self.notebook):
-            judged = judgement.judge(judgement.load(self.notebook), self.frame, self.platform)
-        else:
-            judged = judgement.audited(judgement.load(), self.config.assumed)
-        return _markdown(text.markdown_table(text.cells(judged)))
+            return text.cells(judgement.judge(judgement.load(self.notebook), self.frame, self.platform))
+        return text.cells(judgement.audited(judgement.load(), self.config.assumed))
 
     def provenance(self) -> Markdown:
         """Where the numbers come from: the runs that wrote the rows, or the files that were computed from."""
