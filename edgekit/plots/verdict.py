@@ -85,8 +85,9 @@ def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float) -> None
     for line in _lines(cell):
         numbers = line["numbers"]
         printed = ", ".join(number(value) for value in numbers["published"])
-        text = told(numbers["value"], numbers["low"], numbers["high"], numbers["unit"]) + f"; published: {printed}" * bool(printed)
-        write(LEFT, top - 0.09, "\n".join(textwrap.wrap(f"{line['what']}: {text}", 52)), fontsize=7.5)
+        ours = told(numbers["value"], numbers["low"], numbers["high"], numbers["unit"])
+        text = f"{line['what']}: {ours}" + f"; published: {printed}" * bool(printed)
+        write(LEFT, top - 0.09, "\n".join(textwrap.wrap(text, 52)), fontsize=7.5)
         ax = fig.add_axes((3.05 / width, (top - 0.13 - AXIS) / height, (width - 3.3) / width, AXIS / height), label="verdict")
         _axis(ax, numbers, cell["verdict"])
         top -= TEST
