@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from edgekit.catalog import published
 
@@ -41,6 +42,12 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
         ax.annotate(told, (1, at), xycoords=("axes fraction", "data"), xytext=(-2, 2 if math.isinf(high) else -2),
                     textcoords="offset points", ha="right", va="bottom" if math.isinf(high) else "top", fontsize=7,
                     color=EDGE["color"])
+
+
+def key(claim: str, quantity: str, words: str = "") -> Patch:
+    """The band of `accepted` for a legend, where its words would lie on marks: `words`, or the claim's id and its range."""
+    return Patch(facecolor=(BAND["color"], BAND["alpha"]), edgecolor=EDGE["color"], linewidth=EDGE["linewidth"],
+                 linestyle=EDGE["linestyle"], label=words or f"{claim} accepts {_words(*published.accepted(claim, quantity))}")
 
 
 def _words(low: float, high: float) -> str:
