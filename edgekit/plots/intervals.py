@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -51,20 +51,20 @@ def mark_clipped(ax: Axes) -> None:
                         scalex=False, scaley=False, zorder=4)
 
 
-def words(line, column: str) -> str:
-    """A value of a table's line with its interval in brackets, where it has one."""
+def words(line, column: str, told: Callable[[float], str] = stats.number) -> str:
+    """A value of a table's line, with its interval in brackets where it has one; `told`: a number in words."""
     value, low, high = (getattr(line, name) for name in stats.with_ends(column))
-    return stats.number(value) + ("" if pd.isna(low) else f" ({stats.number(low)} to {stats.number(high)})")
+    return told(value) + ("" if pd.isna(low) else f" ({told(low)} to {told(high)})")
 
 
-def told(ax: Axes, texts: list[str]) -> None:
+def beside(ax: Axes, texts: list[str]) -> None:
     """A text to the right of each line of a panel whose lines stand at 0, 1, 2 and so on."""
     right = ax.twinx()
     right.set(ylim=ax.get_ylim())
     right.set_yticks(range(len(texts)), texts, fontsize=7.5)
     right.tick_params(axis="y", length=0)
     right.grid(False)
-    ax.figure.get_layout_engine().set(w_pad=0.12)  # inches: letters in the file are a little wider than the layout believes
+    ax.figure.get_layout_engine().set(w_pad=0.16)  # inches: letters in the file are a little wider than the layout believes
 
 
 def _intervals(ax: Axes) -> Iterator[tuple[str, float, tuple[float, float], object]]:

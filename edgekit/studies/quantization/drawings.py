@@ -102,7 +102,7 @@ def quantization_lead(table: pd.DataFrame, seeds: pd.DataFrame) -> style.Drawn:
     intervals.by_marks(ax, table.lead, [*table.lead_low, *table.lead_high], along="x", beyond=1)
     claim.accepted(ax, "S1.5", "awq_lead", along="x", words=" ")
     intervals.mark_clipped(ax)
-    intervals.told(ax, [intervals.words(line, "lead") for line in table.itertuples()])
+    intervals.beside(ax, [intervals.words(line, "lead") for line in table.itertuples()])
     looks = {"color": colour, "marker": marker, "linestyle": "none"}
     fig.legend(handles=[Line2D([], [], **looks, label="over calibration seeds"), Line2D([], [], **SEED, label="single seeds"),
                         Line2D([], [], **looks, fillstyle="none", label="one seed, over texts"),
