@@ -112,7 +112,7 @@ def bounded_interval(samples: Sequence[float], least: float = 0.0, most: float =
                      what: str = "") -> Estimate:
     """Mean over runs of a quantity that lies between `least` and `most`, with a t-interval that does so too.
 
-    The plain t-interval of the mean is carried to the logit scale by its slope there (the delta method), and its ends are carried
+    The t-interval of the mean is carried to the logit scale by its slope there (the delta method), and its ends are carried
     back; for correlations, -1 to 1, the logit of (1 + r) / 2 is twice
     Fisher's z, so these are intervals on the z scale. The mean is what is transformed and not each sample, because single
     samples may lie on an edge (few ranked units soon agree wholly), where a logit is infinite. Samples that are all alike have

@@ -52,8 +52,7 @@ def utilisation(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         top.set(xscale="log", yscale="log", title=name, xlim=(across[0], across[-1]))
         bottom.set_xlabel("bytes read a step (GB)")
         _decades(bottom.xaxis)
-        _name_models(bottom, part)
-    _decades(top.yaxis)
+        _name_models(top, part, above=name != "pocket models")
     axes[0, 0].set_ylabel("decode (tokens/s)")
     axes[1, 0].set_ylabel("share of the ceiling")
     intervals.by_marks(axes[0, 0], [*plotted.decode_tok_per_s, *plotted.ceiling_tok_per_s],
@@ -62,8 +61,10 @@ def utilisation(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
                        [*plotted.bandwidth_utilisation_low, *plotted.bandwidth_utilisation_high], least=0)
     for ax in axes[1]:
         claim.accepted(ax, "S3.9", "bandwidth_utilisation", words=" ")
-        # The models' names need room of their own, over the marks.
-    axes[1, 0].set_ylim(0, axes[1, 0].get_ylim()[1] + 0.55)
+    # The names need room under the marks of pocket models and over those of the others.
+    low, high = axes[0, 0].get_ylim()
+    axes[0, 0].set_ylim(low / (8 if pocket.any() else 1), high * (1 if pocket.any() else 60))
+    _decades(axes[0, 0].yaxis)
     for ax in axes.ravel():
         intervals.mark_clipped(ax)
     rates = " and ".join(f"{rate / 1e9:.3g}" for rate in sorted(set(plotted.bandwidth_byte_per_s)))
@@ -138,14 +139,14 @@ def _decades(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _name_models(ax: Axes, part: pd.DataFrame) -> None:
-    """Names of the models at their sizes, upright at the top of the panel, moved apart where sizes are close."""
+def _name_models(ax: Axes, part: pd.DataFrame, above: bool) -> None:
+    """Names of the models at their sizes, upright, moved apart where sizes are close."""
     sizes = part.groupby("model", sort=False).step_gb.min()
     low, high = np.log10(ax.get_xlim())
-    places = style.apart(np.log10(sizes), 0.07 * (high - low))
+    places = style.apart(np.log10(sizes), (0.045 if above else 0.07) * (high - low))
     for place, model in zip(places, sizes.index, strict=True):
-        ax.annotate(style.model_label(model), (10**place, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="center",
-                    va="top", fontsize=7, color="0.3")
+        ax.annotate(style.model_label(model), (10**place, 0.98 if above else 0.03), xycoords=("data", "axes fraction"),
+                    rotation=90, ha="center", va="top" if above else "bottom", fontsize=7, color="0.3")
 
 
 def _ours_by_size(ax: Axes, measured: pd.DataFrame, stated: pd.DataFrame) -> None:

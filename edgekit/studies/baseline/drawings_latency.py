@@ -34,7 +34,8 @@ def ttft_vs_prompt(speed: pd.DataFrame) -> style.Drawn:
         intervals.by_marks(ax, here.ttft_s, [*here.ttft_s_low, *here.ttft_s_high], beyond=0.1)
         own = plotted[plotted.model == model]
         across = np.array([own.prompt_tokens.min(), own.prompt_tokens.max()])
-        ax.plot(across, own.ttft_s[own.prompt_tokens == across[1]].min() / 2 * across / across[1], gid="proportion", **PROPORTION)
+        below = own.ttft_s[own.prompt_tokens == across[1]].min() / 2
+        ax.plot(across, below * across / across[1], gid="proportion", **PROPORTION)
         ax.yaxis.set_major_locator(LogLocator(10, subs=(1, 3), numticks=12))
         ax.yaxis.set_major_formatter(style.PLAIN)
         ax.yaxis.set_minor_formatter(NullFormatter())
@@ -55,7 +56,7 @@ def tpot_vs_context(speed: pd.DataFrame) -> style.Drawn:
                     "time per output token (ms)", sharey=False)
     for ax, model in zip(fig.axes, dict.fromkeys(plotted.model), strict=True):
         here = plotted[plotted.model == model]
-        intervals.by_marks(ax, here.tpot_ms, [*here.tpot_ms_low, *here.tpot_ms_high], beyond=0.15, least=0)
+        intervals.by_marks(ax, here.tpot_ms, [*here.tpot_ms_low, *here.tpot_ms_high], beyond=0.35, least=0)
         ax.yaxis.set_major_locator(MaxNLocator(4))
         intervals.mark_clipped(ax)
     return fig, plotted

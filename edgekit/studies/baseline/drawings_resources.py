@@ -12,7 +12,6 @@ from edgekit.analyze import roofline
 from edgekit.analyze.observed import kind
 from edgekit.plots import style
 
-
 UNEXPLAINED = {"color": "0.3", "linewidth": 0.9, "linestyle": (0, (1, 2))}
 
 

@@ -154,7 +154,8 @@ def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
     for line in shown.itertuples():
         colour = style.LEARNINGS[line.learning][0]
         aside = 1.012 ** (names.index(line.learning) - (len(names) - 1) / 2)  # those of one size would hide each other
-        ends = None if pd.isna(line.retained_low) else [[line.retained - line.retained_low], [line.retained_high - line.retained]]
+        ends = None if pd.isna(line.retained_low) else [[line.retained - line.retained_low],
+                                                        [line.retained_high - line.retained]]
         ax.errorbar(line.smaller * aside, line.retained, ends, color=colour, marker=STARTS[_start(line)], linestyle="none",
                     fillstyle="full" if line.Index in full else "none", elinewidth=0.8, capsize=2, zorder=3)
     front = tables.frontier(shown.assign(lost=-shown.retained), "lost")

@@ -58,7 +58,8 @@ def pruning_methods(table: pd.DataFrame) -> style.Drawn:
         row[0].set_title(style.model_label(model))
         row[0].set_yticks(range(len(part)), [_named(line) for line in part.itertuples()])
         row[0].set_ylim(len(part) - 0.5, -0.5)
-    for ax, column, name in zip(axes[-1], ("lost", "added"), ("accuracy lost (% points)", "added loss (nats a token)"), strict=True):
+    names = {"lost": "accuracy lost (% points)", "added": "added loss (nats a token)"}
+    for ax, (column, name) in zip(axes[-1], names.items(), strict=True):
         ax.set_xlabel(name)
         intervals.by_marks(ax, [0, *shown[column]], [*shown[f"{column}_low"], *shown[f"{column}_high"]], along="x", beyond=0.15)
     for ax in axes[:, 0]:

@@ -123,7 +123,8 @@ def quantization_accuracy(table: pd.DataFrame) -> style.Drawn:
     bits = sorted(set(shown.code_bits))
     columns = [bits, *([[FOUR]] if FOUR in bits and len(bits) > 1 else [])]
     fig = Figure(figsize=(style.WIDTH, 0.7 + 1.45 * len(models)))
-    axes = fig.subplots(len(models), len(columns), squeeze=False, sharex="col", sharey="col", width_ratios=[2, 1][:len(columns)])
+    axes = fig.subplots(len(models), len(columns), squeeze=False, sharex="col", sharey="col",
+                        width_ratios=[2, 1][:len(columns)])
     for row, model in zip(axes, models, strict=True):
         for ax, wanted in zip(row, columns, strict=True):
             here = shown[(shown.model == model) & shown.code_bits.isin(wanted)]
