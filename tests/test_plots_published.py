@@ -41,7 +41,7 @@ def test_every_printed_rate_is_a_cross_at_the_share_of_bandwidth_that_it_needs(d
     assert [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "peak"] == [1]
     accepted = {catalog.accepted(f"S1.{number}", f"{stage}_bandwidth_share")[1]
                 for number in range(12, 16) for stage in ("baseline", "optimized")}
-    assert edges(ax, "x") == accepted == {pytest.approx(0.95)}, "one band for all four claims"
+    assert edges(ax, "x") == accepted, "one band for all four claims"
     told = [label.get_text() for label in fig.axes[1].get_yticklabels()]
     assert told[0].startswith("11.2 tokens/s: 0.75 (") and told[-1].startswith("104.7 tokens/s: 1.33 (")
 
@@ -68,8 +68,8 @@ def test_the_other_figures_draw_their_tables(drawn):
     assert [x for x, _ in crosses(fig)] == pytest.approx(list(table.tok_per_joule))
     assert [label.get_text().split(",")[0] for label in fig.axes[0].get_yticklabels() if "said to be" in label.get_text()] == [
         "M2 Pro"]
-    assert not edges(fig.axes[0], "x") and edges(fig.axes[1], "x") == {
-        pytest.approx(table[(table.stage == "optimized") & (table.label != "M2 Pro")].tok_per_joule.max())}
+    others = table[(table.stage == "optimized") & (table.label != "M2 Pro")]
+    assert not edges(fig.axes[0], "x") and edges(fig.axes[1], "x") == {others.tok_per_joule.max()}
     fig, table = drawn["memory_saved"]
     assert [bar.get_width() for bar in fig.axes[0].patches[:len(table)]] == pytest.approx(list(table.saved))
     assert edges(fig.axes[0], "x") == set(catalog.accepted("S2.2", "quantized_memory_saved"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
 from edgekit.analyze import stats
@@ -67,15 +68,15 @@ def beside(ax: Axes, texts: list[str]) -> None:
     ax.figure.get_layout_engine().set(w_pad=0.16)  # inches: letters in the file are a little wider than the layout believes
 
 
-def _intervals(ax: Axes) -> Iterator[tuple[str, float, tuple[float, float], object]]:
+def _intervals(ax: Axes) -> Iterator[tuple[str, float, tuple[float, float], str]]:
     """(axis along which it lies, place on the other, ends, colour) of every interval that was drawn."""
     for marks in ax.containers:
         if not isinstance(marks, ErrorbarContainer):
             continue
         directions = [name for name, has in (("x", marks.has_xerr), ("y", marks.has_yerr)) if has]
         for along, bars in zip(directions, marks[2], strict=True):
-            colours = bars.get_color()
+            colour = to_hex(bars.get_color()[0])
             for segment in bars.get_segments():
                 if len(segment) == 2 and np.isfinite(segment).all():
                     column = 0 if along == "x" else 1
-                    yield along, segment[0][1 - column], tuple(sorted(segment[:, column])), colours[0]
+                    yield along, segment[0][1 - column], tuple(sorted(segment[:, column])), colour
