@@ -12,6 +12,8 @@ from edgekit.catalog import published
 BAND = {"color": "#009E73", "alpha": 0.13, "linewidth": 0, "zorder": 0}
 EDGE = {"color": "#00664B", "linewidth": 0.9, "linestyle": (0, (5, 2)), "zorder": 1}
 
+IN_LEGEND = " "  # for `words`: nothing at the edge, since the legend has the band's `key`
+
 
 def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: float = 1.0, words: str = "") -> None:
     """Shade what `claim` accepts of `quantity` on the axis `along` (x or y), drawn in `factor` times the quantity's unit.

@@ -63,7 +63,7 @@ def pruning_methods(table: pd.DataFrame) -> style.Drawn:
         ax.set_xlabel(name)
         intervals.by_marks(ax, [0, *shown[column]], [*shown[f"{column}_low"], *shown[f"{column}_high"]], along="x", beyond=0.15)
     for ax in axes[:, 0]:
-        claim.accepted(ax, "S1.7", "pruned_accuracy_lost", along="x", words=" ")
+        claim.accepted(ax, "S1.7", "pruned_accuracy_lost", along="x", words=claim.IN_LEGEND)
     for ax in axes.ravel():
         intervals.mark_clipped(ax)
     _key(fig, table.score, claim.key("S1.7", "pruned_accuracy_lost"))
@@ -134,7 +134,7 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     intervals.by_marks(axes[-1], [0, stated, *table.clock, *table.arithmetic], [*table.clock_low, *table.clock_high], along="x",
                        beyond=0.1)
     for ax in axes:
-        claim.accepted(ax, "S1.6", "pruned_time_saved", along="x", factor=0.01, words=" ")
+        claim.accepted(ax, "S1.6", "pruned_time_saved", along="x", factor=0.01, words=claim.IN_LEGEND)
         intervals.mark_clipped(ax)
     axes[-1].xaxis.set_major_formatter(PERCENT)
     axes[-1].set_xlabel("time saved by pruning (%)")

@@ -28,7 +28,7 @@ def ceilings(table: pd.DataFrame) -> style.Drawn:
                                       for line in shown.itertuples()])
     ax.set(ylim=(len(shown) - 0.5, -0.5), xlabel="share of the nominal bandwidth that it needs (times)")
     intervals.by_marks(ax, [*shown.share, 1], [*shown.share_low, *shown.share_high], along="x", least=0)
-    claim.accepted(ax, "S1.12", "baseline_bandwidth_share", along="x", words=" ")
+    claim.accepted(ax, "S1.12", "baseline_bandwidth_share", along="x", words=claim.IN_LEGEND)
     intervals.mark_clipped(ax)
     intervals.beside(ax, [f"{line.printed_tok_per_s:g} tokens/s: {intervals.words(line, 'share', '{:.2f}'.format)}"
                           for line in shown.itertuples()])
@@ -78,7 +78,7 @@ def pruning(table: pd.DataFrame) -> style.Drawn:
                    textcoords="offset points", fontsize=7.5, arrowprops={"arrowstyle": "-", "linewidth": 0.6})
     right.set(xlim=(0, 60), xlabel="MLP width removed (%)", title=f"{reference.label}: multiplications")
     for ax in (left, right):
-        claim.accepted(ax, "S1.6", "compute_removed", words=" ")
+        claim.accepted(ax, "S1.6", "compute_removed", words=claim.IN_LEGEND)
     handles = [handle for ax in (left, right) for handle in ax.get_legend_handles_labels()[0]]
     fig.legend(handles=[*handles, claim.key("S1.6", "compute_removed")], loc="outside upper center", ncols=3)
     return fig, pd.concat([table, pd.DataFrame(lines)], ignore_index=True)
@@ -102,7 +102,7 @@ def speculation(table: pd.DataFrame) -> style.Drawn:
            xlim=(0.5, table.draft_tokens.max() + 0.5))
     ax.set_xticks(sorted(set(table.draft_tokens)))
     ax.plot([ax.get_xlim()[1]], [stated], clip_on=False, zorder=4, label=f"published: {stated:g}", **style.PUBLISHED)
-    claim.accepted(ax, "S1.10", "best_speculative_speedup", words=" ")
+    claim.accepted(ax, "S1.10", "best_speculative_speedup", words=claim.IN_LEGEND)
     fig.legend(handles=[*ax.get_legend_handles_labels()[0], claim.key("S1.10", "best_speculative_speedup")],
                loc="outside upper center", ncols=2)
     return fig, table
@@ -124,9 +124,9 @@ def efficiency(table: pd.DataFrame) -> style.Drawn:
                         fontsize=7.5)
         ax.set(title=f"{stage}, published", xlabel="efficiency (tokens/s per W)")
         intervals.by_marks(ax, lines.tok_per_joule, [*lines.tok_per_joule_low, *lines.tok_per_joule_high], along="x", least=0)
-    optimized = table[(table.stage == "optimized") & ~table.said_best.astype(bool)]
+    others = table[(table.stage == "optimized") & ~table.said_best.astype(bool)].tok_per_joule.max()
     # The claim accepts multiples of the best of the others'.
-    claim.accepted(axes[-1], "S1.18", "efficiency_over_best_other", along="x", factor=optimized.tok_per_joule.max(), words=" ")
+    claim.accepted(axes[-1], "S1.18", "efficiency_over_best_other", along="x", factor=others, words=claim.IN_LEGEND)
     powers = table.groupby("label", sort=False).power_w.first()
     named = set(table[table.said_best.astype(bool)].label)
     axes[0].set_yticks(range(len(labels)), [f"{label}, {powers[label]:g} W" + "\n(said to be the best)" * (label in named)
@@ -154,7 +154,7 @@ def memory_saved(table: pd.DataFrame) -> style.Drawn:
     ax.set_yticks(places, table.label)
     ax.set(xlabel="memory saved by 4-bit weights (%)", xlim=(0, 85), ylim=(-0.6, len(places) - 0.2))
     ax.grid(axis="y", visible=False)
-    claim.accepted(ax, "S2.2", "quantized_memory_saved", along="x", words=" ")
+    claim.accepted(ax, "S2.2", "quantized_memory_saved", along="x", words=claim.IN_LEGEND)
     fig.legend(handles=[*ax.get_legend_handles_labels()[0], claim.key("S2.2", "quantized_memory_saved")],
                loc="outside upper center", ncols=2)
     return fig, table

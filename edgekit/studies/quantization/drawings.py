@@ -100,7 +100,7 @@ def quantization_lead(table: pd.DataFrame, seeds: pd.DataFrame) -> style.Drawn:
                                       for line in table.itertuples()])
     ax.set(ylim=(len(table) - 0.5, -0.5), xlabel=f"lead of AWQ over GPTQ in perplexity, {bits} bits (%)")
     intervals.by_marks(ax, table.lead, [*table.lead_low, *table.lead_high], along="x", beyond=1)
-    claim.accepted(ax, "S1.5", "awq_lead", along="x", words=" ")
+    claim.accepted(ax, "S1.5", "awq_lead", along="x", words=claim.IN_LEGEND)
     intervals.mark_clipped(ax)
     intervals.beside(ax, [intervals.words(line, "lead") for line in table.itertuples()])
     looks = {"color": colour, "marker": marker, "linestyle": "none"}
@@ -142,7 +142,7 @@ def quantization_accuracy(table: pd.DataFrame) -> style.Drawn:
         here = shown[shown.code_bits.isin(wanted)]
         intervals.by_marks(ax[-1], here.retained, [*here.retained_low, *here.retained_high], beyond=0.2)
     for ax in axes.ravel():
-        claim.accepted(ax, "S2.2", "awq_accuracy_retained", words=" ")
+        claim.accepted(ax, "S2.2", "awq_accuracy_retained", words=claim.IN_LEGEND)
         intervals.mark_clipped(ax)
     _key(fig, methods, Line2D([], [], label="unquantized", **LINE), claim.key("S2.2", "awq_accuracy_retained"))
     return fig, shown.drop(columns="place")
