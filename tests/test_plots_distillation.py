@@ -68,7 +68,7 @@ def test_the_frontier_is_that_of_accuracy_and_chains_of_all_steps_are_filled(fra
     drawn, = lines(fig, "frontier")
     for x, y in zip(drawn.get_xdata(), drawn.get_ydata(), strict=True):
         assert y == pytest.approx(shown[shown.smaller >= x - 1e-9].retained.max()), "nothing as small keeps more"
-    marks = [line for line in ax.lines if line.get_marker() in figures.STARTS.values()]
+    marks = [container[0] for container in ax.containers]
     assert sorted(line.get_ydata()[0] for line in marks) == pytest.approx(sorted(shown.retained)) and len(marks) == len(shown)
     filled = [line.get_ydata()[0] for line in marks if line.get_fillstyle() == "full"]
     assert sorted(filled) == pytest.approx(sorted(tables.all_three(table).retained)) and filled

@@ -16,8 +16,8 @@ from edgekit.studies.distillation import tables
 ALONE = "pruned alone"
 FRONTIER = {"color": "0.6", "linewidth": 0.9, "zorder": 1}
 LINE = {"color": "0.4", "linewidth": 0.9, "linestyle": "--", "zorder": 1}
-# What a chain starts from: marker; how it learnt is its colour.
-STARTS = {"whole": "o", "pruned": "s", "fresh": "^"}
+# What a chain is made of: filling; how it learnt is its colour and marker.
+STEPS = {"all three steps": "full", "fewer steps": "none", "fresh weights": "left"}
 
 
 def _learnings(table: pd.DataFrame) -> list[str]:
@@ -140,24 +140,26 @@ def _quantization(name: str) -> str:
 def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
     """Accuracy kept of the whole model's against how many times smaller a chain is, all chains (from `tables.chain_table`).
 
-    Filled: chains of all three steps, which the claim is about. Grey steps: nothing as small keeps more.
+    Filled: chains of all three steps, which the claim is about; half filled: from fresh weights. Grey steps: nothing as small
+    keeps more.
     """
     shown = style.require(style.require(table, "distillation_frontier").dropna(subset=["smaller", "retained"]),
                           "distillation_frontier")
     shown = shown[~tables.is_whole(shown)]
     style.require(shown, "distillation_frontier")
-    full = set(tables.all_three(shown).index)
-    fig = Figure(figsize=(style.WIDTH, 3.9))
+    complete = set(tables.all_three(shown).index)
+    fig = Figure(figsize=(style.WIDTH, 3.7))
     ax = fig.subplots()
     ax.set_xscale("log")
     names = _learnings(shown)
     for line in shown.itertuples():
-        colour = style.LEARNINGS[line.learning][0]
+        colour, marker, _ = style.LEARNINGS[line.learning]
+        made = "all three steps" if line.Index in complete else "fresh weights" if line.student != line.model else "fewer steps"
         aside = 1.012 ** (names.index(line.learning) - (len(names) - 1) / 2)  # those of one size would hide each other
         ends = None if pd.isna(line.retained_low) else [[line.retained - line.retained_low],
                                                         [line.retained_high - line.retained]]
-        ax.errorbar(line.smaller * aside, line.retained, ends, color=colour, marker=STARTS[_start(line)], linestyle="none",
-                    fillstyle="full" if line.Index in full else "none", elinewidth=0.8, capsize=2, zorder=3)
+        ax.errorbar(line.smaller * aside, line.retained, ends, color=colour, marker=marker, linestyle="none",
+                    fillstyle=STEPS[made], markerfacecoloralt="white", elinewidth=0.8, capsize=2, zorder=3)
     front = tables.frontier(shown.assign(lost=-shown.retained), "lost")
     ax.step(front.smaller, front.retained, where="pre", gid="frontier", **FRONTIER)
     ax.set(xlabel="times smaller than the whole model in 16 bits (times)", ylabel="accuracy kept (%)")
@@ -171,18 +173,11 @@ def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
     ax.xaxis.set_major_formatter(style.PLAIN)
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="x", which="minor", bottom=False)
-    started = [Line2D([], [], color="0.3", marker=STARTS[name], linestyle="none", fillstyle="none", label=f"{name} weights")
-               for name in STARTS if name in {_start(line) for line in shown.itertuples()}]
-    learnt = [Line2D([], [], color=style.LEARNINGS[name][0], linewidth=4, label="learnt nothing" if name == NONE else name)
-              for name in names]
-    fig.legend(handles=[*learnt, *started,
-                        Line2D([], [], color="0.3", marker="s", linestyle="none", label="all three steps"),
-                        Line2D([], [], label="frontier", **FRONTIER),
+    looks = {name: style.LEARNINGS[name] for name in names}
+    learnt = [Line2D([], [], color=colour, marker=marker, linestyle="none", label="learnt nothing" if name == NONE else name)
+              for name, (colour, marker, _) in looks.items()]
+    steps = [Line2D([], [], color="0.3", marker="o", linestyle="none", fillstyle=fill, markerfacecoloralt="white", label=label)
+             for label, fill in STEPS.items()]
+    fig.legend(handles=[*learnt, *steps, Line2D([], [], label="frontier", **FRONTIER),
                         claim.key("S2.3", "chain_compression", "S2.3 accepts (both)")], loc="outside right upper")
     return fig, shown.assign(stages=[tables.stages(line) for line in shown.itertuples()])
-
-
-def _start(line) -> str:
-    if line.student != line.model:
-        return "fresh"
-    return "whole" if line.pruning == NONE else "pruned"

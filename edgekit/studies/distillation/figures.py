@@ -17,7 +17,7 @@ FIGURES = (
            "KL divergence from the whole model on held-out texts against the cross-entropy on the texts that a student "
            "was trained on, at the end of training, by way of learning, a panel a student, with 95 % intervals over "
            "seeds or texts. Were the training loss a measure of recovery, marks would rise from left to right; the "
-           "teacher's texts are easier texts."),
+           "teacher's own texts are other texts."),
     Figure("distillation_order", lambda frame: (tables.order_table(frame),), drawings.distillation_order,
            "chains in both orders",
            "KL divergence from the whole model when pruning comes before quantizing, over that when it comes after, at "
@@ -26,7 +26,7 @@ FIGURES = (
     Figure("distillation_frontier", lambda frame: (tables.chain_table(frame),), drawings.distillation_frontier,
            "answers of chains",
            "Accuracy kept of the whole model's against how many times smaller a chain's files are, with 95 % intervals "
-           "over problems; marks of one size are set a little apart. Colour: how it learnt; shape: what it started from; "
-           "filled: pruned, taught and quantized, which S2.3 is about. Green: what S2.3 accepts of size and of "
-           "accuracy; a chain in the corner where both bands lie would bear it out."),
+           "over problems; marks of one size are set a little apart. Filled: pruned, taught and quantized, "
+           "which S2.3 is about; half filled: from fresh weights; open: fewer steps. Green: what S2.3 accepts of size "
+           "and of accuracy; a filled mark in the corner where both bands lie would bear it out."),
 )
