@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_02_baseline as made
-from drawing import drawn_from
+from drawing import drawn_from, edges
 
 from edgekit import plots
+from edgekit.catalog import published
 from edgekit.plots import named, style
 from edgekit.studies.baseline.figures import FIGURES
 
@@ -123,6 +124,8 @@ def test_the_ceiling_is_bandwidth_over_bytes(drawn):
     ours = table[table.source == "measured"]
     assert (ours.decode_tok_per_s < ours.ceiling_tok_per_s).all()
     assert sorted(y for _, y, _ in marks(fig, style.PUBLISHED["marker"])) == [0.73, 0.77, 0.78]
+    for ax in fig.axes[2:]:
+        assert edges(ax, "y") == {published.accepted("S3.9", "bandwidth_utilisation")[0]} == {0.5}
 
 
 def test_boards_show_what_was_printed_beside_what_bandwidth_allows(drawn):
@@ -135,6 +138,30 @@ def test_boards_show_what_was_printed_beside_what_bandwidth_allows(drawn):
     assert sorted(open_marks) == pytest.approx(sorted(modelled))
     assert {fill for _, y, fill in marks(fig, "o") if y not in open_marks} == {"full"}
     assert set(table[table.source == "measured"].model) == {"shape:qwen2.5-0.5b", "shape:llama-2-7b"}
+    for ax in fig.axes:
+        assert edges(ax, "y") == set(published.accepted("S1.3", "decode_tok_per_s")) == {4.5, 12.5}
+    ticks = [tick for tick in fig.axes[0].yaxis.get_major_locator()() if tick]
+    assert sum(fig.axes[0].get_ylim()[0] < tick < fig.axes[0].get_ylim()[1] for tick in ticks) >= 3
+
+
+def test_latency_stands_at_its_table_with_the_line_of_proportion(drawn):
+    fig, table = drawn["ttft_vs_prompt"]
+    for ax, model in zip(fig.axes, dict.fromkeys(table.model), strict=True):
+        here = table[table.model == model]
+        seen = [y for line in ax.lines if line.get_marker() in ("o", "s", "D") for y in line.get_ydata()]
+        assert sorted(seen) == pytest.approx(sorted(here.ttft_s))
+        [guide] = [line for line in ax.lines if line.get_gid() == "proportion"]
+        x, y = guide.get_xdata(), guide.get_ydata()
+        assert y[1] / y[0] == pytest.approx(x[1] / x[0]) and list(x) == [here.prompt_tokens.min(), here.prompt_tokens.max()]
+    assert "place" not in table
+
+
+def test_the_dotted_part_of_memory_is_what_the_bars_leave(drawn):
+    fig, table = drawn["memory"]
+    left = [abs(segment[1, 0] - segment[0, 0]) for ax in fig.axes for bars in ax.collections if bars.get_gid() == "unexplained"
+            for segment in bars.get_segments()]
+    parts = table.base_memory_gb + table.weight_gb + table.kv_gb
+    assert sorted(left) == pytest.approx(sorted((table.peak_memory_gb - parts).abs()))
 
 
 def test_modelled_rows_are_drawn_open():

@@ -239,7 +239,7 @@ def test_verdicts_are_as_the_rows_were_made(claim_id, frame, word):
 
 def test_a_verdict_says_what_was_seen_and_where():
     lead = as_told("S1.5", FRAME)
-    assert lead.figure == "03_quantization.html#fig-quantization_frontier"
+    assert lead.figure == "03_quantization.html#fig-quantization_lead"
     assert [seen.estimate.unit for seen in lead.seen] == ["%", "% points"]
     assert all("groups of 64" in seen.artifact and "32 texts of mixture" in seen.artifact for seen in lead.seen)
     kept_less = as_told("S2.2", FRAME)

@@ -44,6 +44,49 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert coverage(lambda k: stats.wilson(k, 40), 0.9, right) == pytest.approx(0.95, abs=0.025)
 
 
+def test_a_bounded_interval_is_the_t_interval_on_fishers_z_for_correlations():
+    samples = [0.7, 0.85, 0.9]
+    found = stats.bounded_interval(samples, -1.0, 1.0)
+    mean = sum(samples) / 3
+    half = 4.302653 * math.sqrt(sum((r - mean) ** 2 for r in samples) / 2 / 3)  # t(0.975, 2) standard errors
+    ends = [math.tanh(math.atanh(mean) + side * half / (1 - mean**2)) for side in (-1, 1)]  # dz/dr = 1 / (1 - r^2)
+    assert (found.value, found.n) == (pytest.approx(mean), 3)
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-6)
+    alike = 0.8 + 0.001 * np.array([-1.0, 0.2, 0.5, 1.1])          # each transformed by itself, where that makes no odds
+    apart = stats.mean_interval(np.arctanh(alike))
+    near = stats.bounded_interval(alike, -1.0, 1.0)
+    assert (near.low, near.high) == pytest.approx((math.tanh(apart.low), math.tanh(apart.high)), abs=1e-5)
+
+
+def test_a_bounded_interval_of_shares_is_the_logit_one_and_turns_round_with_them():
+    shares = [0.9, 1.0, 0.95]
+    found, turned = stats.bounded_interval(shares), stats.bounded_interval([1 - share for share in shares])
+    half = 4.302653 * 0.05 / math.sqrt(3) / (0.95 * 0.05)
+    ends = [1 / (1 + math.exp(-(math.log(0.95 / 0.05) + side * half))) for side in (-1, 1)]
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-6)
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+def test_a_bounded_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(9)
+    draws = rng.beta(16, 4, (3000, 4))
+    assert coverage(stats.bounded_interval, 0.8, draws) == pytest.approx(0.95, abs=0.02)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8))
+def test_a_bounded_interval_stays_in_its_range_and_holds_its_value(samples):
+    found = stats.bounded_interval(samples, -1.0, 1.0)
+    assert -1 <= found.low <= found.value + 1e-12 and found.value - 1e-12 <= found.high <= 1
+
+
+def test_samples_at_an_edge_that_are_all_alike_have_ends_like_their_mean():
+    assert stats.bounded_interval([1.0, 1.0, 1.0]) == stats.Estimate(1.0, 1.0, 1.0, 3)
+    assert stats.bounded_interval([0.4]) == stats.Estimate(0.4, None, None, 1)
+    for outside in ([0.5, 1.2], [-0.1, 0.3]):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            stats.bounded_interval(outside)
+
+
 def test_paired_difference_covers_the_truth_although_most_pairs_agree():
     rng = np.random.default_rng(8)
     kinds = rng.choice(4, p=(0.7, 0.1, 0.03, 0.17), size=(2000, 60))      # both right, only a, only b, neither

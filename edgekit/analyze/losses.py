@@ -47,11 +47,6 @@ def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = UN
     return described(pd.DataFrame(lines, columns=columns), frame, way)
 
 
-def domains(frame: pd.DataFrame) -> list[str]:
-    """What the texts are about on which losses were measured, in alphabetical order."""
-    return sorted(rows_of(frame, "divergence").domain.unique())
-
-
 @once
 def block_table(frame: pd.DataFrame, against: str = UNQUANTIZED, domain: str | None = None,
                 way: Sequence[str] = WAY) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 from scipy import stats as distributions
 
 if TYPE_CHECKING:
@@ -175,6 +176,28 @@ def mean_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: s
     mean, half = float(values.mean()), _t_half_width(values, confidence)
     ends = (None, None) if half is None else (mean - half, mean + half)
     return Estimate(mean, *ends, values.size, unit, what)
+
+
+def bounded_interval(samples: Sequence[float], least: float = 0.0, most: float = 1.0, confidence: float = 0.95, *,
+                     what: str = "") -> Estimate:
+    """Mean over runs of a quantity that lies between `least` and `most`, with a t-interval that does so too.
+
+    The t-interval of the mean is carried to the logit scale by its slope there (the delta method), and its ends are carried
+    back; for correlations, -1 to 1, the logit of (1 + r) / 2 is twice
+    Fisher's z, so these are intervals on the z scale. The mean is what is transformed and not each sample, because single
+    samples may lie on an edge (few ranked units soon agree wholly), where a logit is infinite. Samples that are all alike have
+    ends like their mean; one sample has none. Raises ValueError for samples outside of the range.
+    """
+    values = _samples(samples)
+    if values.min() < least or values.max() > most:
+        raise ValueError(f"expected samples from {least:g} to {most:g}, got {values.min():g} to {values.max():g}")
+    mean, half = float(values.mean()), _t_half_width(values, confidence)
+    if half is None or np.ptp(values) == 0:
+        return Estimate(mean, *((None, None) if half is None else (mean, mean)), values.size, "", what)
+    share = (mean - least) / (most - least)
+    slope = 1 / (share * (1 - share) * (most - least))
+    ends = special.expit(special.logit(share) + np.array([-1.0, 1.0]) * half * slope)
+    return Estimate(mean, *(least + (most - least) * float(end) for end in ends), values.size, "", what)
 
 
 def rate_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: str = "", what: str = "") -> Estimate:

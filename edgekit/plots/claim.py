@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from edgekit.catalog import published
 
 BAND = {"color": "#009E73", "alpha": 0.13, "linewidth": 0, "zorder": 0}
 EDGE = {"color": "#00664B", "linewidth": 0.9, "linestyle": (0, (5, 2)), "zorder": 1}
+
+IN_LEGEND = " "  # for `told`: nothing at the edge, since the legend has the band's `key`
 
 
 def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: float = 1.0, told: str = "") -> None:
@@ -41,6 +44,12 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
         ax.annotate(told, (1, at), xycoords=("axes fraction", "data"), xytext=(-2, 2 if math.isinf(high) else -2),
                     textcoords="offset points", ha="right", va="bottom" if math.isinf(high) else "top", fontsize=7,
                     color=EDGE["color"])
+
+
+def key(claim: str, quantity: str, told: str = "") -> Patch:
+    """The band of `accepted` for a legend, where its words would lie on marks: `told`, or the claim's id and its range."""
+    return Patch(facecolor=(BAND["color"], BAND["alpha"]), edgecolor=EDGE["color"], linewidth=EDGE["linewidth"],
+                 linestyle=EDGE["linestyle"], label=told or f"{claim} accepts {words(*published.accepted(claim, quantity))}")
 
 
 def words(low: float, high: float) -> str:
