@@ -66,12 +66,15 @@ def prose_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def acceptance_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Accepted share of a draft's tokens by domain, target, draft and temperature, prompts as the clusters of the interval."""
+    """Accepted share of a draft's tokens by domain, target, draft and temperature, prompts as the clusters of the interval,
+    with the numbers of weights of both."""
     by = ["domain", "model", "draft", "temperature"]
     lines = [dict(zip(by, key, strict=True)) | stats.ends_of("rate", stats.clustered_share(texts.value, texts.drafted))
              | {"drafted": int(texts.drafted.sum()), "n": len(texts)}
              for key, texts in rows_of(frame, "acceptance").groupby(by)]
     table = _ordered(lines, [*by, "parameters", *stats.with_ends("rate"), "drafted", "n"], frame)
+    sizes = rows_of(frame, "size").groupby("model")["value"].first()
+    table = table.assign(draft_parameters=table.draft.map(sizes))
     return table.astype({"temperature": int}).rename(columns={"model": "target"})
 
 

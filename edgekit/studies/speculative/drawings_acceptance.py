@@ -66,8 +66,8 @@ def speculative_places(table: pd.DataFrame) -> style.Drawn:
     ax.set(ylim=(0, 102), xlabel="place in the block (drafted tokens)", ylabel="accepted share of the\njudged tokens there (%)")
     ax.set_title(f"{pair_told(table.iloc[0])}, greedy", fontsize=8, loc="left")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    fig.legend(handles=[Line2D([], [], color=colour, marker=marker, label=domain) for domain, (colour, marker) in looks.items()],
-               loc="outside upper center", ncols=min(len(looks), 6), handlelength=1.4, columnspacing=1.2)
+    handles = [Line2D([], [], color=colour, marker=marker, label=domain) for domain, (colour, marker) in looks.items()]
+    fig.legend(handles=handles, loc="outside upper center", ncols=min(len(looks), 6), handlelength=1.4, columnspacing=1.2)
     return fig, table
 
 

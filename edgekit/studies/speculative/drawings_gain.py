@@ -180,8 +180,8 @@ def speculative_replay(table: pd.DataFrame, published: pd.DataFrame) -> style.Dr
              if source in set(table.source)]
     handles = [handle for source, words in kinds for handle in _named(
         drawings.engine_key(table[table.source == source], fillstyle=style.FILL[source]), words)]
-    fig.legend(handles=[*handles, Line2D([], [], label="expected from its costs", **THEORY),
-                        Line2D([], [], **style.PUBLISHED | {"linestyle": "-", "linewidth": 0.7}, label="published, at no length"),
+    stated = Line2D([], [], **style.PUBLISHED | {"linestyle": "-", "linewidth": 0.7}, label="published, at no length")
+    fig.legend(handles=[*handles, Line2D([], [], label="expected from its costs", **THEORY), stated,
                         Line2D([], [], label="break-even", **EVEN)], loc="outside upper center", ncols=3)
     return fig, table
 

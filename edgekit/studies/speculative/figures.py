@@ -42,8 +42,8 @@ FIGURES = (
     Figure("speculative_speed", lambda frame: (_expected(frame),), drawings_gain.speculative_speed,
            "times beside counted acceptance",
            "Measured decode speed-up, paired by process, with 95 % t-intervals, against the speed-up expected from "
-           "measured costs and counted acceptance, for drafts by a model and by the lookup. Dashed: as expected; grey: within a "
-           f"tenth of it; dotted: break-even. {AGAIN}"),
+           "measured costs and counted acceptance, for drafts by a model and by the lookup. Dashed: as expected; grey: within "
+           f"a tenth of it; dotted: break-even. {AGAIN}"),
     Figure("speculative_lengths", lambda frame: (_judged(frame), published.numbers("S1.10")),
            drawings_gain.speculative_lengths, "times with and without a smaller model as draft, over the same domains",
            "Speed-up from end to end over plain decoding of the same runtime, the geometric mean over the timed domains, "

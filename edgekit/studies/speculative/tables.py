@@ -75,17 +75,14 @@ def most_accepted(overall: pd.DataFrame) -> pd.Series | None:
 
 
 def main_draft_table(frame: pd.DataFrame, by_position: bool = False) -> pd.DataFrame:
-    """`acceptance_table` of the smaller model that the largest target accepts most: a line a domain and temperature and those of
-    ALL, or, by position, a line a domain and place in the block, greedy."""
+    """`acceptance_table` of the smaller model that the largest target accepts most: a line a domain and temperature and
+    those of ALL, or, by position, a line a domain and place in the block, greedy."""
     best = most_accepted(smaller(over_domains(frame)))
     counted = acceptance_table(frame, by_position=by_position)
     if best is None:
         return counted[:0]
-    if by_position:
-        counted = counted[counted.temperature == 0]
-    else:
-        counted = pd.concat([over_domains(frame), counted], ignore_index=True)
-    same = ["model", "draft", "engine", "dtype", "threads", "length"]
+    more, same = ([], [*PAIR, "length", "temperature"]) if by_position else ([over_domains(frame)], [*PAIR, "length"])
+    counted = pd.concat([*more, counted], ignore_index=True)
     return counted[(counted[same] == best[same]).all(axis=1)].reset_index(drop=True)
 
 
