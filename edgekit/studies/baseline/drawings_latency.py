@@ -1,18 +1,18 @@
-"""Time to first token, time per output token, and how the two divide the total, as small multiples: a panel a model."""
+"""Time to first token and time per output token, as small multiples with a panel a model, and how the two compare."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from edgekit.analyze import roofline
-from edgekit.plots import style
+from edgekit.analyze import roofline, stats
+from edgekit.plots import claim, intervals, style
 
 COLUMNS = 3
+CELL = ["engine", "dtype", "threads", "batch", "device"]  # what one line of a panel has in common
 
 
 @style.styled
@@ -44,40 +44,60 @@ def tpot_vs_context(speed: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def shares(share: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
-    """Prefill's share of total time against output length, a panel a model, with published ratios as crosses.
+    """Decode time over prefill time: of the largest model against output length, beside published ratios and what S3.1
+    accepts; and of all models against their size, at the longest output that every model wrote.
 
     `share` is `share_table`; at each output length the prompt nearest to the published ones is drawn. `published` has
-    decode_over_prefill at output_tokens. The right axis reads the same height as decode over prefill.
+    decode_over_prefill at output_tokens.
     """
     table = style.require(share, "shares")
     published = published[published.quantity == "decode_over_prefill"]
     distance = (table.prompt_tokens - published.prompt_tokens.median()).abs()
     table = table[distance == distance.groupby([table.model, table.output_tokens]).transform("min")]
-    percent = {f"prefill_percent{end}": 100 * table[f"prefill_share{end}"] for end in ("", "_low", "_high")}
-    plotted = table[roofline.CONDITION].assign(**percent, decode_over_prefill=table.decode_over_prefill, n=table.n)
-    printed = published.assign(prefill_percent=100 / (1 + published.value), decode_over_prefill=published.value)
-    fig = _by_model(plotted, "output_tokens", "prefill_percent", "output (tokens)", "prefill's share of time (%)",
-                    sharey=True, more=[Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)")])
-    low = min(printed.prefill_percent.min(), plotted.prefill_percent.min()) / 2
-    for number, ax in enumerate(panels := list(fig.axes)):
-        ax.plot(printed.output_tokens, printed.prefill_percent, **style.PUBLISHED, zorder=4)
-        ax.set(yscale="log", ylim=(low, 100))
-        _length_ticks(ax)
-        ax.yaxis.set_major_formatter(style.PLAIN)
-        if number % COLUMNS == min(COLUMNS, len(panels)) - 1:
-            _ratio_axis(ax)
-    columns = ["model", "source", "prompt_tokens", "output_tokens", "prefill_percent", "decode_over_prefill"]
-    return fig, pd.concat([plotted, printed.rename(columns={"label": "model"})[columns]], ignore_index=True)
+    table = table[[*roofline.CONDITION, "parameters", *stats.with_ends("decode_over_prefill"), "n"]]
+    largest = table[table.parameters == table.parameters.max()]
+    written = table.groupby("output_tokens").model.nunique()
+    common = int(written[written == written.max()].index.max())
+    sizes = table[table.output_tokens == common].assign(million_weights=lambda lines: lines.parameters / 1e6)
+    fig = Figure(figsize=(style.WIDTH, 3.2))
+    left, right = fig.subplots(1, 2, sharey=True)
+    for ax, lines, x in ((left, largest, "output_tokens"), (right, sizes.sort_values("parameters"), "million_weights")):
+        ax.set(xscale="log", yscale="log")
+        cells, step = lines.groupby(CELL, dropna=False), (lines[x].max() / lines[x].min()) ** 0.015
+        for i, ((engine, dtype, *_), part) in enumerate(cells):
+            colour, marker = style.engine_style(engine, dtype)
+            # A little aside, so that intervals of one place do not hide each other.
+            part = part.assign(at=part[x] * step ** (i - (len(cells) - 1) / 2))
+            style.series(ax, part, "at", "decode_over_prefill", colour=colour, marker=marker, linestyle=style.DTYPES[dtype])
+    left.plot(published.output_tokens, published.value, gid="published", zorder=4, **style.PUBLISHED)
+    prompts = sorted(set(largest.prompt_tokens))
+    asked = f"{prompts[0]}" if len(prompts) == 1 else f"{prompts[0]} to {prompts[-1]}"
+    left.set(title=f"{style.model_label(largest.model.iloc[0])}, {asked} tokens in", xlabel="output (tokens)",
+             ylabel="decode / prefill (times)")
+    right.set(title=f"all models, {common} tokens out", xlabel="model (million weights)")
+    intervals.by_marks(left, [*largest.decode_over_prefill, *sizes.decode_over_prefill, *published.value])
+    claim.accepted(left, "S3.1", "decode_over_prefill")
+    _length_ticks(left)
+    found = sorted(set(sizes.million_weights))
+    right.set_xticks(found, [f"{size:.2g}" if size < 100 else f"{size:.0f}" for size in found])
+    right.set_xticks([], minor=True)
+    left.yaxis.set_major_formatter(style.PLAIN)
+    for ax in (left, right):
+        intervals.mark_clipped(ax)
+    fig.legend(handles=[*style.key(table), Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)")],
+               loc="outside upper center", ncols=4, columnspacing=1.2)
+    printed = published.rename(columns={"label": "model", "value": "decode_over_prefill"})[
+        ["model", "source", "prompt_tokens", "output_tokens", "decode_over_prefill"]]
+    return fig, pd.concat([largest.assign(panel="output"), sizes.assign(panel="size"), printed.assign(panel="output")],
+                          ignore_index=True)
 
 
-def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *, sharey: bool | str,
-              more: list[Line2D] | None = None) -> Figure:
+def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *, sharey: bool | str) -> Figure:
     """Small multiples: a panel a model in the table's order, a line an engine, dtype, thread count and fixed length."""
     models = list(dict.fromkeys(table.model))
     fig, axes = style.panels(len(models), COLUMNS, 1.75, sharex=True, sharey=sharey)
     for ax, model in zip(axes, models, strict=True):
-        apart = ["engine", "dtype", "threads", "batch", "device"]
-        for (engine, dtype, *_), lines in table[table.model == model].groupby(apart, dropna=False):
+        for (engine, dtype, *_), lines in table[table.model == model].groupby(CELL, dropna=False):
             colour, marker = style.engine_style(engine, dtype)
             style.series(ax, lines, x, y, colour=colour, marker=marker, linestyle=style.DTYPES[dtype])
         ax.set(title=style.model_label(model), xscale="log")
@@ -86,7 +106,7 @@ def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *
         _length_ticks(ax)
     fig.supxlabel(x_label, fontsize=8.5)
     fig.supylabel(y_label, fontsize=8.5)
-    fig.legend(handles=[*style.key(table), *(more or [])], loc="outside upper center", ncols=3)
+    fig.legend(handles=style.key(table), loc="outside upper center", ncols=3)
     return fig
 
 
@@ -96,16 +116,3 @@ def _length_ticks(ax: Axes) -> None:
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high / low < 50 else (1, 3), numticks=8))
     ax.xaxis.set_major_formatter(style.PLAIN)
 
-
-def _ratio_axis(ax: Axes) -> None:
-    """A right axis that reads prefill's percentage as decode over prefill: 1 % is 99 times."""
-    ratios = np.array([1, 10, 100, 1000])
-    percents = 100 / (1 + ratios)
-    low, high = ax.get_ylim()
-    shown = (low <= percents) & (percents <= high)
-    right = ax.twinx()
-    right.set(yscale="log", ylim=(low, high), ylabel="decode / prefill")
-    right.set_yticks(percents[shown], [f"{ratio}" for ratio in ratios[shown]])
-    right.minorticks_off()
-    right.grid(False)
-    right.spines["right"].set_visible(True)
