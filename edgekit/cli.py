@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--profile", default="pocket", help="a folder of params/ (default: pocket)")
     run.add_argument("--force", action="store_true", help="execute notebooks again although nothing changed")
     run.add_argument("--retry", action="store_true", help="try again what failed or was too slow before")
+    run.add_argument("--report", action="store_true", help="render the report afterwards, also when a notebook failed")
     measure = command("measure", "Measure a study's rows without Jupyter; its notebook then finds them.")
     measure.add_argument("study", help="e.g. baseline or 02_baseline")
     measure.add_argument("--profile", required=True, help="a folder of params/")
@@ -81,8 +82,11 @@ def _run(options) -> int:
 
     if options.all == bool(options.notebooks):
         raise params.ParamsError(f"name notebooks, or --all; known: {', '.join(studies.STUDIES)}")
-    return report.exit_code(report.run_notebooks(options.notebooks or list(studies.STUDIES), options.profile,
-                                                 force=options.force, retry=options.retry))
+    outcomes = report.run_notebooks(options.notebooks or list(studies.STUDIES), options.profile, force=options.force,
+                                    retry=options.retry)
+    page = report.render(options.profile) if options.report else None
+    print(report.closing.block(outcomes, options.profile, page, retry=options.retry))
+    return report.exit_code(outcomes)
 
 
 def _measure(options) -> int:

@@ -46,10 +46,14 @@ def profiles() -> list[str]:
     return sorted(folder.name for folder in (store.ROOT / "params").iterdir() if folder.is_dir())
 
 
+def require_profile(profile: str) -> None:
+    """Raise ParamsError unless there is a folder of params with this name."""
+    require(profile in profiles(), f"unknown profile {profile!r}; known: {', '.join(profiles())}")
+
+
 def path_of(profile: str, notebook: str) -> Path:
     """The params file of a profile for a notebook. Raises ParamsError for an unknown profile or notebook."""
-    if profile not in profiles():
-        raise ParamsError(f"unknown profile {profile!r}; known: {', '.join(profiles())}")
+    require_profile(profile)
     path = store.ROOT / "params" / profile / f"{notebook}.yaml"
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))

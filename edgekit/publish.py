@@ -9,6 +9,7 @@ import dataclasses
 import gzip
 import itertools
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,13 +123,34 @@ def files() -> Iterator[tuple[Path, str]]:
     yield path, f"{text.split(START)[0]}{START}\n\n{findings(claims)}\n{END}{text.split(END)[1]}"
     for name, cells in claims.items():
         yield store.ROOT / PAGE.format(id=name), derivation(cells)
+    yield from _forest(claims)
+
+
+def _forest(claims: dict[str, list[dict]]) -> Iterator[tuple[Path, str]]:
+    """The figure of all claims, as figures/claims.svg and its table."""
+    from edgekit.claims import forest as outcomes
+    from edgekit.plots import forest, save
+
+    table = outcomes.table(cell for cells in claims.values() for cell in cells)
+    if table.empty:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        save(*forest.claims(table)[:1], "claims", table, Path(folder), forest.CAPTION)
+        for file in sorted(Path(folder).iterdir()):
+            yield store.ROOT / "figures" / file.name, file.read_text(encoding="utf-8")
 
 
 def derivation(cells: list[dict]) -> str:
     """The page of one claim, with links to the committed rows and the committed figure where there is one."""
-    drawn = {path.relative_to(store.ROOT).as_posix() for path in (store.ROOT / "figures").glob("*/*.svg")}
-    parts = [part["figure"].replace(".html#fig-", "/") for cell in cells for part in cell["parts"]]
-    known = all(f"figures/{part}.svg" in drawn for part in parts if part)
-    return f"{MADE}\n\n" + pages.derivation(
-        cells, "[rows](../../data/results/{platform}/{study}.jsonl.gz)",
-        "[figure](../../figures/{page}/{figure}.svg) · [notebook](../../notebooks/{page}.ipynb)" if known else "")
+    return f"{MADE}\n\n" + pages.derivation(cells, _links)
+
+
+def _links(part: dict, claim: dict) -> list[str]:
+    """Markdown links from docs/claims/ to what a part was judged on and where it is seen."""
+    links = []
+    if part["platform"]:
+        links.append(f"[rows](../../data/results/{part['platform']}/{claim['study']}.jsonl.gz)")
+    page, _, figure = part["figure"].partition(".html#fig-")
+    if (store.ROOT / f"figures/{page}/{figure}.svg").exists():
+        links += [f"[figure](../../figures/{page}/{figure}.svg)", f"[notebook](../../notebooks/{page}.ipynb)"]
+    return links

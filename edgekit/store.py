@@ -215,6 +215,15 @@ def read(path: Path) -> tuple[list[Row], list[Skip]]:
     return [Row(**row) for row in rows], skips
 
 
+def missing_share(path: Path) -> float:
+    """How much of the plan beside a rows file has neither rows nor a reason for having none; 1 where nothing is there."""
+    if not (path.exists() and plan_path(path).exists()):
+        return 1.0
+    planned = set(json.loads(plan_path(path).read_text(encoding="utf-8")))
+    _, skips, done, _, _ = _blocks(path)
+    return len(planned - done - skips.keys()) / max(len(planned), 1)
+
+
 def read_frame(path: Path) -> tuple[pd.DataFrame, list[Skip]]:
     """The same with the rows as the table that `to_frame` makes of them, in half of the time."""
     rows, skips = _read(path)

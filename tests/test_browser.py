@@ -1,8 +1,10 @@
-"""The rendered report in a real browser, from file://: figures load, nothing errs, a phone need not scroll sidewise."""
+"""The rendered report in a real browser, from file://: figures load, nothing errs, a phone need not scroll sidewise, and
+axe-core finds nothing that would keep a reader out."""
 
 from __future__ import annotations
 
 import html
+import importlib.resources
 import json
 import os
 import re
@@ -15,6 +17,7 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.notebook]
 
 PHONE_PX, DESKTOP_PX = 390, 1200
+CLAIMS = ("S1.10", "S1.19", "S2.2")  # judged both ways, not yet run, several tests: one page of each kind
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--enable-logging=stderr",
@@ -42,6 +45,39 @@ addEventListener("message", event => document.getElementById("seen").textContent
 </script>"""
 
 
+# Presses a badge of this run's table, notes which claims are left, and lets go of it.
+FILTER = """<script>
+window.addEventListener("load", () => {
+  const visible = () => [...document.querySelectorAll("#here [data-claim]")]
+    .filter(row => row.checkVisibility() && row.getBoundingClientRect().height > 0).map(row => row.dataset.verdict);
+  const seen = {before: visible()};
+  for (const word of ["not yet run", "inconsistent"]) {
+    const button = document.querySelector(`#here button[data-show="${word}"]`);
+    button.click();
+    seen[word] = {left: visible(), pressed: button.getAttribute("aria-pressed"),
+                  told: document.querySelector("#here .told").textContent};
+    button.click();
+  }
+  seen.after = visible();
+  parent.postMessage(JSON.stringify(seen), "*");
+});
+</script></body>"""
+# Runs on the page itself, with all that is folded opened, and leaves what was found in its place.
+AXE = """<script src="axe.min.js"></script><script>
+window.addEventListener("load", async () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+  const found = await axe.run(document, {resultTypes: ["violations", "passes"]});
+  const seen = document.createElement("pre");
+  seen.id = "seen";
+  seen.textContent = JSON.stringify({
+    dark: matchMedia("(prefers-color-scheme: dark)").matches, passed: found.passes.map(rule => rule.id),
+    wrong: found.violations.flatMap(rule => rule.nodes.map(
+      node => `${rule.id}: ${node.html.slice(0, 160)}: ${node.failureSummary.replace(/\\s+/g, " ").slice(0, 300)}`))});
+  document.body.replaceChildren(seen);
+});
+</script></body>"""
+
+
 @pytest.fixture(scope="session")
 def browser() -> str:
     found = next(filter(None, map(shutil.which, NAMES)), None)
@@ -53,21 +89,39 @@ def browser() -> str:
     return found
 
 
-def see(browser: str, page: Path, width: int, folder: Path) -> tuple[dict, list[str]]:
-    """What a reader of `page` gets in a window of `width` pixels, and what the console said."""
-    folder.mkdir(parents=True, exist_ok=True)
-    probed = folder / f"{page.stem}-{width}.html"
-    text = page.read_text(encoding="utf-8")
-    assert text.count("</body>") == 1
-    probed.write_text(text.replace("</body>", PROBE), encoding="utf-8")
-    frame = folder / f"{page.stem}-{width}-frame.html"
-    frame.write_text(FRAME.format(page=probed.name, width=width), encoding="utf-8")
-    done = subprocess.run([browser, *QUIET, f"--user-data-dir={folder / 'browser'}", frame.as_uri()], timeout=120,
+def opened(browser: str, page: Path, folder: Path, *flags: str) -> tuple[dict | list, list[str]]:
+    """What a page's script left in its element `seen`, and what the console said."""
+    done = subprocess.run([browser, *QUIET, *flags, f"--user-data-dir={folder / 'browser'}", page.as_uri()], timeout=120,
                           capture_output=True, text=True, check=True)
     found = re.search(r'<pre id="seen">(.+?)</pre>', done.stdout, flags=re.S)
     assert found, f"the browser did not load {page.name}:\n{done.stderr[-2000:]}"
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return json.loads(html.unescape(found.group(1))), console
+    return json.loads(html.unescape(found.group(1))), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def with_script(page: Path, script: str, copy: Path) -> Path:
+    """A copy of a page that ends in a script."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    text = page.read_text(encoding="utf-8")
+    assert text.count("</body>") == 1
+    copy.write_text(text.replace("</body>", script), encoding="utf-8")
+    return copy
+
+
+def see(browser: str, page: Path, width: int, folder: Path, script: str = PROBE) -> tuple[dict, list[str]]:
+    """What a reader of `page` gets in a window of `width` pixels, and what the console said."""
+    probed = with_script(page, script, folder / f"{page.stem}-{width}.html")
+    frame = folder / f"{page.stem}-{width}-frame.html"
+    frame.write_text(FRAME.format(page=probed.name, width=width), encoding="utf-8")
+    return opened(browser, frame, folder)
+
+
+def violations(browser: str, page: Path, folder: Path, dark: bool) -> list[str]:
+    """What axe-core finds wrong with a page in light or in dark."""
+    copy = with_script(page, AXE, folder / page.name)
+    (folder / "axe.min.js").write_text((importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+    found, _ = opened(browser, copy, folder, f"--blink-settings=preferredColorScheme={0 if dark else 1}")
+    assert found["dark"] == dark and len(found["passed"]) > 5, "axe-core did not look at the page"
+    return found["wrong"]
 
 
 def complaints(seen: dict, console: list[str]) -> list[str]:
@@ -83,7 +137,7 @@ def complaints(seen: dict, console: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("width", [PHONE_PX, DESKTOP_PX])
 def test_every_page_reads_well(site, browser, width, tmp_path):
-    for page in sorted(site.reports.glob("*.html")):
+    for page in [*sorted(site.reports.glob("*.html")), *(site.reports / f"claims/{name}.html" for name in CLAIMS)]:
         seen, console = see(browser, page, width, tmp_path)
         assert seen["innerWidth"] == width
         assert complaints(seen, console) == [], page.name
@@ -101,6 +155,30 @@ def test_notebook_pages_show_figures(site, browser, tmp_path):
     for outcome in site.outcomes:
         seen, _ = see(browser, site.reports / f"{outcome.notebook}.html", DESKTOP_PX, tmp_path)
         assert seen["images"] and all(width > 100 for _, width in seen["images"]), outcome.notebook
+
+
+def test_a_badge_leaves_the_claims_of_its_verdict(site, browser, tmp_path):
+    seen, console = see(browser, site.reports / "index.html", DESKTOP_PX, tmp_path, FILTER)
+    assert not console and seen["before"] == seen["after"] and "not yet run" not in seen["before"]
+    for word in ("not yet run", "inconsistent"):
+        assert set(seen[word]["left"]) == {word} and seen[word]["pressed"] == "true"
+        assert seen[word]["told"].startswith(f"{len(seen[word]['left'])} of ")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("page", ["index", "02_baseline", "claims/S2.2"])
+def test_axe_finds_nothing_wrong(site, browser, tmp_path, page, dark):
+    pytest.importorskip("axe_playwright_python", reason="axe-core comes with the extra dev")
+    assert violations(browser, site.reports / f"{page}.html", tmp_path, dark) == []
+
+
+def test_axe_finds_what_is_wrong(browser, tmp_path):
+    pytest.importorskip("axe_playwright_python", reason="axe-core comes with the extra dev")
+    page = tmp_path / "bad.html"
+    page.write_text('<!DOCTYPE html><html lang="en"><title>bad</title><body><main><h1>bad</h1><p style="color: #bbb">pale</p>'
+                    '<img src="data:,"></main></body></html>')
+    found = violations(browser, page, tmp_path / "seen", False)
+    assert {sentence.split(":")[0] for sentence in found} == {"color-contrast", "image-alt"}
 
 
 @pytest.mark.parametrize(("defect", "complaint"), [

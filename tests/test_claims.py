@@ -221,10 +221,18 @@ def test_cells_and_table_carry_verdict_interval_and_figure():
     assert [cell["id"] for cell in cells] == [claim.id for claim in CLAIMS]
     shares = next(cell for cell in cells if cell["id"] == "S3.1")
     assert shares["figure"] == "02_baseline.html#fig-shares"
-    assert " to " in shares["ours"] and "521" in shares["published"]
+    assert " to " in shares["ours"] and "521" in shares["published"] and shares["quantities"] == ["decode_over_prefill"]
+    [line] = shares["parts"][0]["lines"]
+    numbers = line["numbers"]
+    assert numbers["low"] < numbers["value"] < numbers["high"] and (numbers["least"], numbers["most"]) == (100, None)
+    assert sorted(numbers["published"]) == [192, 521, 569]
     assert all(cell["verdict"] in claims.VERDICTS and cell["reason"] for cell in cells)
     lines = verdict_text.markdown_table(verdict_text.cells(verdicts)).splitlines()
-    assert len(lines) == 2 + len(cells) and all(line.count("|") - line.count("\\|") == 6 for line in lines)
+    table, reasons = lines[:2 + len(cells)], lines[3 + len(cells):]
+    assert all(line.count("|") - line.count("\\|") == 5 for line in table) and len(reasons) == len(cells)
+    assert all(cell["reason"] in reason and cell["verdict"] in line
+               for cell, line, reason in zip(cells, table[2:], reasons, strict=True))
+    assert max(len(text) for line in table for text in line.split(" | ")) < 200, "a table is not read cell by cell"
 
 
 def test_published_numbers_are_the_printed_ones():
@@ -247,6 +255,8 @@ def test_published_numbers_are_the_printed_ones():
      "expected one of at_least"),
     ({"tests": [{"quantity": "ttft_s", "expect": {"at_most": 1}, "tolerance": {"absolute": 0}}]},
      "missing key 'reason'"),
+    ({"tests": [{"quantity": "ttft_s", "expect": {"at_most": 1}, "tolerance": {"absolute": 0, "reason": "x"},
+                 "published": "y"}]}, "unknown printed quantity 'y'; known: ttft_s"),
     ({"setting": {"platforms": "any", "models": ["toy"]}}, "unknown kind of model 'toy'"),
     ({"setting": {"platforms": "jetson-orin-nx", "models": ["real"]}}, "`any` or a list"),
     ({"published": [{"quantity": "ttft_s", "unit": "s", "label": "x"}]}, "expected a value, or low and high"),

@@ -20,6 +20,7 @@ def edgekit(*arguments, **environment):
 
 @pytest.mark.parametrize("arguments, says", [
     (["run", "02_baseline", "--profile", "pokcet"], "unknown profile 'pokcet'; known: apple-m2-pro"),
+    (["report", "--profile", "nope"], "unknown profile 'nope'; known: apple-m2-pro"),
     (["run", "99_nothing"], "unknown notebook '99_nothing'; known: 00_published_claims"),
     (["run"], "name notebooks, or --all; known: 00_published_claims, 01_scale_models, 02_baseline"),
     (["measure", "published_claims", "--profile", "ci"], "00_published_claims measures nothing, it computes; run its notebook"),

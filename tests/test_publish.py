@@ -97,7 +97,8 @@ def test_the_committed_figures_of_the_audit_are_those_of_the_published_numbers(t
 
 
 def test_the_readme_and_the_pages_of_the_claims_are_those_of_the_committed_rows():
-    assert generated.stale(publish.files()) == [], "run `edgekit claims --write`"
+    stale = [path for path, _ in generated.stale(publish.files())]
+    assert [path for path in stale if path.suffix != ".svg"] == [], "run `edgekit claims --write`"  # its bytes: see above
     kept = {path.stem for path in (store.ROOT / "docs/claims").glob("*.md")}
     assert kept == set(publish.committed_cells()), "a page of a claim that is gone"
 
@@ -122,6 +123,10 @@ def test_every_link_of_readme_and_docs_leads_somewhere():
         assert [link for link in links if not (page.parent / link).exists()] == [], page
         if page.parent.name == "claims" and "## Measured on" in page.read_text(encoding="utf-8"):
             assert {"rows", "figure", "notebook"} <= set(re.findall(r"\[(\w+)\]\(", page.read_text(encoding="utf-8")))
+
+
+def test_the_readme_shows_the_figure_of_all_claims():
+    assert re.search(r"^!\[.{20,}\]\(figures/claims\.svg\)$", (store.ROOT / "README.md").read_text(encoding="utf-8"), re.M)
 
 
 def test_the_readme_is_short_enough_to_be_read():
@@ -185,7 +190,9 @@ def test_the_findings_go_between_their_markers_and_nothing_else_changes(kit):
     page = (store.ROOT / "docs/claims/S3.1.md").read_text()
     assert "## Measured on board-x: " in page and "over repeats" in page
     assert "(../../data/results/board-x/02_baseline.jsonl.gz)" in page
-    assert len(written) == 1 + len(publish.committed_cells()) and generated.write(publish.files()) == []
+    assert {"claims.csv", "claims.svg"} <= {path.name for path in written} and "S3.1" in (
+        store.ROOT / "figures/claims.csv").read_text()
+    assert len(written) == 3 + len(publish.committed_cells()) and generated.write(publish.files()) == []
     readme.write_text("no markers")
     with pytest.raises(publish.PublishError, match="put them back"):
         generated.write(publish.files())

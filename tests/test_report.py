@@ -1,17 +1,14 @@
-"""Running and rendering, on a small study in a temporary folder."""
+"""Running notebooks, on a small study in a temporary folder."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -19,9 +16,9 @@ import pytest
 import toy_kit
 from nbclient.exceptions import DeadKernelError
 
-from edgekit import params, provenance, report, store
+from edgekit import params, report, store
 from edgekit.params import ParamsError
-from edgekit.report import pages, run
+from edgekit.report import run
 from edgekit.studies import StudyError
 
 
@@ -118,12 +115,13 @@ def test_a_skip_that_nobody_planned_ends_non_zero_and_what_was_refused_is_looked
         outcomes = report.run_notebooks([toy_kit.NOTEBOOK], "ci")
         assert (outcomes[0].state, outcomes[0].unexpected, report.exit_code(outcomes)) == (
             "executed", ("killed by signal 9",), 1)
-    assert "90_toy: skipped unexpectedly: killed by signal 9" in capsys.readouterr().err
+    assert "[1/1] 90_toy: done with 1 failure: killed by signal 9 (" in capsys.readouterr().out
 
 
 def test_what_failed_or_was_too_slow_is_tried_again_when_asked_and_told_until_then(home, stand_in, capsys):
     def states(**asked):
         outcomes = report.run_notebooks([toy_kit.NOTEBOOK], "ci", **asked)
+        print(report.closing.block(outcomes, "ci", None, retry="retry" in asked))
         return outcomes[0].state, report.exit_code(outcomes)
 
     def skip(key, reason, expected):
@@ -135,186 +133,18 @@ def test_what_failed_or_was_too_slow_is_tried_again_when_asked_and_told_until_th
     capsys.readouterr()
     skip("k2", "killed by signal 9", False)
     assert [states(), states()] == [("executed", 1), ("unchanged", 1)]
-    told = capsys.readouterr().err
-    assert told.count("90_toy: skipped unexpectedly: killed by signal 9") == 2
-    assert told.count("to try again what failed or was too slow: edgekit run --profile ci --retry 90_toy") == 2
-    assert states(retry=True) == ("executed", 1) and "--retry" not in capsys.readouterr().err
-
-
-SPEED = {"task": "speed", "model": "shape:qwen2.5-0.5b", "engine": "llama_cpp", "dtype": "float16", "threads": 2,
-         "batch": 1, "device": "cpu"}
-
-
-def write_speed_rows(path: Path, ratio: float) -> None:
-    """Four repeats in which decoding takes `ratio` times as long as prefill (within 1 %)."""
-    with store.Store(path) as file:
-        for repeat in range(4):
-            near = 1 + (repeat - 1.5) / 200
-            seen = [({}, "parameters", 4.94e8), ({"prompt_tokens": 170, "output_tokens": 1}, "ttft_s", 0.2),
-                    ({"prompt_tokens": 170, "output_tokens": 800}, "decode_s", 0.2 * ratio * near),
-                    ({"prompt_tokens": 170, "output_tokens": 800}, "tpot_s", 0.2 * ratio * near / 799)]
-            file.append(f"{repeat}", [store.Row("r", "02_baseline", SPEED | more, metric, value, repeat)
-                                      for more, metric, value in seen])
-    provenance.write_manifest(path, provenance.Manifest(
-        run="r", study="02_baseline", params={}, seed=0, git_commit="0" * 40, git_dirty=False,
-        packages={"torch": "9.9"}, machine={"cpu": {"name": "a fast one"}, "governor": {"unavailable": "no cpufreq"}},
-        platform=path.parent.name, memory_bandwidth_byte_per_s=[3.3e10, 3.4e10], inputs={},
-        started="2026-01-02T03:04:05+00:00"))
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    """Two notebooks run for real, the first one failing, and rendered. The user has a broken python3 kernel."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("toy")
-        broken = folder / "jupyter" / "kernels" / "python3"
-        broken.mkdir(parents=True)
-        spec = {"argv": ["/bin/false"], "display_name": "broken", "language": "python"}
-        (broken / "kernel.json").write_text(json.dumps(spec))
-        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
-        home = toy_kit.build(folder / "kit", patch, ["90_toy", "91_other"])
-        toy_kit.set_param(home, "fault", "error")
-        write_speed_rows(store.runs_folder("ci") / "02_baseline.jsonl", 200)
-        write_speed_rows(home / "data/results/far-board/02_baseline.jsonl", 20)
-        outcomes = report.run_notebooks(["90_toy", "91_other"], "ci")
-        index = report.render("ci")
-        yield {"home": home, "outcomes": outcomes, "index": index, "runs": store.runs_folder("ci")}
-
-
-def test_a_failing_notebook_is_kept_and_the_others_still_run(toy):
-    failed, other = toy["outcomes"]
-    assert (failed.state, other.state, report.exit_code(toy["outcomes"])) == ("failed", "executed", 1)
-    assert "ValueError: the toy broke" in failed.sentence and "\n" not in failed.sentence
-    assert "runs/ci/90_toy.ipynb" in failed.sentence
-    kept = nbformat.read(failed.executed, as_version=4)
-    errors = [output for cell in kept.cells for output in cell.get("outputs", []) if output.output_type == "error"]
-    assert [error.ename for error in errors] == ["ValueError"]
-    assert len(store.read(toy["runs"] / "90_toy.jsonl")[0]) == 2
-
-
-def test_the_kernel_is_this_interpreter_and_its_progress_is_in_the_log(toy):
-    log = (toy["runs"] / "91_other.log").read_text()
-    assert f"interpreter {sys.executable}" in log
-    assert "condition 0" in (toy["runs"] / "90_toy.log").read_text()
-
-
-def test_pages_lead_with_prose_and_fold_code(toy):
-    page = toy["index"].with_name("91_other.html").read_text()
-    body = page[page.index("<main"):]
-    assert all(section in body for section in toy_kit.SECTIONS)
-    assert body.count("<details class=\"code\">") == body.count('class="highlight') == 5 + 1  # and the injected values
-    assert body.index("</details>") < body.index('<figure id="fig-toy">')
-    assert "condition 0" not in page and '<div class="scroll"' in page
-    footer = page[page.index("<footer"):]
-    source = store.hash_files([toy["home"] / "notebooks/91_other.ipynb"])
-    assert source[:12] in footer and "<dd>ci</dd>" in footer
-
-
-def test_every_page_names_the_version_that_made_it_once(toy):
-    pages_made = list(toy["index"].parent.glob("*.html"))
-    assert len(pages_made) == 3
-    for path in pages_made:
-        text = re.sub(r"</dt><dd>", " ", path.read_text())
-        assert text.count(f"Report made by edgekit {metadata.version('edgekit')}") == 1, path.name
-
-
-def test_a_failed_notebooks_page_says_so_first(toy):
-    page = toy["index"].with_name("90_toy.html").read_text()
-    assert "the toy broke" in page[page.index('class="failure"'):page.index("<h1")]
-    assert "90_toy failed" in re.sub(r"<[^>]+>", "", toy["index"].read_text())
-
-
-def test_no_page_names_a_folder_of_this_machine(toy):
-    rendered = list(toy["index"].parent.glob("*.html"))
-    assert len(rendered) == 3
-    for path in rendered:
-        text = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", path.read_text())
-        for folder in (toy["home"], toy["home"].parent, sys.prefix, Path.home(), "/home/", "/Users/", "/tmp/", "/root"):
-            assert str(folder) not in text, f"{path.name} names {folder}"
-    # the replaced forms show that there was something to replace
-    assert "rows in ./" in toy["index"].with_name("91_other.html").read_text()
-
-
-def test_paths_are_replaced_as_whole_components(monkeypatch, tmp_path):
-    monkeypatch.setattr(store, "ROOT", Path("/opt/kit"))
-    monkeypatch.setattr(store, "OUTPUT", Path("/opt/kit/out"))
-    assert pages.without_paths("/opt/kit/data, /opt/kit/out/runs, /opt/kitchen, x/opt/kit") == \
-        "./data, ./runs, /opt/kitchen, x/opt/kit"
-
-
-def test_pages_load_nothing_from_elsewhere(toy):
-    for path in toy["index"].parent.glob("*.html"):
-        text = path.read_text()
-        assert "<script" not in text and "@import" not in text
-        loads = re.findall(r'<(?!a\b)\w+[^>]*?\s(?:src|href)="([^"]*)', text) + re.findall(r"url\(([^)]*)\)", text)
-        assert [load for load in loads if not load.startswith("data:")] == []
-        links = re.findall(r'<a\b[^>]*\shref="([^"]*)', text)
-        assert links and all((path.parent / link.split("#")[0]).exists() for link in links)
-
-
-def test_a_claims_page_leads_to_its_rows_and_its_figure(toy):
-    page = toy["index"].parent / "claims/S3.1.html"
-    text = page.read_text()
-    assert "Measured on ci" in text and "Measured on far-board" in text and "anchor-link" not in text
-    links = re.findall(r'<a\b[^>]*\shref="([^"]*)', text)
-    assert "../index.html" in links and "../../runs/ci/02_baseline.jsonl" in links
-    assert all((page.parent / link.split("#")[0]).exists() for link in links)
-    assert f'href="claims/{page.name}"' in toy["index"].read_text()
-
-
-def test_claims_table_is_the_judgement_of_the_rows(toy):
-    from edgekit.claims import judgement as claims
-
-    text = toy["index"].read_text()
-    blocks = re.findall(r'<section class="block.*?</section>', text, flags=re.S)
-    assert len(blocks) == 2
-    shown = [dict(re.findall(r'data-claim="([^"]+)" data-verdict="([^"]+)"', block)) for block in blocks]
-    for path, platform, verdicts in ((toy["runs"] / "02_baseline.jsonl", "ci", shown[0]),
-                                     (toy["home"] / "data/results/far-board/02_baseline.jsonl", "far-board", shown[1])):
-        judged = claims.judge(claims.load("02_baseline"), store.to_frame(store.read(path)[0]), platform)
-        assert {verdict.claim.id: verdict.verdict for verdict in judged}.items() <= verdicts.items()
-    everything = claims.load()
-    assert sorted(shown[0]) == sorted(claim.id for claim in everything)        # here all of them, from elsewhere the measured
-    assert list(shown[1]) == [claim.id for claim in everything if claim.tests and claim.study == "02_baseline"]
-    assert (shown[0]["S3.1"], shown[1]["S3.1"]) == ("reproduced", "not reproduced")
-    assert "200 " in blocks[0] and "far-board" in blocks[1]
-    # claims come before everything else
-    places = [text.index(mark) for mark in ('data-claim="', 'id="machine"', 'id="skipped"', 'id="notebooks"')]
-    assert places == sorted(places)
-
-
-def test_what_is_not_yet_run_is_folded_and_stands_behind_every_verdict(toy):
-    text = toy["index"].read_text()
-    here = re.search(r'<section class="block this".*?</section>', text, flags=re.S).group(0)
-    first, folded = here.split('<details class="waiting">')
-    words = [re.findall(r'data-verdict="([^"]+)"', part) for part in (first, folded)]
-    assert set(words[1]) == {"not yet run"} and not set(words[0]) & {"not yet run"}
-    computed = words[0].index("inconsistent"), words[0].index("consistent")
-    assert max(index for index, word in enumerate(words[0]) if word not in ("consistent", "inconsistent")) < min(computed)
-    assert f"<small>{len(words[1])} claims</small>" in folded
-    for word in ("consistent", "inconsistent", "not yet run"):
-        assert re.search(rf'<span class="badge \w+">\d+ {word}</span>', first)
-
-
-def test_every_verdict_has_a_badge_and_a_meaning():
-    from edgekit.claims import judgement as claims
-    from edgekit.report import index
-
-    assert set(index.VERDICTS) == set(claims.VERDICTS)
-    style = pages.style()
-    assert all(badge == "none" or f".badge.{badge} " in style for badge, _ in index.VERDICTS.values())
-
-
-def test_index_tells_machine_and_skips(toy):
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", toy["index"].read_text()))
-    assert "a fast one" in text and "not readable: no cpufreq" in text and "33.5 GB/s" in text and "torch 9.9" in text
-    skipped = text[text.index("What was skipped, and why"):]
-    assert "Not planned for Nothing." in skipped and "1 × no energy sensor on this machine" in skipped
+    told = capsys.readouterr().out
+    assert told.count("with 1 failure: killed by signal 9 (") == 2
+    assert told.count("90_toy    1 failure: killed by signal 9") == 2
+    assert told.count("next      edgekit run --profile ci --retry 90_toy  # tries again what failed or was too slow") == 2
+    assert states(retry=True) == ("executed", 1) and "--retry" not in capsys.readouterr().out
 
 
 def test_nothing_to_render_says_what_to_run(home):
     with pytest.raises(report.ReportError, match="edgekit run"):
         report.render("ci")
+    with pytest.raises(ParamsError, match="unknown profile 'nope'; known: ci"):
+        report.render("nope")
 
 
 def test_a_killed_kernel_is_one_sentence(home):

@@ -162,8 +162,8 @@ def test_every_behaviour_is_judged_and_says_what_follows():
     assert words == {"acceptance": "alike", "rounding": "alike", "reasoning": words["reasoning"], "outliers": "not present",
                      "depth": "alike", "size_exponent": words["size_exponent"], "tokens_exponent": "unlike",
                      "rare_facts": "alike"}
-    text = behaviours.markdown_table(judged)
-    assert text.count("\n") == 2 + len(judged) and "arXiv:2211.17192" in text
+    text = behaviours.markdown_list(judged)
+    assert text.count("\n") == 4 * len(judged) and "arXiv:2211.17192" in text
     assert all(seen.ours and seen.means for _, seen in judged)
 
 

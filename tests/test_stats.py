@@ -106,8 +106,9 @@ def test_samples_that_cannot_be_judged_are_refused(call):
         call()
 
 
-@pytest.mark.parametrize("value, text", [(0, "0.00"), (0.012345, "0.0123"), (4.5678, "4.57"), (99.96, "100"),
-                                         (521.4, "521"), (12345, "12,300")])
+@pytest.mark.parametrize("value, text", [
+    (0, "0"), (64.0, "64"), (1.5e-6, "1.50 × 10⁻⁶"), (0.012345, "0.0123"), (4.5678, "4.57"), (99.96, "100"), (521.4, "521"),
+    (12345, "12,300")])
 def test_numbers_are_printed_with_three_digits(value, text):
     assert stats.number(value) == text
 
@@ -132,3 +133,35 @@ def test_an_unpaired_ratio_covers_the_truth_as_often_as_it_says():
     one, other = stats.unpaired_ratio_interval(a, b), stats.unpaired_ratio_interval(b, a)
     assert one.value == pytest.approx(1 / other.value) and one.low == pytest.approx(1 / other.high)
     assert stats.unpaired_ratio_interval([2.0], [1.0, 1.1]).low is None
+
+
+@pytest.mark.parametrize("value, low, high, words", [
+    (0.75512, 0.73718, 0.75781, "0.755 (0.737 to 0.758)"),
+    (94.8123, 94.0123, 95.7, "94.8 (94.0 to 95.7)"),
+    (3620.4, 2500.2, 6151.0, "3,620 (2,500 to 6,151)"),
+    (4.24e-4, 3.7e-4, 4.79e-4, "4.2 (3.7 to 4.8) × 10⁻⁴"),
+    (5e-7, -0.0, 0.0131, "0.000 (0.000 to 0.013)"),
+    (-0.0004, -1.49, 1.49, "0.0 (-1.5 to 1.5)"),
+    (66.41, 66.41, 66.41, "66.4"),
+    (12345.6, None, None, "12,300"),
+    (64.0, None, None, "64"),
+    (0.0000512, None, None, "5.12 × 10⁻⁵"),
+])
+def test_an_interval_says_how_many_digits_a_value_has(value, low, high, words):
+    assert stats.told(value, low, high) == words
+
+
+def test_a_few_runs_that_span_more_than_a_factor_of_ten_are_told_one_by_one():
+    noisy = stats.rate_interval([1.0, 34.0], unit="times")
+    assert noisy.high > 10 * noisy.low and str(noisy) == "5.83 times (too noisy: 1, 34, n = 2)"
+    assert stats.rate_interval([1.0, 1.1, 1.2]).noisy is False and "too noisy" not in str(stats.rate_interval([1.0, 1.1, 1.2]))
+    assert not stats.wilson(1, 80).noisy, "an interval of items is no spread of runs"
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_no_interval_in_a_table_leaves_what_is_possible(shares):
+    found = stats.mean_interval(shares)
+    line = stats.ends_of("agreement", found)
+    assert 0 <= line["agreement_low"] <= line["agreement"] + 1e-12 and line["agreement"] - 1e-12 <= line["agreement_high"] <= 1
+    for end in ("low", "high"):  # nothing but what cannot be was cut
+        assert line[f"agreement_{end}"] == getattr(found, end) or line[f"agreement_{end}"] in (0.0, 1.0)

@@ -15,6 +15,7 @@ import pandas as pd
 from edgekit.analyze import rows as tables
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.retention import retained
 from edgekit.analyze.rows import in_reference
 from edgekit.schema import NONE, UNQUANTIZED
 
@@ -89,7 +90,7 @@ def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFram
             line |= stats.ends_of("accuracy", stats.clustered_share(right, asked))
             line |= stats.ends_of("change", stats.clustered_difference(right, whole, asked))
         if whole.sum():
-            line |= stats.ends_of("retained", stats.percent(stats.ratio_of_sums(right, whole)))
+            line |= stats.ends_of("retained", stats.percent(retained(right, whole, asked)))
         lines.append(line)
     columns = [*LINE, *stats.with_ends("accuracy", "change", "retained"), "n"]
     return described(pd.DataFrame(lines, columns=columns), frame, way)

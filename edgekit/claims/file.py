@@ -27,13 +27,17 @@ class ClaimsError(RunFailed):
 
 @dataclass(frozen=True)
 class Comparison:
-    """`quantity` must lie between low and high (infinite where only one end is asked)."""
+    """`quantity` must lie between low and high (infinite where only one end is asked).
+
+    published: which of the claim's printed quantities it is about, "" for none.
+    """
 
     quantity: str
     low: float
     high: float
     tolerance: float
     tolerance_reason: str
+    published: str = ""
 
     @property
     def accepted(self) -> tuple[float, float]:
@@ -125,7 +129,8 @@ def _claim(entry: dict, content: dict, where: str) -> Claim:
     for printed in entry["published"]:
         _published(printed, content.get("units", {}), f"{where}, published")
     domains = {name: (quantity.low, quantity.high) for name, quantity in quantities.QUANTITIES.items()}
-    tests = tuple(_test(test, domains, f"{where}, tests") for test in entry.get("tests", ()))
+    names = tuple(dict.fromkeys(number["quantity"] for number in entry["published"]))
+    tests = tuple(_test(test, domains, names, f"{where}, tests") for test in entry.get("tests", ()))
     if tests and entry["study"] in planned:
         raise ClaimsError(f"{where}: has tests although {entry['study']} is planned; take the study out of `planned`")
     if tests:
@@ -136,7 +141,7 @@ def _claim(entry: dict, content: dict, where: str) -> Claim:
     return Claim(**{name: entry[name] for name in texts}, figure=entry.get("figure", ""),
                  title=documents[entry["document"]]["title"], published=tuple(entry["published"]), tests=tests,
                  setting=_setting(entry["setting"], f"{where}, setting") if tests else Setting(()),
-                 audit=_audit(entry["audit"], f"{where}, audit") if "audit" in entry else None,
+                 audit=_audit(entry["audit"], names, f"{where}, audit") if "audit" in entry else None,
                  several_artifacts=entry.get("several_artifacts", ""), planned=planned.get(entry["study"], ""))
 
 
@@ -164,17 +169,20 @@ def _setting(entry: dict, where: str) -> Setting:
     return Setting(**(values | {"platforms": tuple(platforms)}))
 
 
-def _audit(entry: dict, where: str) -> Audit:
+def _audit(entry: dict, printed: tuple[str, ...], where: str) -> Audit:
     _check_keys(entry, ("checks",), where, ("figure", "platform", "remark"))
     _check_texts(entry, ("figure", "platform", "remark"), where)
     if not entry["checks"]:
         raise ClaimsError(f"{where}: expected at least one check, got none")
-    return Audit(tuple(_test(check, audit_quantities.DOMAINS, f"{where}, checks") for check in entry["checks"]),
+    return Audit(tuple(_test(check, audit_quantities.DOMAINS, printed, f"{where}, checks") for check in entry["checks"]),
                  **{name: entry[name] for name in ("figure", "platform", "remark") if name in entry})
 
 
-def _test(entry: dict, domains: Mapping[str, tuple[float, float]], where: str) -> Comparison:
-    _check_keys(entry, ("quantity", "expect", "tolerance"), where)
+def _test(entry: dict, domains: Mapping[str, tuple[float, float]], printed: tuple[str, ...], where: str) -> Comparison:
+    """`printed`: the quantities of the claim's printed numbers."""
+    _check_keys(entry, ("quantity", "expect", "tolerance"), where, ("published",))
+    if entry.get("published", "") not in ("", *printed):
+        raise ClaimsError(f"{where}: unknown printed quantity {entry['published']!r}; known: {', '.join(printed) or 'none'}")
     if entry["quantity"] not in domains:
         raise ClaimsError(f"{where}: unknown quantity {entry['quantity']!r}; known: {', '.join(domains)}")
     _check_keys(entry["tolerance"], ("absolute", "reason"), f"{where}, tolerance")
@@ -188,7 +196,8 @@ def _test(entry: dict, domains: Mapping[str, tuple[float, float]], where: str) -
         _finite(end, f"{where}, {comparison}")
     low, high = published.EXPECT[comparison](value)
     test = Comparison(entry["quantity"], float(low), float(high),
-                      _finite(entry["tolerance"]["absolute"], f"{where}, tolerance"), entry["tolerance"]["reason"])
+                      _finite(entry["tolerance"]["absolute"], f"{where}, tolerance"), entry["tolerance"]["reason"],
+                      entry.get("published", ""))
     _can_fail(test, domains[test.quantity], where)
     return test
 

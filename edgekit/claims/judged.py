@@ -1,6 +1,6 @@
 """Verdicts of rows files, judged once: kept beside the artifacts under a hash of the rows, the claims and the code.
 
-What is kept are texts (see text.py), so a report of what was judged before imports no pandas.
+What is kept are texts and their numbers (see text.py), so a report of what was judged before reads no rows.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 MARKS = {"pocket": "pocket", "shape": "shape", "real": "real", "printed": "arithmetic"}  # what a verdict rests on
 
@@ -18,25 +18,24 @@ def findings(cells: Iterable[dict], page: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def derivation(cells: Sequence[dict], rows: str = "", figure: str = "") -> str:
+def derivation(cells: Sequence[dict], links: Callable[[dict, dict], Iterable[str]]) -> str:
     """All of one claim as Markdown: what was published, and a part for each platform and for the arithmetic.
 
-    cells: the claim's from each platform that judged it, or the only one. rows, figure: where the rows of `{platform}` and
-    `{study}`, and a figure `{page}` and `{figure}` lie; "" for no link. A part may hold the link to its own `rows`.
+    cells: the claim's from each platform that judged it, or the only one. links: from a part and the claim to the Markdown
+    links that stand below it.
     """
     claim = cells[0]
     parts = [part for cell in cells for part in cell["parts"]]
-    told = [part | {"figure": "", "rows": ""} for part in parts]  # arithmetic is told once, not beside each platform
-    unique = [part for number, part in enumerate(parts) if told[number] not in told[:number]]
+    unique = [part for number, part in enumerate(parts) if part not in parts[:number]]  # arithmetic is told once
     lines = [f"# {claim['id']}: {claim['name']}", "", claim["statement"], "",
              f"- where: {claim['document']}; {claim['locator']}", f"- printed: {claim['published']}",
              f"- notebook: {claim['study']}", ""]
     for part in unique:
-        lines += _part(part, claim, rows, figure)
+        lines += _part(part, " · ".join(links(part, claim)))
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _part(part: dict, claim: dict, rows: str, figure: str) -> list[str]:
+def _part(part: dict, links: str) -> list[str]:
     title = f"Measured on {part['platform']}" if part["platform"] else (
         "By arithmetic on printed numbers" if part["lines"] else "To come")
     lines = [f"## {title}: {part['verdict']}", ""]
@@ -45,10 +44,4 @@ def _part(part: dict, claim: dict, rows: str, figure: str) -> list[str]:
                   f"  - accepted: {line['accepted']}; this is {line['lies']} it", f"  - on: {line['on']}"]
         lines += [f"  - {line['note']}"] if line["note"] else []
     lines += [f"- {told}" for told in part["told"]]
-    links = [part["rows"]] if "rows" in part else []
-    if rows and part["platform"]:
-        links.append(rows.format(platform=part["platform"], study=claim["study"]))
-    if figure and part["figure"]:
-        page, _, name = part["figure"].partition("#fig-")
-        links.append(figure.format(page=page.removesuffix(".html"), figure=name))
-    return [*lines, "", *([" · ".join(links), ""] if links else [])]
+    return [*lines, "", *([links, ""] if links else [])]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
-
-from edgekit.analyze.stats import number
 
 if TYPE_CHECKING:
     from edgekit.analyze.observed import Observation
@@ -27,29 +26,33 @@ COMPUTED = {"inside": "wholly inside of", "outside": "in no reading inside of", 
 def cells(verdicts: Iterable[Verdict]) -> list[dict]:
     """One dictionary of texts a verdict, for tables and pages: `figure` is the link to the figure in the rendered report,
     `audit` is yes for a claim that has arithmetic on printed numbers; `short` and `ours_short` are published and ours in a
-    few words, `mark` is on what kind of models it was judged; `parts` are the measured and the computed verdict with their
-    outcomes."""
+    few words, `mark` is on what kind of models it was judged, `quantities` are what it is judged by; `parts` are the measured
+    and the computed verdict with their outcomes."""
     return [{
         "id": verdict.claim.id, "name": verdict.claim.name, "document": verdict.claim.title, "locator": verdict.claim.locator,
         "statement": verdict.claim.statement, "published": _printed(verdict.claim), "short": _short(verdict.claim),
         "ours": "; ".join(f"{seen.estimate.what}: {seen.estimate}" for seen in verdict.seen) or "none",
-        "ours_short": "; ".join(_ends(seen) for seen in verdict.seen) or "none",
+        "ours_short": "; ".join(seen.estimate.short for seen in verdict.seen) or "none",
         "where": "; ".join(dict.fromkeys(seen.where for seen in verdict.seen)), "platform": verdict.platform,
         "mark": ", ".join(dict.fromkeys(seen.scale for seen in verdict.seen)),
         "verdict": verdict.verdict, "reason": reason(verdict), "study": verdict.claim.study, "needs": verdict.claim.needs,
         "audit": "yes" if verdict.claim.audit else "", "tests": "yes" if verdict.claim.tests else "", "figure": verdict.figure,
+        "quantities": _quantities(verdict.claim),
         "parts": [_part(one) for one in (verdict, verdict.beside) if one],
     } for verdict in verdicts]
 
 
 def markdown_table(table: list[dict]) -> str:
-    """`cells` as a Markdown table: claim, published, ours (or computed), verdict and why."""
+    """`cells` as Markdown: a short line a claim (published, ours or computed, verdict), and below the reasons, an item each."""
     ours = "ours (95 % interval)" if any(cell["platform"] for cell in table) else "computed (range of its readings)"
-    lines = [f"| claim | published | {ours} | verdict | why |", "|---|---|---|---|---|"]
+    lines = [f"| claim | published | {ours} | verdict |", "|---|---|---|---|"]
     for cell in table:
-        texts = (f"{cell['id']} {cell['statement']}", cell["published"], cell["ours"],
-                 f"**{cell['verdict']}**" + f" on {cell['platform']}" * bool(cell["platform"]), cell["reason"])
+        texts = (f"{cell['id']} {cell['name']}", cell["short"], cell["ours_short"], f"**{cell['verdict']}**")
         lines.append("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |")
+    lines.append("")
+    for cell in table:
+        on = f" on {cell['platform']}" if cell["platform"] else ""
+        lines.append(f"- **{cell['id']}, {cell['verdict']}{on}.** {cell['statement']} {cell['reason']}".replace("\n", " "))
     return "\n".join(lines) + "\n"
 
 
@@ -83,7 +86,8 @@ def _part(verdict: Verdict) -> dict:
         "quantity": outcome.wanted.quantity, "artifact": outcome.seen.artifact, "scale": outcome.seen.scale,
         "what": outcome.seen.estimate.what, "ours": str(outcome.seen.estimate), "samples": outcome.seen.samples,
         "accepted": outcome.wanted.wanted, "lies": lies[outcome.word],
-        "on": outcome.seen.where, "note": outcome.seen.note} for outcome in verdict.outcomes]
+        "on": outcome.seen.where, "note": outcome.seen.note, "numbers": _numbers(outcome, verdict.claim)}
+        for outcome in verdict.outcomes]
     claim, told = verdict.claim, [f"Not measured in this run: {one}" for one in verdict.missing]
     if verdict.verdict in ("not testable here", "not yet run"):
         told.append(f"Needs {claim.needs}")
@@ -96,13 +100,21 @@ def _part(verdict: Verdict) -> dict:
             "caveats": list(verdict.caveats)}
 
 
-def _ends(seen: Observation) -> str:
-    """An estimate without what it is of and the number of samples."""
-    estimate = seen.estimate
-    unit = f" {estimate.unit}" if estimate.unit else ""
-    if estimate.low is None or estimate.low == estimate.high:
-        return f"{number(estimate.value)}{unit}"
-    return f"{number(estimate.value)}{unit} ({number(estimate.low)} to {number(estimate.high)})"
+def _numbers(outcome: Outcome, claim: Claim) -> dict:
+    """What an outcome's figure draws, in the quantity's unit: ours with its interval, the least and the most that is accepted
+    (None for an open end), and the printed values that the test is about."""
+    seen, (least, most) = outcome.seen.estimate, outcome.wanted.accepted
+    printed = [entry[end] for entry in claim.published if entry["quantity"] == outcome.wanted.published
+               for end in ("value", "low", "high") if end in entry]
+    return {"value": seen.value, "low": seen.low, "high": seen.high, "unit": seen.unit,
+            "least": least if math.isfinite(least) else None, "most": most if math.isfinite(most) else None,
+            "published": printed}
+
+
+def _quantities(claim: Claim) -> list[str]:
+    """Names of what the tests and the checks of a claim ask for."""
+    checks = claim.audit.checks if claim.audit else ()
+    return list(dict.fromkeys(test.quantity for test in (*claim.tests, *checks)))
 
 
 def _short(claim: Claim) -> str:

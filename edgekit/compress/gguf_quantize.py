@@ -92,3 +92,9 @@ def formats_of(file: Path) -> Counter[str]:
     for tensor in GGUFReader(file).tensors:
         counted[tensor.tensor_type.name] += int(tensor.n_elements)
     return counted
+
+
+def in_words(file: Path) -> str:
+    """`formats_of` as shares of the weights, the largest first: "Q4_0 83.1 %, Q6_K 16.8 %, F32 0.1 %"."""
+    counted = formats_of(file)
+    return ", ".join(f"{name} {100 * count / counted.total():.1f} %" for name, count in counted.most_common())

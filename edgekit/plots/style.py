@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import html
+import io
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from matplotlib.ticker import FuncFormatter
 from edgekit import store
 from edgekit.catalog import engines as catalog
 from edgekit.errors import RunFailed
+from edgekit.plots import svg
 
 WIDTH = 6.8  # inches: the text width of a two-column page
 RC = {
@@ -97,7 +99,9 @@ def save(fig: Figure, name: str, frame: pd.DataFrame, folder: Path, caption: str
             fig.set_layout_engine("none")
             for ax in fig.axes:
                 ax.set_position([round(float(end), 6) for end in ax.get_position(original=True).bounds])
-        fig.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": "edgekit"})
+        drawn = io.StringIO()
+        fig.savefig(drawn, format="svg", metadata={"Date": None, "Creator": "edgekit"})
+    store.write_atomically(folder / f"{name}.svg", svg.compact(drawn.getvalue()))
     store.write_atomically(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
     return Picture(name, caption, folder / f"{name}.svg")
 

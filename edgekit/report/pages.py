@@ -1,32 +1,32 @@
-"""One executed notebook to one HTML page that needs nothing else: prose, tables and figures lead, code is folded away.
-
-No script, no font and no style comes from elsewhere, and no path or name of the machine goes out: the folder of the
-project becomes `.`, the interpreter's `<python>`, the home folder `~`.
-"""
+"""One executed notebook to the content of one page: prose, tables and figures lead, code is folded away."""
 
 from __future__ import annotations
 
 import re
-import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import store
-from edgekit.report import machine
+from edgekit.report import headings, machine, tables
+from edgekit.report.frame import TEMPLATES
+from edgekit.report.headings import Section
 from edgekit.report.run import read_executed
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One rendered notebook: `notes` is what its execution noted of itself, `figures` the names that it shows."""
+    """The content of one rendered notebook.
+
+    body: what stands in its main part. sections: its headings. notes: what its execution noted of itself. facts: where it comes
+    from, for its footer. figures: the names that it shows.
+    """
 
     notebook: str
     title: str
-    html: str
+    body: str
+    sections: tuple[Section, ...]
     notes: dict
+    facts: dict[str, str]
     figures: tuple[str, ...]
 
 
@@ -46,15 +46,12 @@ def page(executed: Path) -> Page:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     notes = dict(node.metadata.get("edgekit", {}))
-    title = _title(node) or executed.stem
     failed = notes.get("state", "executed") not in ("executed", "unchanged")
     html = _exporter().from_notebook_node(node, resources={"page": {
-        "title": title, "notebook": executed.stem, "css": style() + _code_style(), "facts": provenance(executed, notes),
-        "failure": notes.get("sentence", "stopped") if failed else ""}})[0]
-    html = re.sub(r"<table.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.S)
-    html = without_paths(html)
-    figures = tuple(dict.fromkeys(re.findall(r'<figure id="fig-([^"]+)"', html)))
-    return Page(executed.stem, title, html, notes, figures)
+        "title": _title(node) or executed.stem, "failure": notes.get("sentence", "stopped") if failed else ""}})[0]
+    body, sections = headings.anchored(tables.tidied(html))
+    figures = tuple(dict.fromkeys(re.findall(r'<figure id="fig-([^"]+)"', body)))
+    return Page(executed.stem, _title(node) or executed.stem, body, sections, notes, provenance(executed, notes), figures)
 
 
 def provenance(executed: Path, notes: dict) -> dict[str, str]:
@@ -62,23 +59,7 @@ def provenance(executed: Path, notes: dict) -> dict[str, str]:
     return {"Profile": notes.get("profile", executed.parent.name), "Run": notes.get("run") or "no rows",
             "Notebook source (SHA-256)": notes.get("source", "unknown")[:12],
             "Commit": machine.commit(notes.get("commit", "unknown"), notes.get("dirty", True)),
-            "Executed": notes.get("finished", "outside of edgekit run"), "Report made by": machine.kit()}
-
-
-def style() -> str:
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
-
-
-def without_paths(text: str) -> str:
-    """`text` without the folders of this machine."""
-    folders = {store.ROOT: ".", store.OUTPUT: ".", Path(__file__).parents[2]: ".", Path(sys.prefix): "<python>",
-               Path(sys.base_prefix): "<python>", Path.home(): "~"}
-    names = {str(form): short for folder, short in folders.items() for form in (folder, folder.resolve())
-             if form not in (Path("/"), Path("/usr"), Path("/opt"))}
-    for name in sorted(names, key=len, reverse=True):
-        # whole components only: /root is not the start of /rooted
-        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?=$|[^\w.-])", names[name].replace("<", "&lt;"), text)
-    return text
+            "Executed": notes.get("finished", "outside of edgekit run")}
 
 
 def _exporter():
@@ -86,17 +67,6 @@ def _exporter():
 
     warnings.filterwarnings("ignore", message="Alternative text is missing", module="nbconvert")
     return HTMLExporter(template_name="page", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True)
-
-
-def _code_style() -> str:
-    """Colours of highlighted code, light and dark."""
-    from pygments.formatters import HtmlFormatter
-
-    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("default", "github-dark"))
-    # the page's own tint stays behind the code
-    light, dark = (re.sub(r"^\.highlight \{[^}]*\}|^pre \{[^}]*\}|/\*.*?\*/", "", css, flags=re.M)
-                   for css in (light, dark))
-    return f"\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
 def _title(node) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from edgekit import provenance, store
 from edgekit.catalog import platforms
 from edgekit.compress import variant
+from edgekit.console import Console, Progress, fields
 from edgekit.measure import device
 from edgekit.measure.device import DeviceError
 from edgekit.measure.worker import JobFailed, Worker, run_job
@@ -117,13 +118,11 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     skips stand, unless RETRY is set. Raises StoreError when rows cannot be written; DeviceError when the device that
     was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
-    from tqdm import tqdm
-
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
     keys = keys_of(study, version, units)
-    measured = 0
+    measured, console = 0, Console(sys.stderr)
     with Store(path) as file:
         store.write_plan(path, keys)
         waiting = {key: unit for key, unit in keys.items() if key not in file.done and not _stands(file, key, unit)}
@@ -133,18 +132,28 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
             started = time.monotonic()
             built: set[str] = set()
             provenance.write_manifest(path, manifest)
-            bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
+            progress = Progress(console.now, study, [kind_of(unit) for unit in waiting.values()])
             with _Processes(config.timeout_s, memory_limit_bytes) as processes:
-                for key, unit in bar:
-                    bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
+                for key, unit in _order(waiting, config.seed):
+                    progress.begins(kind_of(unit), unit.condition)
                     has_rows = _measure(file, key, unit, study, built, manifest, processes)
+                    progress.ends(kind_of(unit))
+                    if not has_rows and (skip := file.standing(key)) is not None and not skip.expected:
+                        console.stays(f"{study}: failed: {fields(unit.condition)}: {skip.reason}")
                     measured += has_rows
                     manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
                     manifest.duration_s = time.monotonic() - started
                     # After each unit, so that a killed run's rows have their manifest too.
                     provenance.write_manifest(path, manifest)
+            console.clear()
     rows, skips = store.read(path)
     return Result(path, platform, rows, skips, measured, reused)
+
+
+def kind_of(unit: Unit) -> str:
+    """What a unit is, in words that its repeats share and units that take as long."""
+    return " ".join(str(unit.condition[name]) for name in ("task", "model", "engine", "dtype", "threads")
+                    if name in unit.condition)
 
 
 def _stands(file: Store, key: str, unit: Unit) -> bool:

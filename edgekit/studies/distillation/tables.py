@@ -13,6 +13,7 @@ import pandas as pd
 
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.retention import retained
 from edgekit.analyze.rows import rows_of
 from edgekit.schema import NONE, PRUNE_FIRST, QUANTIZE_FIRST, UNQUANTIZED
 
@@ -92,7 +93,7 @@ def _accuracy(answers: pd.DataFrame) -> dict:
     else:
         line = stats.ends_of("accuracy", stats.clustered_share(right, asked))
     if whole.sum():
-        line |= stats.ends_of("retained", stats.percent(stats.ratio_of_sums(right, whole)))
+        line |= stats.ends_of("retained", stats.percent(retained(right, whole, asked)))
     return line | dict(items=len(items))
 
 

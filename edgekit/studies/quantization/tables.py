@@ -103,7 +103,28 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`loss_table` in the reference engine with the change of accuracy beside it, without the ablations."""
     answers = accuracy_table(frame)[[*LINE, *stats.with_ends("change")]]
     table = loss_table(frame).merge(answers, on=LINE, how="left")
-    return main_part(table[in_reference(table)])
+    return one_line_a_file(main_part(table[in_reference(table)]))
+
+
+def one_line_a_file(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of losses without the lines of GGUF types that made the same file: same bits, same losses to the last digit. The
+    line that stays names all of them: "Q4_0 = Q2_K" (llama.cpp falls back where a width is no multiple of 256)."""
+    same = ["model", "method", "stored_bits", "kl", "perplexity", "agreement"]
+    files = table[table.type != ""].groupby(same, sort=False)
+    names = files["type"].agg(" = ".join)
+    merged = table[(table.type == "") | ~table.duplicated([*same, "engine", "dtype"])]
+    return merged.assign(type=[names.get(tuple(line[name] for name in same), line["type"]) if line["type"] else ""
+                               for line in merged.to_dict("records")])
+
+
+def file_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the GGUF types became, a line a model and file: its types, stored_bits, and the formats of its weights (`stored_as`,
+    nothing where rows have none on record)."""
+    table = loss_table(frame)
+    table = table[in_reference(table) & (table.method == "gguf")]
+    rows = rows_of(frame, "size")
+    formats = rows.reindex(columns=[*LINE, "stored_as"]).dropna().drop_duplicates(LINE)
+    return one_line_a_file(table).merge(formats, on=LINE, how="left")
 
 
 def kernel_table(frame: pd.DataFrame) -> pd.DataFrame:

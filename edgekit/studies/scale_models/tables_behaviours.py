@@ -78,16 +78,13 @@ def judge(behaviours: Iterable[Behaviour], frame: pd.DataFrame) -> list[tuple[Be
     return [(behaviour, QUANTITIES[behaviour.beside](frame)) for behaviour in behaviours]
 
 
-def markdown_table(judged: Iterable[tuple[Behaviour, Seen]]) -> str:
-    """Published beside ours, as a Markdown table."""
-    lines = ["| behaviour of real models | published | ours (95 % interval) | verdict | for a scale-model study it means |",
-             "|---|---|---|---|---|"]
-    for behaviour, seen in judged:
-        texts = (f"**{behaviour.title}.** {behaviour.statement}",
-                 f"{behaviour.printed} ({behaviour.unit}; {behaviour.source}, {behaviour.locator})", seen.ours,
-                 f"**{seen.word}**", seen.means)
-        lines.append("| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |")
-    return "\n".join(lines) + "\n"
+def markdown_list(judged: Iterable[tuple[Behaviour, Seen]]) -> str:
+    """Published beside ours, and what it means, as a Markdown list."""
+    return "\n".join(
+        f"- **{behaviour.title}: {seen.word}.** {behaviour.statement}\n"
+        f"  - published: {behaviour.printed} ({behaviour.unit}; {behaviour.source}, {behaviour.locator})\n"
+        f"  - ours, with 95 % intervals: {seen.ours}\n"
+        f"  - for a scale-model study it means: {seen.means}" for behaviour, seen in judged) + "\n"
 
 
 def by_word(judged: Iterable[tuple[Behaviour, Seen]]) -> str:
@@ -114,8 +111,7 @@ def _not_measured(what: str) -> Seen:
 
 
 def _estimate(value: float, low: float, high: float) -> str:
-    ends = "" if pd.isna(low) else f" ({stats.number(low)} to {stats.number(high)})"
-    return f"{stats.number(value)}{ends}"
+    return stats.told(value, low, high)
 
 
 def acceptance_by_draft_size(frame: pd.DataFrame) -> Seen:
