@@ -107,7 +107,7 @@ def test_rounded_prose_finds_the_loss_that_was_added():
     table = scale.rounded_prose(FRAME).set_index(["model", "bits", "group"])
     for bits in made.BITS:
         added = made.excess(LARGE, bits) - made.excess(LARGE)
-        assert table.loc[(LARGE, bits, 64), "change"] == pytest.approx(added, abs=1e-9)
+        assert table.loc[(LARGE, bits, 64), "added"] == pytest.approx(added, abs=1e-9)
     assert table.loc[(LARGE, 32, 64), "excess"] == pytest.approx(scale.prose_table(FRAME).set_index("model").excess[LARGE])
 
 
@@ -311,7 +311,7 @@ def test_rounding_is_drawn_as_paired_changes():
     look = accuracy.MODELS[LARGE]
     table = scale.rounded_prose(FRAME)
     table = table[(table.model == LARGE) & (table.group == shown.group.iloc[0]) & (table.bits < 32)]
-    assert [y for _, y in marks(fig.axes[-1], *look)] == list(table.change) and len(table) > 1
+    assert [y for _, y in marks(fig.axes[-1], *look)] == list(table.added) and len(table) > 1
     for ax in fig.axes:
         assert [list(line.get_ydata()) for line in ax.lines if line.get_gid() == "unrounded"] == [[0, 0]]
 

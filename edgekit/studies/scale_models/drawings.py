@@ -165,7 +165,7 @@ def scale_rounding(accuracy: pd.DataFrame, prose: pd.DataFrame) -> style.Drawn:
     models = list(dict.fromkeys(prose.model))
     common = prose.groupby("group").model.nunique()
     group = int(common[common == common.max()].index.max())
-    accuracy, prose = (part[(part.group == group) & part.change.notna()] for part in (accuracy, prose))
+    accuracy, prose = (part[(part.group == group) & (part.bits < 32)] for part in (accuracy, prose))
     accuracy = accuracy.assign(**{f"change_percent{end}": 100 * accuracy[f"change{end}"] for end in ("", "_low", "_high")})
     names = [*dict.fromkeys(accuracy.domain)]
     fig, axes = style.panels(len(names) + 1, 3, 2.5, sharex=True)
@@ -173,7 +173,7 @@ def scale_rounding(accuracy: pd.DataFrame, prose: pd.DataFrame) -> style.Drawn:
         _lines(ax, accuracy[accuracy.domain == name], models, "bits", "change_percent", step=0.11)
         ax.set(title={"chain": "word problems, think"}.get(name, name), ylim=axes[0].get_ylim())
         intervals.by_marks(ax, accuracy.change_percent, [*accuracy.change_percent_low, *accuracy.change_percent_high])
-    _lines(axes[-1], prose, models, "bits", "change", step=0.11)
+    _lines(axes[-1], prose, models, "bits", "added", step=0.11)
     axes[-1].set_yscale("symlog", linthresh=LINEAR, linscale=0.5)
     axes[-1].set(title="prose", ylabel="added loss (nats a token)")
     axes[-1].yaxis.set_major_formatter(style.PLAIN)

@@ -98,15 +98,15 @@ def rounded_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def rounded_prose(frame: pd.DataFrame) -> pd.DataFrame:
-    """Excess loss in nats a token after round-to-nearest by model, bits and group, and `change`, its difference to the
+    """Excess loss in nats a token after round-to-nearest by model, bits and group, and `added`, its difference to the
     unrounded model on the same stories. Lines of 32 bits are the unrounded models on those stories."""
     by = ["model", "bits", "group"]
-    columns = [*by, "parameters", *stats.with_ends("excess", "change"), "n"]
+    columns = [*by, "parameters", *stats.with_ends("excess", "added"), "n"]
     pairs = rows_of(frame, "rounded_prose").merge(rows_of(frame, "prose")[["model", "item", "value"]], on=["model", "item"],
                                                 suffixes=("", "_whole"), validate="many_to_one")
     lines = [dict(zip(by, key, strict=True)) | {"n": len(stories)}
              | stats.ends_of("excess", stats.ratio_of_sums(stories.value, stories.tokens))
-             | stats.ends_of("change", stats.ratio_of_sums(stories.value - stories.value_whole, stories.tokens))
+             | stats.ends_of("added", stats.ratio_of_sums(stories.value - stories.value_whole, stories.tokens))
              for key, stories in pairs.groupby(by)]
     for (model, group), stories in pairs.groupby(["model", "group"]):
         stories = stories.drop_duplicates("item")

@@ -73,7 +73,7 @@ def speculative_lengths(table: pd.DataFrame, published: pd.DataFrame) -> style.D
         row[0].set_ylabel(f"speed-up (times),\n{count} thread{'s' if count > 1 else ''}")
     for ax in axes.ravel():
         intervals.by_marks(ax, [*shown.speed_up, printed, 1.0])
-        claim.accepted(ax, "S1.10", "speculative_speed_up", words="" if ax is axes[0, 0] else " ")  # told once
+        claim.accepted(ax, "S1.10", "speculative_speed_up", told="" if ax is axes[0, 0] else " ")  # told once
         intervals.mark_clipped(ax)
     for ax, draft in zip(axes[0], drafts, strict=True):
         ax.set_title(draft, fontsize=8)
