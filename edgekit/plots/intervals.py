@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
+
+from edgekit.analyze import stats
 
 ARROWS = {("x", "low"): 4, ("x", "high"): 5, ("y", "high"): 6, ("y", "low"): 7}  # matplotlib's carets, whose tip is the point
 AGAIN = "Arrows at an edge: the interval goes on."
@@ -46,6 +49,22 @@ def mark_clipped(ax: Axes) -> None:
                 at = ([edge], [place]) if along == "x" else ([place], [edge])
                 ax.plot(*at, marker=ARROWS[along, side], color=colour, markersize=5, linestyle="none", gid="clipped",
                         scalex=False, scaley=False, zorder=4)
+
+
+def words(line, column: str, told: Callable[[float], str] = stats.number) -> str:
+    """A value of a table's line, with its interval in brackets where it has one; `told`: a number in words."""
+    value, low, high = (getattr(line, name) for name in stats.with_ends(column))
+    return told(value) + ("" if pd.isna(low) else f" ({told(low)} to {told(high)})")
+
+
+def beside(ax: Axes, texts: list[str]) -> None:
+    """A text to the right of each line of a panel whose lines stand at 0, 1, 2 and so on."""
+    right = ax.twinx()
+    right.set(ylim=ax.get_ylim())
+    right.set_yticks(range(len(texts)), texts, fontsize=7.5)
+    right.tick_params(axis="y", length=0)
+    right.grid(False)
+    ax.figure.get_layout_engine().set(w_pad=0.16)  # inches: letters in the file are a little wider than the layout believes
 
 
 def _intervals(ax: Axes) -> Iterator[tuple[str, float, tuple[float, float], object]]:
