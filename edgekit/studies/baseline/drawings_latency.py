@@ -1,29 +1,46 @@
-"""Time to first token and time per output token, as small multiples with a panel a model, and how the two compare."""
+"""Time to first token and time per output token, as small multiples: a panel a model."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
-from edgekit.analyze import roofline, stats
-from edgekit.plots import claim, intervals, style
+from edgekit.analyze import roofline
+from edgekit.plots import intervals, style
 
 COLUMNS = 3
-CELL = ["engine", "dtype", "threads", "batch", "device"]  # what one line of a panel has in common
+PROPORTION = {"color": "0.6", "linewidth": 0.9, "linestyle": (0, (1, 1))}
 
 
 @style.styled
 def ttft_vs_prompt(speed: pd.DataFrame) -> style.Drawn:
-    """Time to first token against prompt length, a panel a model, a line an engine (from `speed_table`)."""
+    """Time to first token against prompt length, a panel a model, a line an engine (from `speed_table`).
+
+    The grey line is what grows in proportion to the prompt. Engines are set a little apart, since they share lengths.
+    """
     table = style.require(speed.dropna(subset=["ttft_s"]), "ttft_vs_prompt")
     plotted = table[[*roofline.CONDITION, "ttft_s", "ttft_s_low", "ttft_s_high", "n"]]
-    fig = _by_model(plotted, "prompt_tokens", "ttft_s", "prompt (tokens)", "time to first token (s)", sharey="row")
-    for ax in fig.axes:
+    fig = _by_model(_set_apart(plotted, "prompt_tokens"), "place", "ttft_s", "prompt (tokens)", "time to first token (s)",
+                    sharey="row", more=[Line2D([], [], label="in proportion to the prompt", **PROPORTION)])
+    models = list(dict.fromkeys(plotted.model))
+    rows = [models[start:start + COLUMNS] for start in range(0, len(models), COLUMNS)]
+    for ax, model in zip(fig.axes, models, strict=True):
         ax.set_yscale("log")
+        here = plotted[plotted.model.isin(next(row for row in rows if model in row))]
+        intervals.by_marks(ax, here.ttft_s, [*here.ttft_s_low, *here.ttft_s_high], beyond=0.1)
+        own = plotted[plotted.model == model]
+        across = np.array([own.prompt_tokens.min(), own.prompt_tokens.max()])
+        below = own.ttft_s[own.prompt_tokens == across[1]].min() / 2
+        ax.plot(across, below * across / across[1], gid="proportion", **PROPORTION)
+        ax.yaxis.set_major_locator(LogLocator(10, subs=(1, 3), numticks=12))
         ax.yaxis.set_major_formatter(style.PLAIN)
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        _at_lengths(ax, sorted(set(plotted.prompt_tokens)))
+        intervals.mark_clipped(ax)
     return fig, plotted
 
 
@@ -34,85 +51,57 @@ def tpot_vs_context(speed: pd.DataFrame) -> style.Drawn:
     milliseconds = {f"tpot_ms{end}": 1e3 * table[f"tpot_s{end}"] for end in ("", "_low", "_high")}
     plotted = table[roofline.CONDITION].assign(
         context_tokens=roofline.mean_context(table.prompt_tokens, table.output_tokens), **milliseconds, n=table.n)
-    fig = _by_model(plotted.sort_values("context_tokens", kind="stable"), "context_tokens", "tpot_ms",
-                    "mean context (tokens)", "time per output token (ms)", sharey=False)
-    for ax in fig.axes:
-        ax.set_ylim(0, ax.get_ylim()[1] * 1.08)
+    plotted = plotted.sort_values("context_tokens", kind="stable")
+    fig = _by_model(_set_apart(plotted, "context_tokens"), "place", "tpot_ms", "mean context (tokens)",
+                    "time per output token (ms)", sharey=False)
+    for ax, model in zip(fig.axes, dict.fromkeys(plotted.model), strict=True):
+        here = plotted[plotted.model == model]
+        intervals.by_marks(ax, here.tpot_ms, [*here.tpot_ms_low, *here.tpot_ms_high], beyond=0.35, least=0)
         ax.yaxis.set_major_locator(MaxNLocator(4))
+        intervals.mark_clipped(ax)
     return fig, plotted
 
 
-@style.styled
-def shares(share: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
-    """Decode time over prefill time: of the largest model against output length, beside published ratios and what S3.1
-    accepts; and of all models against their size, at the longest output that every model wrote.
-
-    `share` is `share_table`; at each output length the prompt nearest to the published ones is drawn. `published` has
-    decode_over_prefill at output_tokens.
-    """
-    table = style.require(share, "shares")
-    published = published[published.quantity == "decode_over_prefill"]
-    distance = (table.prompt_tokens - published.prompt_tokens.median()).abs()
-    table = table[distance == distance.groupby([table.model, table.output_tokens]).transform("min")]
-    table = table[[*roofline.CONDITION, "parameters", *stats.with_ends("decode_over_prefill"), "n"]]
-    largest = table[table.parameters == table.parameters.max()]
-    written = table.groupby("output_tokens").model.nunique()
-    common = int(written[written == written.max()].index.max())
-    sizes = table[table.output_tokens == common].assign(million_weights=lambda lines: lines.parameters / 1e6)
-    fig = Figure(figsize=(style.WIDTH, 3.2))
-    left, right = fig.subplots(1, 2, sharey=True)
-    for ax, lines, x in ((left, largest, "output_tokens"), (right, sizes.sort_values("parameters"), "million_weights")):
-        ax.set(xscale="log", yscale="log")
-        cells, step = lines.groupby(CELL, dropna=False), (lines[x].max() / lines[x].min()) ** 0.015
-        for i, ((engine, dtype, *_), part) in enumerate(cells):
-            colour, marker = style.engine_style(engine, dtype)
-            # A little aside, so that intervals of one place do not hide each other.
-            part = part.assign(at=part[x] * step ** (i - (len(cells) - 1) / 2))
-            style.series(ax, part, "at", "decode_over_prefill", colour=colour, marker=marker, linestyle=style.DTYPES[dtype])
-    left.plot(published.output_tokens, published.value, gid="published", zorder=4, **style.PUBLISHED)
-    prompts = sorted(set(largest.prompt_tokens))
-    asked = f"{prompts[0]}" if len(prompts) == 1 else f"{prompts[0]} to {prompts[-1]}"
-    left.set(title=f"{style.model_label(largest.model.iloc[0])}, {asked} tokens in", xlabel="output (tokens)",
-             ylabel="decode / prefill (times)")
-    right.set(title=f"all models, {common} tokens out", xlabel="model (million weights)")
-    intervals.by_marks(left, [*largest.decode_over_prefill, *sizes.decode_over_prefill, *published.value])
-    claim.accepted(left, "S3.1", "decode_over_prefill")
-    _length_ticks(left)
-    found = sorted(set(sizes.million_weights))
-    right.set_xticks(found, [f"{size:.2g}" if size < 100 else f"{size:.0f}" for size in found])
-    right.set_xticks([], minor=True)
-    left.yaxis.set_major_formatter(style.PLAIN)
-    for ax in (left, right):
-        intervals.mark_clipped(ax)
-    fig.legend(handles=[*style.key(table), Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)")],
-               loc="outside upper center", ncols=4, columnspacing=1.2)
-    printed = published.rename(columns={"label": "model", "value": "decode_over_prefill"})[
-        ["model", "source", "prompt_tokens", "output_tokens", "decode_over_prefill"]]
-    return fig, pd.concat([largest.assign(panel="output"), sizes.assign(panel="size"), printed.assign(panel="output")],
-                          ignore_index=True)
+def _set_apart(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """With `place`: the column, for a log axis, an engine and dtype a few per cent beside the next."""
+    kinds = sorted(set(zip(table.engine, table["dtype"], strict=True)))
+    nth = [kinds.index(kind) - (len(kinds) - 1) / 2 for kind in zip(table.engine, table["dtype"], strict=True)]
+    return table.assign(place=table[column] * 1.05 ** np.array(nth))
 
 
-def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *, sharey: bool | str) -> Figure:
+def _at_lengths(ax: Axes, lengths: list[float]) -> None:
+    """Ticks at the lengths that were measured, without those that would touch the next."""
+    low, high = np.log10(ax.get_xlim())
+    told: list[float] = []
+    for length in lengths:
+        if not told or np.log10(length / told[-1]) > 0.16 * (high - low):
+            told.append(length)
+    ax.xaxis.set_major_locator(FixedLocator(told))
+    ax.xaxis.set_major_formatter(style.PLAIN)
+
+
+def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *, sharey: bool | str,
+              more: list[Line2D] | None = None) -> Figure:
     """Small multiples: a panel a model in the table's order, a line an engine, dtype, thread count and fixed length."""
     models = list(dict.fromkeys(table.model))
     fig, axes = style.panels(len(models), COLUMNS, 1.75, sharex=True, sharey=sharey)
     for ax, model in zip(axes, models, strict=True):
-        for (engine, dtype, *_), lines in table[table.model == model].groupby(CELL, dropna=False):
+        apart = ["engine", "dtype", "threads", "batch", "device"]
+        for (engine, dtype, *_), lines in table[table.model == model].groupby(apart, dropna=False):
             colour, marker = style.engine_style(engine, dtype)
             style.series(ax, lines, x, y, colour=colour, marker=marker, linestyle=style.DTYPES[dtype])
         ax.set(title=style.model_label(model), xscale="log")
         ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         ax.tick_params(labelbottom=True)
-        _length_ticks(ax)
+        length_ticks(ax)
     fig.supxlabel(x_label, fontsize=8.5)
     fig.supylabel(y_label, fontsize=8.5)
-    fig.legend(handles=style.key(table), loc="outside upper center", ncols=3)
+    fig.legend(handles=[*style.key(table), *(more or [])], loc="outside upper center", ncols=3)
     return fig
 
 
-def _length_ticks(ax: Axes) -> None:
+def length_ticks(ax: Axes) -> None:
     """Token counts on a log axis: 1, 2, 5 a decade where there is room, else 1 and 3."""
     low, high = ax.get_xlim()
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high / low < 50 else (1, 3), numticks=8))
     ax.xaxis.set_major_formatter(style.PLAIN)
-
