@@ -90,7 +90,8 @@ def speculative_lengths(table: pd.DataFrame, published: pd.DataFrame) -> style.D
 @style.styled
 def speculative_drafts(table: pd.DataFrame) -> style.Drawn:
     """Speed-up from end to end by kind of draft for the largest target, a panel a domain, ours and the runtimes' own, at one
-    draft length and with the most threads that were timed (from `tables_speed.speed_table`). Dotted: break-even."""
+    draft length and with the most threads that were timed (from `tables_speed.speed_table`, fixed lengths). Dotted:
+    break-even."""
     table = drawings.largest(style.require(table, "speculative_drafts"))
     table = _at_one_length(table[table.threads == table.threads.max()])
     drafts, panels = list(dict.fromkeys(table.by)), sorted(set(table.domain))
@@ -199,10 +200,10 @@ def _by_length(ax: Axes, here: pd.DataFrame) -> None:
 
 
 def _at_one_length(table: pd.DataFrame) -> pd.DataFrame:
-    """The lines of the fixed length at which most engines were timed; of several, the longest."""
-    fixed = table[table.length != ADAPTIVE]
-    engines = fixed.groupby(fixed.length.astype(int)).engine.nunique()
-    return style.require(fixed[fixed.length.astype(int) == engines[engines == engines.max()].index.max()], "speculative_drafts")
+    """The lines of the length, all of them fixed, at which most engines were timed; of several such, the longest."""
+    lengths = table.length.astype(int)
+    engines = table.groupby(lengths).engine.nunique()
+    return table[lengths == engines[engines == engines.max()].index.max()]
 
 
 def _dots(ax: Axes, lines: pd.DataFrame, colour: str, marker: str) -> None:

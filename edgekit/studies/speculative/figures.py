@@ -7,6 +7,7 @@ import pandas as pd
 from edgekit.catalog import published
 from edgekit.plots.figure import Figure
 from edgekit.plots.intervals import AGAIN
+from edgekit.schema import ADAPTIVE
 from edgekit.studies.speculative import drawings_acceptance, drawings_gain, tables, tables_speed
 
 
@@ -14,6 +15,12 @@ def _expected(frame: pd.DataFrame) -> pd.DataFrame:
     """Times with and without a draft, if what they should be is known for one of them."""
     table = tables_speed.speed_table(frame)
     return table if table.expected.notna().any() else table[:0]
+
+
+def _fixed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times with and without a draft of fixed lengths, of which one can be chosen for all drafts."""
+    table = tables_speed.speed_table(frame)
+    return table[table.length != ADAPTIVE]
 
 
 def _judged(frame: pd.DataFrame) -> pd.DataFrame:
@@ -51,8 +58,8 @@ FIGURES = (
            "of threads, with 95 % t-intervals over processes. Dashed: the runtimes' own loops. Ringed: the best, by which the "
            "claim is judged; green: what the claim accepts; cross in the margin: the published gain, at no stated length; "
            f"dotted: break-even. {AGAIN}"),
-    Figure("speculative_drafts", lambda frame: (tables_speed.speed_table(frame),), drawings_gain.speculative_drafts,
-           "times with and without a draft",
+    Figure("speculative_drafts", lambda frame: (_fixed(frame),), drawings_gain.speculative_drafts,
+           "times with and without a draft of a fixed length",
            "Speed-up from end to end over plain decoding of the same runtime by kind of draft, at the draft length at which "
            "most runtimes were timed, for the largest target and the most threads, ours and the runtimes' own loops, with "
            f"95 % t-intervals over processes. Dotted: break-even. {AGAIN}"),

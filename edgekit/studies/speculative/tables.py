@@ -46,7 +46,7 @@ def acceptance_table(frame: pd.DataFrame, by_position: bool = False) -> pd.DataF
 def over_domains(frame: pd.DataFrame) -> pd.DataFrame:
     """`acceptance_table` of the prompts of all domains together; the domain is ALL."""
     rows = select(frame, "acceptance")
-    return _accepted(rows.assign(item=rows.domain + ", " + rows["item"], domain=ALL), LINE, frame)
+    return _accepted(rows.assign(item=rows.domain.astype(str) + ", " + rows["item"].astype(str), domain=ALL), LINE, frame)
 
 
 def _accepted(rows: pd.DataFrame, cell: list[str], frame: pd.DataFrame) -> pd.DataFrame:
