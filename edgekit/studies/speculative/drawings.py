@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -37,10 +39,11 @@ def percent(table: pd.DataFrame, *names: str) -> pd.DataFrame:
     return table.assign(**{column: 100 * table[column] for column in ends}).rename(columns=ends)
 
 
-def pair_told(line) -> str:
-    """Who drafts for whom, and in which engine, of a table's line."""
-    return (f"{style.model_label(line.by)} drafts for {style.model_label(line.model)}, "
-            f"{line.length} tokens a block ({line.engine}, {line['dtype']})")
+def pair_told(line, more: str = "") -> str:
+    """Who drafts for whom, in which engine, and `more`, of a table's line, for the left end above a panel."""
+    told = (f"{style.model_label(line.by)} drafts for {style.model_label(line.model)}, "
+            f"{line.length} tokens a block ({line.engine}, {line['dtype']}){more}")
+    return textwrap.fill(told, 80)
 
 
 def greedy(temperature: float) -> str:

@@ -64,7 +64,7 @@ def speculative_places(table: pd.DataFrame) -> style.Drawn:
         lines = lines.assign(place=lines.position + 0.08 * (i - (len(looks) - 1) / 2))
         style.series(ax, lines, "place", "acceptance_percent", colour=colour, marker=marker, linestyle="-")
     ax.set(ylim=(0, 102), xlabel="place in the block (drafted tokens)", ylabel="accepted share of the\njudged tokens there (%)")
-    ax.set_title(f"{pair_told(table.iloc[0])}, greedy", fontsize=8, loc="left")
+    ax.set_title(pair_told(table.iloc[0], ", greedy"), fontsize=8, loc="left")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles = [Line2D([], [], color=colour, marker=marker, label=domain) for domain, (colour, marker) in looks.items()]
     fig.legend(handles=handles, loc="outside upper center", ncols=min(len(looks), 6), handlelength=1.4, columnspacing=1.2)
