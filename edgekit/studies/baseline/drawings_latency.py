@@ -1,4 +1,4 @@
-"""Time to first token, time per output token, and how the two divide the total, as small multiples: a panel a model."""
+"""Time to first token and time per output token, as small multiples: a panel a model."""
 
 from __future__ import annotations
 
@@ -80,34 +80,6 @@ def _at_lengths(ax: Axes, lengths: list[float]) -> None:
     ax.xaxis.set_major_formatter(style.PLAIN)
 
 
-@style.styled
-def shares(share: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
-    """Prefill's share of total time against output length, a panel a model, with published ratios as crosses.
-
-    `share` is `share_table`; at each output length the prompt nearest to the published ones is drawn. `published` has
-    decode_over_prefill at output_tokens. The right axis reads the same height as decode over prefill.
-    """
-    table = style.require(share, "shares")
-    published = published[published.quantity == "decode_over_prefill"]
-    distance = (table.prompt_tokens - published.prompt_tokens.median()).abs()
-    table = table[distance == distance.groupby([table.model, table.output_tokens]).transform("min")]
-    percent = {f"prefill_percent{end}": 100 * table[f"prefill_share{end}"] for end in ("", "_low", "_high")}
-    plotted = table[roofline.CONDITION].assign(**percent, decode_over_prefill=table.decode_over_prefill, n=table.n)
-    printed = published.assign(prefill_percent=100 / (1 + published.value), decode_over_prefill=published.value)
-    fig = _by_model(plotted, "output_tokens", "prefill_percent", "output (tokens)", "prefill's share of time (%)",
-                    sharey=True, more=[Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)")])
-    low = min(printed.prefill_percent.min(), plotted.prefill_percent.min()) / 2
-    for number, ax in enumerate(panels := list(fig.axes)):
-        ax.plot(printed.output_tokens, printed.prefill_percent, **style.PUBLISHED, zorder=4)
-        ax.set(yscale="log", ylim=(low, 100))
-        _length_ticks(ax)
-        ax.yaxis.set_major_formatter(style.PLAIN)
-        if number % COLUMNS == min(COLUMNS, len(panels)) - 1:
-            _ratio_axis(ax)
-    columns = ["model", "source", "prompt_tokens", "output_tokens", "prefill_percent", "decode_over_prefill"]
-    return fig, pd.concat([plotted, printed.rename(columns={"label": "model"})[columns]], ignore_index=True)
-
-
 def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *, sharey: bool | str,
               more: list[Line2D] | None = None) -> Figure:
     """Small multiples: a panel a model in the table's order, a line an engine, dtype, thread count and fixed length."""
@@ -121,29 +93,15 @@ def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *
         ax.set(title=style.model_label(model), xscale="log")
         ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         ax.tick_params(labelbottom=True)
-        _length_ticks(ax)
+        length_ticks(ax)
     fig.supxlabel(x_label, fontsize=8.5)
     fig.supylabel(y_label, fontsize=8.5)
     fig.legend(handles=[*style.key(table), *(more or [])], loc="outside upper center", ncols=3)
     return fig
 
 
-def _length_ticks(ax: Axes) -> None:
+def length_ticks(ax: Axes) -> None:
     """Token counts on a log axis: 1, 2, 5 a decade where there is room, else 1 and 3."""
     low, high = ax.get_xlim()
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high / low < 50 else (1, 3), numticks=8))
     ax.xaxis.set_major_formatter(style.PLAIN)
-
-
-def _ratio_axis(ax: Axes) -> None:
-    """A right axis that reads prefill's percentage as decode over prefill: 1 % is 99 times."""
-    ratios = np.array([1, 10, 100, 1000])
-    percents = 100 / (1 + ratios)
-    low, high = ax.get_ylim()
-    shown = (low <= percents) & (percents <= high)
-    right = ax.twinx()
-    right.set(yscale="log", ylim=(low, high), ylabel="decode / prefill")
-    right.set_yticks(percents[shown], [f"{ratio}" for ratio in ratios[shown]])
-    right.minorticks_off()
-    right.grid(False)
-    right.spines["right"].set_visible(True)

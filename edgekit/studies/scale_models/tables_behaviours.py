@@ -142,9 +142,9 @@ def loss_by_bits(frame: pd.DataFrame) -> Seen:
     table = table[table.parameters == table.parameters.max()]
     table = table[table.group == table.group.max()].sort_values("bits", ascending=False)
     at = table.set_index("bits")
-    parts = [f"{bits} bits: {line.change:+.4f} ({line.change_low:+.4f} to {line.change_high:+.4f})"
+    parts = [f"{bits} bits: {line.added:+.4f} ({line.added_low:+.4f} to {line.added_high:+.4f})"
              for bits, line in at.iterrows()]
-    word = _word(at.change_low[3] > max(at.change_high[4], 0), at.change_high[3] < max(at.change_low[4], 0))
+    word = _word(at.added_low[3] > max(at.added_high[4], 0), at.added_high[3] < max(at.added_low[4], 0))
     published = {number["label"]: number["value"] for b in load() if b.id == "rounding" for number in b.numbers}
     theirs = [math.log(published[f"{bits} bits"] / published["16 bits"]) for bits in (4, 3)]
     return Seen(word,
