@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pytest
 import rows_06_speculative as made
-from drawing import drawable, drawn_from
+from drawing import drawable, drawn_from, edges
 
 from edgekit import plots, store
 from edgekit.analyze.observed import Setting
@@ -60,8 +60,8 @@ def test_acceptance_has_a_row_a_domain_and_the_judged_average_first(drawn):
 
 def test_acceptance_stands_beside_what_the_claim_accepts_and_what_was_published(drawn):
     [ax] = drawn["speculative_acceptance"][0].axes
-    assert band(ax).x0 == published.accepted("S1.9", "draft_acceptance")[0] == 77.5
-    assert band(ax).x1 == pytest.approx(ax.get_xlim()[1])
+    assert edges(ax, "x") == {published.accepted("S1.9", "draft_acceptance")[0]} == {77.5}
+    assert (band(ax).x0, band(ax).x1) == pytest.approx((77.5, ax.get_xlim()[1]))
     [cross] = lines(ax, "published")
     assert (list(cross.get_xdata()), list(cross.get_ydata())) == ([78], [0])
 
@@ -121,7 +121,7 @@ def test_lengths_show_the_means_that_the_claim_is_judged_by(drawn):
 
 def test_lengths_stand_beside_what_the_claim_accepts_and_the_published_gain_at_no_length(drawn):
     for ax in drawn["speculative_lengths"][0].axes:
-        assert band(ax).y0 == published.accepted("S1.10", "speculative_speed_up")[0] == 2.05
+        assert edges(ax, "y") == {published.accepted("S1.10", "speculative_speed_up")[0]} and band(ax).y0 == pytest.approx(2.05)
         [cross] = lines(ax, "published")
         assert list(cross.get_ydata()) == [2.1]
         assert cross.get_transform() == ax.get_yaxis_transform() and cross.get_xdata()[0] > 1, "in the margin"
