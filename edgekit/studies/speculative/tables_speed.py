@@ -71,20 +71,20 @@ def _per_token(here: pd.DataFrame, metric: str, tokens: str) -> pd.DataFrame:
 def mean_gains(frame: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
     """A line a pair, engine and length of `speeds` (lines of `speed_table`) that was timed in all of its domains: the geometric
     mean of the speed-ups from end to end over the domains. Its best is what S1.10 is judged by."""
+    seconds = _seconds(frame)
     lines = []
     for key, _ in speeds.groupby(GAIN):
         where = dict(zip(GAIN, key, strict=True))
-        here = gains(frame, where)
+        here = _gains(seconds, where)
         if here.shape[1] == speeds.domain.nunique() and len(here):
             found = stats.rate_interval(np.exp(np.log(here).mean(axis=1)).to_list())
             lines.append(where | stats.ends_of("speed_up", found) | {"n": found.n})
     return finished(pd.DataFrame(lines, columns=[*GAIN, *stats.with_ends("speed_up"), "n"]), frame)
 
 
-def gains(frame: pd.DataFrame, where: dict) -> pd.DataFrame:
-    """Speed-ups from end to end of one pair and length (`where`: PAIR and length), a line a repeat, a column a domain; only
-    repeats that have all of its domains."""
-    seconds = _seconds(frame)
+def _gains(seconds: pd.DataFrame, where: dict) -> pd.DataFrame:
+    """Speed-ups from end to end of one pair and length (`where`: GAIN), a line a repeat, a column a domain; only repeats that
+    have all of its domains."""
     here = seconds[(seconds[PAIR] == [where[name] for name in PAIR]).all(axis=1)]
     if where["length"] not in here:
         return pd.DataFrame()
@@ -114,7 +114,11 @@ def replay_table(frame: pd.DataFrame) -> pd.DataFrame:
 def replayed_and_timed(frame: pd.DataFrame) -> pd.DataFrame:
     """`replay_table`, and the lines of `speed_table` of the same pairs, cells and domains, where one was timed as it is."""
     replayed = replay_table(frame)
-    timed = speed_table(frame).merge(replayed[[*PAIR, "domain", "length"]].drop_duplicates(), on=[*PAIR, "domain", "length"])
+    if replayed.empty:
+        return replayed
+    pairs = frame.set_index(["model", "draft"]).index.isin(replayed.set_index(["model", "draft"]).index)
+    timed = speed_table(frame[pairs]).merge(replayed[[*PAIR, "domain", "length"]].drop_duplicates(),
+                                            on=[*PAIR, "domain", "length"])
     return pd.concat([replayed, timed], ignore_index=True) if len(timed) else replayed
 
 
