@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     command("doctor", "Print what this machine has: engines, processor, memory, bandwidth, sensors.")
     claims = command("claims", "Print the claims with verdicts from the committed rows, or all that one of them comes from.")
     claims.add_argument("id", nargs="?", help="e.g. S2.2")
-    claims.add_argument("--write", action="store_true", help="bring README.md and docs/claims/ up to date")
+    claims.add_argument("--write", action="store_true", help="bring README.md, docs/claims/ and figures/claims.* up to date")
     parameters = command("parameters", "Print what every parameter is, or write it beside the parameters and into "
                          "docs/reference.md.")
     parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")

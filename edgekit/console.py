@@ -58,8 +58,10 @@ class Progress:
         self._say(f"{self._study} [{number}/{self._total}] {fields(condition)}{left}")
         self._begun = time.monotonic()
 
-    def ends(self, kind: str) -> None:
-        self.took.setdefault(kind, []).append(time.monotonic() - self._begun)
+    def ends(self, kind: str, measured: bool) -> None:
+        """A unit has rows, or has none: what was refused took no time, which foretells nothing."""
+        if measured:
+            self.took.setdefault(kind, []).append(time.monotonic() - self._begun)
         self._left.remove(kind)
 
     def seconds_left(self) -> float | None:
@@ -74,7 +76,7 @@ class Progress:
 def fields(condition: Mapping) -> str:
     """A condition in one line: what it is about, and what was varied by name."""
     rest = " ".join(f"{name}={value}" for name, value in condition.items() if name != "task" and value not in (None, ""))
-    return f"{condition['task']}: {rest}" if "task" in condition else rest
+    return ": ".join(filter(None, (condition.get("task"), rest)))
 
 
 def duration(seconds: float) -> str:

@@ -61,8 +61,12 @@ def test_a_unit_is_told_with_the_names_of_its_fields_and_with_what_is_left(monke
     for kind, seconds in (("slow", 100.0), ("fast", 2.0), ("slow", 100.0)):
         progress.begins(kind, {"task": "speed", "model": kind, "threads": 2, "search": None})
         clock[0] += seconds
-        progress.ends(kind)
+        progress.ends(kind, True)
     assert progress.seconds_left() == pytest.approx(2.0)
+    refused = console.Progress(said.append, "02_baseline", ["energy", "slow"])
+    refused.begins("energy", {"task": "energy"})
+    refused.ends("energy", False)
+    assert refused.seconds_left() is None and said.pop() == "02_baseline [1/2] energy"
     assert said == ["02_baseline [1/4] speed: model=slow threads=2",
                     "02_baseline [2/4] speed: model=fast threads=2; about 5 min left",  # 3 units by the mean of one
                     "02_baseline [3/4] speed: model=slow threads=2; about 2 min left"]

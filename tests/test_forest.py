@@ -27,7 +27,7 @@ NEAR = cell("B", "does not hold at scale model", (8, 7, 9, 10, None, [10, 12]), 
 SIGN = cell("C", "not reproduced", (-3, -4, -2, 10, None, []))                       # the other sign: no factor is enough
 ZERO = cell("D", "not reproduced", (-3, -4, -2, 0, None, []))                        # against zero: a difference, no factor
 OPEN = cell("E", "undecided", (1, 0.5, 2, 1, None, []), lies="not decided against")
-GOOD = cell("F", "reproduced", (20, None, None, 5, 15, []))
+GOOD = cell("F", "reproduced", (12, None, None, 10, 15, []))
 AUDIT = cell("G", "inconsistent", (3, 3, 3, 0.95, 1.05, []), platform="")
 ABSENT = [cell("H", "not testable here", (1, 1, 1, 1, None, [])), cell("I", "not yet run")]
 ALL = [AUDIT, GOOD, OPEN, NEAR, ZERO, FAR, SIGN, *ABSENT]
@@ -53,7 +53,7 @@ def test_a_value_is_set_over_the_accepted_end_that_lies_nearest():
     near = found.loc[("B", "quantity_0")]
     assert (near.accepted_low, near.published_low, near.published_high) == (1, 1, 1.2) and math.isnan(near.accepted_high)
     good = found.loc[("F", "quantity_0")]
-    assert (good.edge, good.accepted) == (15, "5 to 15") and good.accepted_low == pytest.approx(1 / 3)
+    assert (good.edge, good.accepted, good.accepted_low, good.accepted_high) == (10, "10 to 15", 1, 1.5)
     assert math.isnan(good.x_low) and found.loc[("G", "quantity_0")].edge == 1.05
 
 
@@ -104,7 +104,7 @@ def test_every_test_has_a_line_with_its_claim_its_value_and_a_band_of_what_is_ac
     assert [text.get_text() for text in differences.get_yticklabels()] == ["D  name of D"]
     bands = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ratios.patches if isinstance(patch, Rectangle)]
     left, right = ratios.get_xlim()
-    assert bands[1] == (left, 1) and bands[2] == (1, pytest.approx(right)) and bands[5] == pytest.approx((1 / 3, 1))
+    assert bands[1] == (left, 1) and bands[2] == (1, pytest.approx(right)) and bands[5] == pytest.approx((1, 1.5))
     assert "50.0 %; accepted: at most 2" in [text.get_text() for text in ratios.texts]
     assert ratios.get_xscale() == "log" and differences.get_xscale() == "linear"
 

@@ -96,14 +96,16 @@ def test_the_committed_figures_of_the_audit_are_those_of_the_published_numbers(t
         pd.testing.assert_frame_equal(pd.read_csv(table), pd.read_csv(committed / table.name), check_exact=False, rtol=1e-9)
 
 
-def test_the_readme_and_the_pages_of_the_claims_are_those_of_the_committed_rows():
+def test_the_readme_and_the_pages_of_the_claims_are_those_of_the_committed_rows(judged_rows, monkeypatch):
+    monkeypatch.setattr(store, "OUTPUT", judged_rows)
     stale = [path for path, _ in generated.stale(publish.files())]
     assert [path for path in stale if path.suffix != ".svg"] == [], "run `edgekit claims --write`"  # its bytes: see above
     kept = {path.stem for path in (store.ROOT / "docs/claims").glob("*.md")}
     assert kept == set(publish.committed_cells()), "a page of a claim that is gone"
 
 
-def test_committed_verdicts_judge_one_artifact_each_and_say_what_a_scale_model_is_unlike_in():
+def test_committed_verdicts_judge_one_artifact_each_and_say_what_a_scale_model_is_unlike_in(judged_rows, monkeypatch):
+    monkeypatch.setattr(store, "OUTPUT", judged_rows)
     excused = {claim.id for claim in claims.load() if claim.several_artifacts}
     measured = [(name, part, cell["reason"]) for name, cells in publish.committed_cells().items() for cell in cells
                 for part in cell["parts"] if part["platform"] and part["verdict"] != "not testable here"]

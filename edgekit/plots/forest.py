@@ -59,9 +59,9 @@ def _panel(ax: Axes, kind: str, lines: pd.DataFrame) -> None:
         ax.plot(printed, [place - ASIDE] * len(printed), **style.PUBLISHED, zorder=4)
         ax.annotate(f"{number(line.value)} {line.unit}".rstrip() + f"; accepted: {line.accepted}", (1, place),
                     xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7)
-    computed = int((lines.source == "measured").sum())
-    if 0 < computed < len(lines):
-        ax.axhline(computed - 0.5, color="0.45", linewidth=0.7)
+    measured = int((lines.source == "measured").sum())
+    if 0 < measured < len(lines):
+        ax.axhline(measured - 0.5, color="0.45", linewidth=0.7)
     ax.axvline(1 if kind == "ratio" else 0, **claim.EDGE)
     ax.set_yticks(range(len(lines)), _labels(lines), fontsize=7.5)
     ax.tick_params(axis="y", length=0)

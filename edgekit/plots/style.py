@@ -34,6 +34,7 @@ RC = {
     "lines.linewidth": 1.2, "lines.markersize": 4.5, "hatch.linewidth": 0.6, "figure.facecolor": "white",
     # Letters as outlines: a browser without the font, on a phone say, then shows the same figure.
     "svg.fonttype": "path", "svg.hashsalt": "edgekit", "figure.constrained_layout.use": True,
+    "text.hinting": "no_hinting",  # letters are measured as wide as their outlines are, so that none is cut off
 }
 
 ENGINES = catalog.ENGINES | catalog.BUILTIN_SPECULATIVE

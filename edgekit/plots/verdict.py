@@ -25,18 +25,20 @@ LOOKS = {"reproduced": ("#12693A", "o"), "holds at scale model": ("#0F6273", "^"
          "not yet run": ("0.35", "x")}
 TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
 LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
-WORDS = 126  # letters of a claim's words in a line
-MANY = 2  # claims of one figure; of more, only the names are told
+LETTERS = 17  # of a claim's words in an inch
+MANY = 3  # claims of one figure that have axes of their own; of more, a line each tells the outcome beside the panels
 
 
 def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
     """`fig`, taller by a strip for each of the claims (cells of edgekit.claims.text); as it is without any."""
     with matplotlib.rc_context(style.RC):
-        words = [_words(cell) if len(cells) <= MANY else [] for cell in cells]
-        heights = [GAP + TITLE + LINE * len(lines) + TEST * len(_lines(cell)) for cell, lines in zip(cells, words, strict=True)]
+        many = len(cells) > MANY
+        words = [_in_one_line(cell) if many else _words(cell, fig.get_size_inches()[0] - 2 * LEFT) for cell in cells]
+        heights = [GAP + TITLE + LINE * len(lines) + TEST * len(_lines(cell)) * (not many)
+                   for cell, lines in zip(cells, words, strict=True)]
         _make_room(fig, sum(heights))
         for place, (cell, lines) in enumerate(zip(cells, words, strict=True)):
-            _strip(fig, cell, lines, sum(heights[place:]))
+            _strip(fig, cell, lines, sum(heights[place:]), axes=not many)
     return fig
 
 
@@ -56,16 +58,30 @@ def _make_room(fig: Figure, extra: float) -> None:
         text.set_position((x, 1 - (1 - y) * scale))
 
 
-def _words(cell: Mapping) -> list[str]:
+def _words(cell: Mapping, width: float) -> list[str]:
     missing = [] if _lines(cell) else [f"Needs {cell['needs']}"]
-    return [line for text in (cell["statement"], *missing) for line in textwrap.wrap(text, WORDS)]
+    return [line for text in (cell["statement"], *missing) for line in textwrap.wrap(text, int(LETTERS * width))]
+
+
+def _in_one_line(cell: Mapping) -> list[str]:
+    """What is accepted and ours, for a figure whose panels show both."""
+    return [f"{line['what']}: {_ours(line['numbers'])}, accepted: {_accepted(line['numbers'])}" for line in _lines(cell)]
+
+
+def _ours(numbers: Mapping) -> str:
+    return told(numbers["value"], numbers["low"], numbers["high"], numbers["unit"])
+
+
+def _accepted(numbers: Mapping) -> str:
+    return claim.words(*(open_end if end is None else end for end, open_end in (
+        (numbers["least"], -math.inf), (numbers["most"], math.inf))))
 
 
 def _lines(cell: Mapping) -> list[Mapping]:
     return cell["parts"][0]["lines"]
 
 
-def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float) -> None:
+def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float, *, axes: bool) -> None:
     """The strip of one claim, `top` inches above the lower edge."""
     width, height = fig.get_size_inches()
     colour, _ = LOOKS[cell["verdict"]]
@@ -82,11 +98,10 @@ def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float) -> None
     for line in words:
         write(LEFT, top, line, fontsize=7.5, color="0.25")
         top -= LINE
-    for line in _lines(cell):
+    for line in _lines(cell) if axes else ():
         numbers = line["numbers"]
         printed = ", ".join(number(value) for value in numbers["published"])
-        ours = told(numbers["value"], numbers["low"], numbers["high"], numbers["unit"])
-        text = f"{line['what']}: {ours}" + f"; published: {printed}" * bool(printed)
+        text = f"{line['what']}: {_ours(numbers)}" + f"; published: {printed}" * bool(printed)
         write(LEFT, top - 0.09, "\n".join(textwrap.wrap(text, 52)), fontsize=7.5)
         ax = fig.add_axes((3.05 / width, (top - 0.13 - AXIS) / height, (width - 3.3) / width, AXIS / height), label="verdict")
         _axis(ax, numbers, cell["verdict"])
@@ -107,11 +122,13 @@ def _axis(ax: Axes, numbers: Mapping, verdict: str) -> None:
     ax.axvspan(low, high, **claim.BAND)
     for end in ends:
         ax.axvline(end, **claim.EDGE)
-    words = claim.words(numbers["least"] if numbers["least"] is not None else -math.inf,
-                        numbers["most"] if numbers["most"] is not None else math.inf)
-    place, side = (low, "left") if low > left or high < left + 0.3 * (right - left) else (high, "right")
-    ax.annotate(f"accepted: {words}", (place, 1), xytext=(2 if side == "left" else -2, 1), textcoords="offset points",
-                ha=side, va="bottom", fontsize=6.5, color=claim.EDGE["color"])
+    room = 0.3 * (right - left)  # for the words: they begin at the band's edge, or end at the panel's
+    if low > left:
+        place, side = (low, "left") if low < right - room else (right, "right")
+    else:
+        place, side = (high, "right") if high > left + room else (left, "left")
+    ax.annotate(f"accepted: {_accepted(numbers)}", (place, 1), xytext=(2 if side == "left" else -2, 1),
+                textcoords="offset points", ha=side, va="bottom", fontsize=6.5, color=claim.EDGE["color"])
     ax.plot(numbers["published"], [0.0] * len(numbers["published"]), **style.PUBLISHED, zorder=5, clip_on=False)
     ours_low, ours_high = (numbers["value"] if numbers[end] is None else numbers[end] for end in ("low", "high"))
     look = dict(color=colour, markeredgecolor=colour, clip_on=False, zorder=4)

@@ -48,7 +48,8 @@ def page(executed: Path) -> Page:
     notes = dict(node.metadata.get("edgekit", {}))
     failed = notes.get("state", "executed") not in ("executed", "unchanged")
     html = _exporter().from_notebook_node(node, resources={"page": {
-        "title": _title(node) or executed.stem, "failure": notes.get("sentence", "stopped") if failed else ""}})[0]
+        "failure": notes.get("sentence", "stopped") if failed else ""}})[0]
+    html = html if "<h1" in html else f"{html}\n<h1>{executed.stem}</h1>"
     body, sections = headings.anchored(tables.tidied(html))
     figures = tuple(dict.fromkeys(re.findall(r'<figure id="fig-([^"]+)"', body)))
     return Page(executed.stem, _title(node) or executed.stem, body, sections, notes, provenance(executed, notes), figures)

@@ -137,7 +137,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
                 for key, unit in _order(waiting, config.seed):
                     progress.begins(kind_of(unit), unit.condition)
                     has_rows = _measure(file, key, unit, study, built, manifest, processes)
-                    progress.ends(kind_of(unit))
+                    progress.ends(kind_of(unit), has_rows)
                     if not has_rows and (skip := file.standing(key)) is not None and not skip.expected:
                         console.stays(f"{study}: failed: {fields(unit.condition)}: {skip.reason}")
                     measured += has_rows

@@ -12,6 +12,7 @@ from edgekit.plots import claim, intervals, style
 MODELLED = {"marker": "o", "fillstyle": "none", "linestyle": "none", "color": "black"}
 CROSS = {name: value for name, value in style.PUBLISHED.items() if name != "linestyle"} | {"markersize": 7}
 STAGE_NAMES = {"baseline": "16-bit weights", "optimized": "4-bit, pruned, drafted"}
+MEAN = {"color": "0.2", "linestyle": "-", "linewidth": 1.1}
 
 
 @style.styled
@@ -38,6 +39,29 @@ def ceilings(table: pd.DataFrame) -> style.Drawn:
                         claim.key("S1.12", "baseline_bandwidth_share", "accepted (S1.12 to S1.15)")],
                loc="outside upper center", ncols=2)
     return fig, shown
+
+
+@style.styled
+def speedups(table: pd.DataFrame) -> style.Drawn:
+    """Printed optimized over printed baseline tokens/s, a line a platform, their mean, and the mean that was stated (from
+    `speedup_table`)."""
+    table = style.require(table, "speedups")
+    fig = Figure(figsize=(style.WIDTH, 0.9 + 0.32 * len(table)))
+    ax = fig.subplots()
+    for place, line in enumerate(table.itertuples()):
+        style.level(ax, line, "speedup", place, 0, **CROSS)
+    mean = table.speedup.mean()
+    ax.axvline(mean, **MEAN)
+    ax.set(xlabel="optimized over baseline, both as published (times)", ylim=(len(table) - 0.5, -0.6))
+    ax.set_yticks(range(len(table)), table.label)
+    intervals.by_marks(ax, [*table.speedup, table.stated.iloc[0]], [*table.speedup_low, *table.speedup_high], along="x")
+    claim.accepted(ax, "S1.1", "mean_speedup", along="x", told=claim.IN_LEGEND)
+    intervals.beside(ax, [f"{line.baseline_tok_per_s:g} to {line.optimized_tok_per_s:g} tokens/s: {line.speedup:.2f} times"
+                          for line in table.itertuples()])
+    fig.legend(handles=[Line2D([], [], label="published, with what rounding allows", linestyle="none", **CROSS),
+                        Line2D([], [], label=f"mean of the four: {mean:.2f}", **MEAN),
+                        claim.key("S1.1", "mean_speedup", "S1.1 accepts for the mean")], loc="outside upper center", ncols=3)
+    return fig, table
 
 
 @style.styled

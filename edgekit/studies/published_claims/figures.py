@@ -11,6 +11,9 @@ FIGURES = (
            "Share of each board's nominal memory bandwidth that the published decode speeds of a 7B need, before and "
            "after optimization; bars: what rounding and what counts as read allow. Right of one no program can be; "
            "green: what S1.12 to S1.15 accept, since good programs end below the nominal rate."),
+    Figure("speedups", lambda frame: (part(frame, "speedups"),), drawings.speedups, "printed decode speeds",
+           "How many times as fast the optimized 7B is by each row of the results table; bars: what rounding allows; line: "
+           "their mean. Green: what S1.1 accepts for that mean."),
     Figure("pruning", lambda frame: (part(frame, "pruning"),), drawings.pruning, "printed shares",
            "What goes when 20 % of the heads and 15 % of the MLP width go: between 15 and 20 % of the multiplications in "
            "any architecture (open marks, modelled), where 30 % was published (cross); right: how much of the MLP width "

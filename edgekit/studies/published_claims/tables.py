@@ -47,6 +47,21 @@ def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def speedup_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
+    """How many times as fast the optimized model is by each row of the results table, with the ends over rounding, and the
+    printed tokens/s."""
+    before, after = (printed.by(f"{stage}_tok_per_s") for stage in SHARES)
+    lines = []
+    for platform in before:
+        times = after[platform] / before[platform]
+        lines.append({
+            "task": "speedups", "platform": platform, "label": printed.name(platform), "source": "published",
+            "baseline_tok_per_s": before[platform].value, "optimized_tok_per_s": after[platform].value,
+            **stats.ends_of("speedup", stats.Estimate(times.value, times.low, times.high, 1)),
+            "stated": printed.one("pipeline_speedup").value})
+    return pd.DataFrame(lines)
+
+
 def pruning_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     """Share (%) that goes with the printed heads and MLP dimensions: an architecture a line, then what is said to go."""
     heads, mlp = (printed.one(name).value / 100 for name in ("heads_removed", "mlp_removed"))
@@ -117,7 +132,7 @@ def share_needed(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-TABLES = {"ceilings": ceiling_table, "pruning": pruning_table, "speculation": speculation_table,
+TABLES = {"ceilings": ceiling_table, "speedups": speedup_table, "pruning": pruning_table, "speculation": speculation_table,
           "efficiency": efficiency_table, "memory_saved": memory_table}
 
 

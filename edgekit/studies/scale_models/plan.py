@@ -76,7 +76,7 @@ def plan(config: Config) -> Iterator[Unit]:
 
     def unit(kind: str, job: str, artifact: str, work: dict, opens: tuple[str, ...], **named) -> Unit:
         asked = task_hash({**work, "hashes": hashes})
-        return Unit(dict(task=kind, **named, **cell), 0, job, {**cell, **work}, artifact, asked,
+        return Unit(dict(task=kind, **named, **cell), 0, job, {**cell, **work}, artifact, asked, shared=True,
                     variants=opens)
 
     runtime = engines.runtime(ENGINE)
