@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import edgekit
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, unknown_name
 
 
 def parser() -> argparse.ArgumentParser:
@@ -136,7 +136,7 @@ def _claims(options) -> int:
     from edgekit.params import require
 
     known = [entry["id"] for entry in published.entries()]
-    require(options.id in (None, *known), f"unknown claim {options.id!r}; known: {', '.join(known)}")
+    require(options.id in (None, *known), unknown_name("claim", options.id, known))
     if options.write:
         _listed(generated.write(publish.files()))
     elif options.id is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 
 FINITE = sys.float_info.max
 
@@ -39,7 +39,7 @@ def require_known(name: str, values: Iterable, known: Iterable) -> None:
     """Raise ParamsError if one of `values`, of the parameter `name`, is none of `known`."""
     known = list(known)
     if unknown := [value for value in values if value not in known]:
-        raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
+        raise ParamsError(f"{name}: " + unknown_name("", unknown[0], known))
 
 
 def profiles() -> list[str]:
@@ -49,11 +49,11 @@ def profiles() -> list[str]:
 def path_of(profile: str, notebook: str) -> Path:
     """The params file of a profile for a notebook. Raises ParamsError for an unknown profile or notebook."""
     if profile not in profiles():
-        raise ParamsError(f"unknown profile {profile!r}; known: {', '.join(profiles())}")
+        raise ParamsError(unknown_name("profile", profile, profiles()))
     path = store.ROOT / "params" / profile / f"{notebook}.yaml"
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
-        raise ParamsError(f"profile {profile!r} has no params for {notebook!r}; known: {', '.join(known)}")
+        raise ParamsError(f"profile {profile!r}: " + unknown_name("notebook", notebook, known))
     return path
 
 
@@ -92,7 +92,7 @@ def validate(config_class: type, values: Mapping, where: str):
     hints = typing.get_type_hints(config_class)
     fields = {f.name: f for f in dataclasses.fields(config_class)}
     if unknown := sorted(set(values) - set(fields)):
-        raise ParamsError(f"{where}: unknown parameter {unknown[0]!r}; known: {', '.join(fields)}")
+        raise ParamsError(f"{where}: " + unknown_name("parameter", unknown[0], fields))
     missing = [name for name, f in fields.items()
                if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
     if missing:

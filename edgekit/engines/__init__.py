@@ -13,12 +13,13 @@ from edgekit.catalog.engines import ENGINES, take_back
 from edgekit.compress.artifact import Artifact
 from edgekit.engines import builds, probe
 from edgekit.engines.base import Engine, EngineError
+from edgekit.errors import unknown_name
 
 
 def require_known(name: str) -> None:
     """Raise EngineError for a name that is not an engine's."""
     if name not in ENGINES:
-        raise EngineError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}")
+        raise EngineError(unknown_name("engine", name, ENGINES))
 
 
 def formats(engine: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from edgekit import text_files
 from edgekit.catalog.models import damage
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 from edgekit.pocket import language, tasks
 from edgekit.pocket.evaluate import Accuracy, evaluate
 from edgekit.pocket.recipe import Recipe, recipe_of
@@ -41,8 +41,7 @@ def read_card(name: str, root: Path = MODELS) -> dict[str, Any]:
     """The card of a model; CardError with the known names if there is none."""
     path = root / name / CARD
     if not path.exists():
-        known = ", ".join(sorted(card.parent.name for card in root.glob(f"*/{CARD}"))) or "none"
-        raise CardError(f"no model card for {name!r}; models with a card: {known}")
+        raise CardError(unknown_name("model with a card", name, list_models(root)))
     return text_files.json_of(path, CardError, f"restore {root / name}")
 
 
