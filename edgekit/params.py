@@ -67,6 +67,13 @@ def read_yaml(path: Path) -> dict:
     return values
 
 
+def said_of(profile: str, notebook: str) -> str:
+    """What the head of a params file says of the profile, after its name; "" where it says nothing. Raises as path_of."""
+    first = path_of(profile, notebook).read_text(encoding="utf-8").partition("\n")[0]
+    found = re.match(r"# Profile [^:]+: (.*?)(\. Meanings\b.*)?$", first)
+    return found[1] if found else ""
+
+
 def of_profile(config_class: type, profile: str, notebook: str):
     """The Config that a profile gives a notebook. Raises ParamsError, also when the file names another profile.
 

@@ -103,4 +103,5 @@ def download(name: str) -> Download:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """What an error says first, in a sentence; its class where it says nothing."""
+    return str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__

@@ -42,6 +42,11 @@ class Need:
     words: str
 
 
+def size(nbytes: float) -> str:
+    """Bytes in words, in GB or MB of powers of ten."""
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e8 else f"{nbytes / 1e6:.1f} MB"
+
+
 def sizes(held: Held) -> tuple[float, float]:
     """Bytes of the weights in memory, plain ones in the float type that they are loaded in and others as they are stored; and
     bytes of keys and values. Raises as foreseen.links."""
@@ -64,8 +69,13 @@ def need_of(unit, sizes: Callable[[Held], tuple[float, float]] = sizes) -> Need 
 def _need(together: Iterable[Held], sizes: Callable[[Held], tuple[float, float]]) -> Need:
     found = {held: sizes(held) for held in together}
     beside = max((ENGINES[held.engine].runtime.beside_bytes for held in found), default=0.0)
-    told = " and ".join(f"{held.dtype} weights of {held.chain}: {weights / 1e9:.1f} GB" for held, (weights, _) in found.items())
+    told = " and ".join(f"{held.dtype} weights of {held.chain}: {size(weights)}" for held, (weights, _) in found.items())
     return Need(sum(map(sum, found.values())) + beside, told)
+
+
+def free_here(share: float, total_bytes: float) -> str:
+    """The part of this device's memory that one process may take, in words that stay while what is free comes and goes."""
+    return f"memory_share ({share:.0%}) of what is free of this device's {size(total_bytes)}"
 
 
 def too_large(need: Need | None, limit_bytes: float, device: str) -> str | None:
@@ -73,5 +83,5 @@ def too_large(need: Need | None, limit_bytes: float, device: str) -> str | None:
     words, with its memory and the share of it that counts."""
     if need is None or need.nbytes <= limit_bytes:
         return None
-    return (f"needs about {need.nbytes / 1e9:.1f} GB ({need.words}): more than {device}; name a smaller model, or measure it "
+    return (f"needs about {size(need.nbytes)} ({need.words}): more than {device}; name a smaller model, or measure it "
             "on a device with more memory")

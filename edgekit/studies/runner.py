@@ -125,8 +125,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     from tqdm import tqdm
 
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
-    units = fitting(units, memory_limit_bytes, f"memory_share ({config.memory_share:.0%}) of the memory that is free here, of "
-                    f"{device.total_memory_bytes(config.device) / 1e9:.1f} GB")
+    units = fitting(units, memory_limit_bytes, needs.free_here(config.memory_share, device.total_memory_bytes(config.device)))
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
     keys = keys_of(study, version, units)

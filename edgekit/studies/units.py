@@ -110,7 +110,9 @@ def roofs_unit(config: MeasuringConfig, repeat: int) -> Unit:
 
 
 def no_sensor(config: MeasuringConfig) -> Unit | None:
-    """Tells once why energy is not measured; None where there is a sensor."""
+    """Tells once why energy is not measured; None where there is a sensor, or may be on a machine that is not this one."""
+    if engines.are_assumed():
+        return None
     sensors = energy.sensors(config.device)
     if not isinstance(sensors, energy.Unavailable):
         return None
