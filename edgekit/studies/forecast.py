@@ -129,8 +129,8 @@ def forecast(notebook: str, profile: str) -> Forecast:
         done, skips = store.finished(store.runs_folder(profile) / f"{name}.jsonl")
         states = {key: _state(unit, key in done, key in skips and skips[key].tried) for key, unit in keys.items()}
         left = [unit for key, unit in keys.items() if states[key] == "left"]
-        took = history.estimate([dict(unit.condition) for unit in left], history.sources(name, profile, place.slug), place.slug,
-                                functools.cache(_bandwidth(place, config.device)))
+        took = history.estimate([dict(unit.condition) for unit in left], history.sources(name, profile, place.slug), profile,
+                                place.slug, functools.cache(_bandwidth(place, config.device)))
         made, failing = to_build(left, place.here)
         sizes = functools.cache(needs.sizes)
         most = max(filter(None, (needs.need_of(unit, sizes) for unit in left)), key=lambda need: need.nbytes, default=None)

@@ -106,8 +106,9 @@ class Likeness:
         return found
 
 
-def estimate(conditions: Iterable[dict], sources: Iterable[Source], platform: str, bandwidth: Callable[[], float]) -> Estimate:
-    """What units at `conditions` will take, each by the first source that has one like it.
+def estimate(conditions: Iterable[dict], sources: Iterable[Source], profile: str, platform: str,
+             bandwidth: Callable[[], float]) -> Estimate:
+    """What units of a profile at `conditions` will take, each by the first source that has one like it.
 
     Times of another platform are scaled by read bandwidth: theirs over `bandwidth()` of this one, in bytes/s, which is asked
     for only then.
@@ -121,10 +122,10 @@ def estimate(conditions: Iterable[dict], sources: Iterable[Source], platform: st
                  if seconds[i] is None and (took := like.seconds(condition)) is not None}
         if not found:
             continue
-        scale, scaled = 1.0, ""
+        scale, scaled = 1.0, "" if source.profiles == (profile,) else ", whose units may be larger or smaller"
         if source.platform != platform:
             scale = source.bandwidth / bandwidth()
-            scaled = f", scaled by read bandwidth, {source.bandwidth / 1e9:.1f} GB/s there to {bandwidth() / 1e9:.1f} here"
+            scaled += f", scaled by read bandwidth, {source.bandwidth / 1e9:.1f} GB/s there to {bandwidth() / 1e9:.1f} here"
         for i, took in found.items():
             seconds[i] = took * scale
         told.append(f"{len(found)} by the rows of profile {', '.join(source.profiles)} on {source.platform}{scaled}")
