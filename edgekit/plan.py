@@ -88,7 +88,7 @@ def _time(one: Forecast) -> str:
     if not time.units:
         return f"no estimate: there are no rows of such units yet{own}"
     without = f"; nothing is known of {time.without}" * bool(time.without)
-    return f"about {_minutes(time.seconds)}: {_units(time.units)} {'; '.join(time.sources)}{without}{own}"
+    return f"about {_minutes(time.seconds)}, {'; '.join(time.sources)}{without}{own}"
 
 
 def _minutes(seconds: float) -> str:

@@ -231,7 +231,7 @@ def test_units_take_what_those_like_them_took(tmp_path):
     assert estimated([at("loss")], path).by_unit == (pytest.approx(140 / 3),), "a task that stands in no row"
     found = estimated([at(group=32), at(model="other"), at(engine="llama_cpp")], path)
     assert (found.seconds, found.units, found.without, found.by_unit) == (10.0, 1, 2, (10.0, None, None))
-    assert found.sources == ("1 by the rows of profile pocket on board",)
+    assert found.sources == ("1 unit by the rows of profile pocket on board",)
 
 
 def test_without_a_time_of_its_own_a_unit_took_the_mean_of_its_run(tmp_path):
@@ -247,10 +247,10 @@ def test_times_of_another_platform_are_scaled_by_bandwidth_and_say_so(tmp_path):
     write_run(path, [("a", at(), 10.0)], platform="server", bandwidth=20e9)
     found = estimated([at()], path)
     assert found.seconds == 40.0 and found.sources == (
-        "1 by the rows of profile pocket on server, scaled by read bandwidth, 20.0 GB/s there to 5.0 here",)
+        "1 unit by the rows of profile pocket on server, scaled by read bandwidth, 20.0 GB/s there to 5.0 here",)
     found = history.estimate([at()], [history.read(path)], "ci", "server", lambda: pytest.fail("asked"))
     assert found.seconds == 10.0 and found.sources == (
-        "1 by the rows of profile pocket on server, whose units may be larger or smaller",)
+        "1 unit by the rows of profile pocket on server, whose units may be larger or smaller",)
 
 
 def test_the_profiles_own_rows_come_first_and_committed_ones_of_others_last(tmp_path, monkeypatch):

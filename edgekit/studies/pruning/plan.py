@@ -135,7 +135,7 @@ def _sizes(config: Config, spec: ModelSpec, cut: PruningSpec) -> Unit:
     work = dict(heads=cut.heads, mlp=cut.mlp, multiple=config.multiple)
     condition = dict(task="shape", model=spec.name, heads=cut.heads, mlp=cut.mlp, **config.where)
     return Unit(condition, 0, "edgekit.studies.pruning.jobs:measure_shape", dict(model=spec.name, **work), spec.identity,
-                task_hash(work), cut.refusal(spec, config.multiple), shared=True, variants=(spec.name,), makes=True)
+                task_hash(work), cut.refusal(spec, config.multiple), shared=True)
 
 
 def _speed(config: Config, spec: ModelSpec, cut: PruningSpec, cell: str, repeat: int) -> Unit:
