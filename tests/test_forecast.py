@@ -200,6 +200,11 @@ def test_a_model_that_is_not_here_is_planned_by_its_published_sizes_and_never_fe
     assert hub.published_as(LLAMA).gated and not hub.published_as("Qwen/Qwen2.5-0.5B").gated
 
 
+def test_items_of_tasks_of_the_hub_are_named_and_files_of_ones_own_are_not():
+    names = ["pocket_chain_think", "lm-eval:gsm8k", "lm-eval:mine.yaml"]
+    assert [download.name for download in forecast._task_items(names)] == ["items of lm-eval:gsm8k"]
+
+
 # Minutes
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import engines, params, store, studies
-from edgekit.catalog import hub, models, platforms
+from edgekit.catalog import hub, lm_eval_tasks, models, platforms, tasks
 from edgekit.catalog.hub import Download
 from edgekit.compress import foreseen
 from edgekit.errors import EdgekitError
@@ -135,7 +135,8 @@ def forecast(notebook: str, profile: str) -> Forecast:
         sizes = functools.cache(needs.sizes)
         most = max(filter(None, (needs.need_of(unit, sizes) for unit in left)), key=lambda need: need.nbytes, default=None)
     return Forecast(
-        name, profile, words, place, groups_of(keys.values(), states.values(), took), tuple(map(hub.download, absent)),
+        name, profile, words, place, groups_of(keys.values(), states.values(), took),
+        (*map(hub.download, absent), *_task_items(getattr(config, "tasks", ()))),
         Disk(len(made), sum(made.values()), _free_bytes() if place.here else None), Memory(most, limit, memory), took,
         (*refusals_of(unit for key, unit in keys.items() if states[key] == "refused"), *failing),
         tuple(_notes(config.device, place)))
@@ -184,6 +185,13 @@ def to_build(units: Sequence[Unit], here: bool) -> tuple[dict[str, int], tuple[R
             failing[str(error)] = failing.get(str(error), 0) + 1
     waiting = {chain: size for chain, size in made.items() if not (here and links(chain)[-1].is_built())}
     return waiting, tuple(Refusal(reason, count, False) for reason, count in failing.items())
+
+
+def _task_items(names: Iterable[str]) -> Iterable[Download]:
+    """The items of lm-eval's own tasks, which lie in data sets of the hub."""
+    for name in names:
+        if not tasks.is_shipped(name) and not lm_eval_tasks.is_file(name):
+            yield Download(f"items of {name}", None, None, "fetched once, where the local cache does not have them")
 
 
 def _bandwidth(place: Place, device: str) -> Callable[[], float]:

@@ -128,7 +128,8 @@ def estimate(conditions: Iterable[dict], sources: Iterable[Source], profile: str
             scaled += f", scaled by read bandwidth, {source.bandwidth / 1e9:.1f} GB/s there to {bandwidth() / 1e9:.1f} here"
         for i, took in found.items():
             seconds[i] = took * scale
-        told.append(f"{len(found)} {'unit' if len(found) == 1 else 'units'} by the rows of profile {', '.join(source.profiles)} on {source.platform}{scaled}")
+        units = "unit" if len(found) == 1 else "units"
+        told.append(f"{len(found)} {units} by the rows of profile {', '.join(source.profiles)} on {source.platform}{scaled}")
         if None not in seconds:
             break
     known = [took for took in seconds if took is not None]
