@@ -181,7 +181,7 @@ def test_at_measuring_time_a_unit_is_refused_and_runs_once_there_is_room(monkeyp
 def test_what_a_unit_holds_and_why_it_is_refused_are_no_part_of_its_key():
     unit = unit_that_holds(Held("shape:smollm2-135m", *REFERENCE))
     [key] = runner.keys_of("toy", 1, [unit])
-    assert list(runner.keys_of("toy", 1, runner.fitting([unit], 0, "nothing"))) == [key]
+    assert list(runner.keys_of("toy", 1, needs.fitting([unit], 0, "nothing"))) == [key]
     assert list(runner.keys_of("toy", 1, [dataclasses.replace(unit, holds=())])) == [key]
     assert list(runner.keys_of("toy", 1, [unit], "another-board")) != [key]
 

@@ -21,7 +21,7 @@ from edgekit.studies import history, needs
 from edgekit.studies.config import MEASURE
 from edgekit.studies.history import Estimate
 from edgekit.studies.needs import Need
-from edgekit.studies.runner import Unit, fitting, keys_of
+from edgekit.studies.runner import Unit, keys_of
 
 BANDWIDTH_S = 0.5
 
@@ -125,7 +125,7 @@ def forecast(notebook: str, profile: str) -> Forecast:
     place = place_of(profile, config.device)
     limit, memory = config.memory_share * place.free_bytes, place.words(config.memory_share)
     with models.without_downloads() as absent, engines.assumed(not place.here):
-        keys = keys_of(study.STUDY, study.VERSION, fitting(study.plan(config), limit, memory), place.slug)
+        keys = keys_of(study.STUDY, study.VERSION, needs.fitting(study.plan(config), limit, memory), place.slug)
         done, skips = store.finished(store.runs_folder(profile) / f"{name}.jsonl")
         states = {key: _state(unit, key in done, key in skips and skips[key].tried) for key, unit in keys.items()}
         left = [unit for key, unit in keys.items() if states[key] == "left"]

@@ -7,13 +7,19 @@ fits here may still be stopped by the limit of its process.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgekit.catalog.engines import ENGINES
 from edgekit.compress import foreseen
 from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    from edgekit.studies.runner import Unit
 
 HALF = 2  # bytes of a key or value in llama.cpp, whatever its weights
 
@@ -57,8 +63,8 @@ def sizes(held: Held) -> tuple[float, float]:
     return held.copies * weights, element * min(held.tokens, held.texts * a.context) * a.kv_elements_per_token()
 
 
-def need_of(unit, sizes: Callable[[Held], tuple[float, float]] = sizes) -> Need | None:
-    """The most that a unit (a runner.Unit) needs of all that it holds in turn; None where it does not say, or what it would
+def need_of(unit: Unit, sizes: Callable[[Held], tuple[float, float]] = sizes) -> Need | None:
+    """The most that a unit needs of all that it holds in turn; None where it does not say, or what it would
     hold cannot be: its job then tells why. `sizes`: the function above, or a memory of it."""
     try:
         return max((_need(together, sizes) for together in unit.holds), key=lambda need: need.nbytes, default=None)
@@ -85,3 +91,14 @@ def too_large(need: Need | None, limit_bytes: float, device: str) -> str | None:
         return None
     return (f"needs about {size(need.nbytes)} ({need.words}): more than {device}; name a smaller model, or measure it "
             "on a device with more memory")
+
+
+def fitting(units: Iterable[Unit], limit_bytes: float, device: str) -> list[Unit]:
+    """The same units, those that would need more than `limit_bytes` refused, as planned; `device`: as too_large."""
+    known = functools.cache(sizes)
+
+    def refused(unit: Unit) -> Unit:
+        why = None if unit.refusal else too_large(need_of(unit, known), limit_bytes, device)
+        return dataclasses.replace(unit, refusal=why) if why else unit
+
+    return list(map(refused, units))

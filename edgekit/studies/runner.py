@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import hashlib
 import os
 import random
@@ -125,7 +124,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     from tqdm import tqdm
 
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
-    units = fitting(units, memory_limit_bytes, needs.free_here(config.memory_share, device.total_memory_bytes(config.device)))
+    units = needs.fitting(units, memory_limit_bytes, needs.free_here(config.memory_share, device.total_memory_bytes(config.device)))
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
     keys = keys_of(study, version, units)
@@ -151,17 +150,6 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
                     provenance.write_manifest(path, manifest)
     rows, skips = store.read(path)
     return Result(path, platform, rows, skips, measured, reused)
-
-
-def fitting(units: Iterable[Unit], limit_bytes: float, device: str) -> list[Unit]:
-    """The same units, those that would need more than `limit_bytes` refused, as planned; `device`: see needs.too_large."""
-    sizes = functools.cache(needs.sizes)
-
-    def refused(unit: Unit) -> Unit:
-        why = None if unit.refusal else needs.too_large(needs.need_of(unit, sizes), limit_bytes, device)
-        return dataclasses.replace(unit, refusal=why) if why else unit
-
-    return list(map(refused, units))
 
 
 def _stands(file: Store, key: str, unit: Unit) -> bool:
