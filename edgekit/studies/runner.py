@@ -124,7 +124,8 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     from tqdm import tqdm
 
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
-    units = needs.fitting(units, memory_limit_bytes, needs.free_here(config.memory_share, device.total_memory_bytes(config.device)))
+    free = needs.free_here(config.memory_share, device.total_memory_bytes(config.device))
+    units = needs.fitting(units, memory_limit_bytes, free)
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
     keys = keys_of(study, version, units)
