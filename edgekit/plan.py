@@ -34,7 +34,11 @@ def text(found: Sequence[Forecast]) -> str:
 
 def data(found: Iterable[Forecast]) -> str:
     """Forecasts as JSON: bytes, seconds, and null for what is not known."""
-    return json.dumps([dataclasses.asdict(one) for one in found], indent=1, ensure_ascii=False)
+    told = [dataclasses.asdict(one) for one in found]
+    for one in told:
+        if one["time"]:
+            del one["time"]["by_unit"]  # their sums by task, engine and dtype stand in `groups`
+    return json.dumps(told, indent=1, ensure_ascii=False)
 
 
 def _lines(one: Forecast) -> Iterable[str]:

@@ -132,8 +132,7 @@ def forecast(notebook: str, profile: str) -> Forecast:
         took = history.estimate([dict(unit.condition) for unit in left], history.sources(name, profile, place.slug), profile,
                                 place.slug, functools.cache(_bandwidth(place, config.device)))
         made, failing = to_build(left, place.here)
-        sizes = functools.cache(needs.sizes)
-        most = max(filter(None, (needs.need_of(unit, sizes) for unit in left)), key=lambda need: need.nbytes, default=None)
+        most = needs.largest(left)
     return Forecast(
         name, profile, words, place, groups_of(keys.values(), states.values(), took),
         (*map(hub.download, absent), *_task_items(getattr(config, "tasks", ()))),

@@ -1,12 +1,11 @@
 """How long units took in earlier runs, and what units to come will take by that.
 
-A unit's wall time stands in the line that closes its rows. Of files of before that was kept, its run's manifest has the time of
-the whole run and the number of units: each then took the mean. A unit to come takes the mean of those that are most like it.
+A unit's wall time stands in the line that closes its rows. Older files have none: by their manifests, each unit then took the mean
+of its run. A unit to come takes the mean of those that are most like it.
 """
 
 from __future__ import annotations
 
-import functools
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -83,24 +82,25 @@ class Likeness:
     """The times of a source's units by what they are like."""
 
     def __init__(self, units: Iterable[Past]):
-        self.units = tuple(units)
-        self.tasks = frozenset().union(*(unit.tasks for unit in self.units))
-        self._index = functools.cache(self._index)
+        self._units = tuple(units)
+        self._tasks = frozenset().union(*(unit.tasks for unit in self._units))
+        self._indices: dict[tuple, dict[tuple, list[float]]] = {}  # made as they are asked for
 
     def seconds(self, condition: dict) -> float | None:
         """The mean of the units at the same coordinates, else of those with the same WHO; of its task, where that stands in
         rows. None where there are none."""
-        task = condition["task"] if condition["task"] in self.tasks else None
+        task = condition["task"] if condition["task"] in self._tasks else None
         whole = tuple(sorted(set(condition) - LEFT_OUT))
         for names in (whole, tuple(name for name in WHO if name in condition)):
-            found = self._index(names, task).get(tuple(condition[name] for name in names))
-            if found:
+            if (names, task) not in self._indices:
+                self._indices[names, task] = self._index(names, task)
+            if found := self._indices[names, task].get(tuple(condition[name] for name in names)):
                 return statistics.fmean(found)
         return None
 
     def _index(self, names: tuple[str, ...], task: str | None) -> dict[tuple, list[float]]:
         found: dict[tuple, list[float]] = {}
-        for unit in self.units:
+        for unit in self._units:
             if task is None or task in unit.tasks:
                 found.setdefault(tuple(unit.condition.get(name) for name in names), []).append(unit.seconds)
         return found

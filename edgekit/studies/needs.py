@@ -84,6 +84,12 @@ def free_here(share: float, total_bytes: float) -> str:
     return f"memory_share ({share:.0%}) of what is free of this device's {size(total_bytes)}"
 
 
+def largest(units: Iterable[Unit]) -> Need | None:
+    """The largest need of some units; None where none of them says."""
+    known = functools.cache(sizes)
+    return max(filter(None, (need_of(unit, known) for unit in units)), key=lambda need: need.nbytes, default=None)
+
+
 def too_large(need: Need | None, limit_bytes: float, device: str) -> str | None:
     """Why a unit of this need is not to be started where one process may take `limit_bytes`; None where it fits. `device`: in
     words, with its memory and the share of it that counts."""
