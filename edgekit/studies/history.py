@@ -1,7 +1,7 @@
 """How long units took in earlier runs, and what units to come will take by that.
 
-A unit's wall time stands in the line that closes its rows. Older files have none: by their manifests, each unit took the mean of
-its run. A unit to come takes the mean of those that are most like it.
+A unit's wall time stands in the line that closes its rows. Older files have none: each unit then took the mean of its run, as
+the manifest has it. A unit to come takes the mean of those that are most like it.
 """
 
 from __future__ import annotations
