@@ -61,7 +61,7 @@ def largest_model(available_bytes: float, share: float, engine: str) -> Largest:
 def skipped(absent: Mapping[str, str], lacks: Mapping[str, Mapping[str, str]], energy: str | None) -> list[str]:
     """What studies leave out on a machine, a sentence each. absent: engine -> the command that installs it; lacks: engine ->
     format -> why; energy: why it cannot be measured, None where it can."""
-    told = [f"all that runs in {engine}: it is not installed ({install})" for engine, install in absent.items()]
+    told = [f"all that runs in {engine}: it is not installed; install it: {install}" for engine, install in absent.items()]
     for formats in lacks.values():
         by_reason: dict[str, list[str]] = {}
         for format, why in formats.items():

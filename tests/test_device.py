@@ -178,7 +178,7 @@ def test_the_doctor_tells_versions_roofs_and_what_to_run(monkeypatch):
     assert re.search(r"llama_cpp +not installed: python3 edgekit/environment/install\.py$", text, re.M)
     assert re.search(r"onnxruntime +not installed: python3 edgekit/environment/install\.py --extra onnx$", text, re.M)
     assert "33.0 GB/s at best, median 32.0, 3 samples" in text and text.count("160.0 GFLOP/s at best") >= 3
-    assert re.search(r"will be skipped +all that runs in llama_cpp: it is not installed \(python3", text)
+    assert re.search(r"will be skipped +all that runs in llama_cpp: it is not installed; install it: python3", text)
     facts = json.loads(doctor.data(found))
     assert facts["matmul"]["cpu"]["bfloat16"] == [150e9, 160e9] and facts["broken"] == []
     assert facts["machine"]["memory"]["total_bytes"] == found.machine["memory"]["total_bytes"]
@@ -233,4 +233,5 @@ def test_advice_names_slow_types_the_profile_and_the_largest_model():
     assert "80% of 16.0 GB available - 0.65 GB" in largest.formula
     assert advice.largest_model(0.5e9, 0.8, "transformers").billions[4] == 0
     told = advice.skipped({"vllm": "make it"}, {"vllm": {"awq": "no kernel", "gptq": "no kernel"}}, "no sensor")
-    assert told == ["all that runs in vllm: it is not installed (make it)", "awq, gptq weights: no kernel", "energy: no sensor"]
+    assert told == ["all that runs in vllm: it is not installed; install it: make it", "awq, gptq weights: no kernel",
+                    "energy: no sensor"]
