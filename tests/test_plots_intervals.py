@@ -71,12 +71,12 @@ def test_texts_stand_beside_their_lines():
     fig = Figure(layout="constrained")
     ax = fig.subplots()
     ax.set_ylim(1.5, -0.5)
-    table = pd.DataFrame({"x": [0.5, 2.0], "x_low": [0.25, np.nan], "x_high": [0.75, np.nan]})
+    table = pd.DataFrame({"x": [0.5, 2.5], "x_low": [0.25, np.nan], "x_high": [0.75, np.nan]})
     intervals.beside(ax, [intervals.words(line, "x") for line in table.itertuples()])
     right = fig.axes[-1]
     assert right.get_ylim() == ax.get_ylim()
     assert [(tick.get_text(), tick.get_position()[1]) for tick in right.get_yticklabels()] == [
-        ("0.500 (0.250 to 0.750)", 0), ("2.00", 1)]
+        ("0.50 (0.25 to 0.75)", 0), ("2.50", 1)]
 
 
 @pytest.mark.parametrize("along", ["x", "y"])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
@@ -52,10 +51,9 @@ def mark_clipped(ax: Axes) -> None:
                         scalex=False, scaley=False, zorder=4)
 
 
-def words(line, column: str, told: Callable[[float], str] = stats.number) -> str:
-    """A value of a table's line, with its interval in brackets where it has one; `told`: a number in words."""
-    value, low, high = (getattr(line, name) for name in stats.with_ends(column))
-    return told(value) + ("" if pd.isna(low) else f" ({told(low)} to {told(high)})")
+def words(line, column: str) -> str:
+    """A value of a table's line with its interval, in the words of tables and verdicts."""
+    return stats.told(*(getattr(line, name) for name in stats.with_ends(column)))
 
 
 def beside(ax: Axes, texts: list[str]) -> None:
@@ -65,7 +63,6 @@ def beside(ax: Axes, texts: list[str]) -> None:
     right.set_yticks(range(len(texts)), texts, fontsize=7.5)
     right.tick_params(axis="y", length=0)
     right.grid(False)
-    ax.figure.get_layout_engine().set(w_pad=0.16)  # inches: letters in the file are a little wider than the layout believes
 
 
 def _intervals(ax: Axes) -> Iterator[tuple[str, float, tuple[float, float], str]]:

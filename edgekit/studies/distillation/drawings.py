@@ -122,7 +122,7 @@ def distillation_order(table: pd.DataFrame) -> style.Drawn:
     intervals.by_marks(ax, [1, *table.ratio], [*table.ratio_low, *table.ratio_high], along="x", beyond=0.6)
     claim.accepted(ax, "S1.8", "prune_first_over_quantize_first", along="x", told=claim.IN_LEGEND)
     intervals.mark_clipped(ax)
-    intervals.beside(ax, [intervals.words(line, "ratio", "{:.3f}".format) for line in table.itertuples()])
+    intervals.beside(ax, [intervals.words(line, "ratio") for line in table.itertuples()])
     look = {"color": "0.15", "marker": "o", "linestyle": "none"}
     fig.legend(handles=[Line2D([], [], **look, label="judged: the paper's shares, 4 bits"),
                         Line2D([], [], **look, fillstyle="none", label="others"),

@@ -31,7 +31,7 @@ def ceilings(table: pd.DataFrame) -> style.Drawn:
     intervals.by_marks(ax, [*shown.share, 1], [*shown.share_low, *shown.share_high], along="x", least=0)
     claim.accepted(ax, "S1.12", "baseline_bandwidth_share", along="x", told=claim.IN_LEGEND)
     intervals.mark_clipped(ax)
-    intervals.beside(ax, [f"{line.printed_tok_per_s:g} tokens/s: {intervals.words(line, 'share', '{:.2f}'.format)}"
+    intervals.beside(ax, [f"{line.printed_tok_per_s:g} tokens/s: {intervals.words(line, 'share')}"
                           for line in shown.itertuples()])
     fig.legend(handles=[*(Line2D([], [], linestyle="none", **CROSS | {"color": style.STAGES[stage][0]},
                                  label=f"published, {STAGE_NAMES[stage]}") for stage in dict.fromkeys(shown.stage)),
