@@ -197,7 +197,7 @@ def test_a_verdict_without_rows_says_why(toy):
 def test_a_claims_page_leads_to_its_rows_and_shows_its_code(toy):
     page = toy["index"].parent / "claims/S3.1.html"
     text = page.read_text()
-    assert "Measured on ci" in text and "Measured on far-board" in text and "anchor-link" not in text
+    assert "Measured on ci, in this run: reproduced" in text and "Measured on far-board" in text and "anchor-link" not in text
     links = set(re.findall(r'<a\b[^>]*\shref="([^"]*)', text))
     rows = {"../../runs/ci/02_baseline.jsonl", "../../../data/results/far-board/02_baseline.jsonl"}
     assert rows | {"../index.html"} <= links
