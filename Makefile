@@ -9,8 +9,7 @@ setup = python3 edgekit/environment/install.py $(SETUP)
 # Run every notebook with a profile's parameters, then render the report, also when a notebook failed.
 reproduce:
 	@$(setup)
-	.venv/bin/edgekit run --all --profile $(PROFILE); status=$$?; \
-	.venv/bin/edgekit report --profile $(PROFILE) && exit $$status
+	.venv/bin/edgekit run --all --report --profile $(PROFILE)
 
 # Render the report from the rows and notebooks that are there.
 report:

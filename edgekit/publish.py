@@ -5,18 +5,17 @@ Figures, findings and pages are made from the committed rows alone, so anyone ca
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import itertools
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import params, provenance, store, studies
 from edgekit.catalog import models
-from edgekit.claims import judged, pages
+from edgekit.claims import judged, judgement, pages, text
 from edgekit.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -43,8 +42,9 @@ def publish(notebook: str, profile: str) -> list[Path]:
     params.path_of(profile, notebook)
     if not studies.measures(notebook):
         study = studies.module(notebook)
-        frame = study.tables(params.of_profile(study.Config, profile, notebook))
-        return _draw(notebook, frame, store.ROOT / "figures" / notebook)
+        config = params.of_profile(study.Config, profile, notebook)
+        cells = text.cells(judgement.audited(judgement.load(), config.assumed))
+        return _draw(notebook, study.tables(config), store.ROOT / "figures" / notebook, cells)
     source = store.runs_folder(profile) / f"{notebook}.jsonl"
     rows, skips = store.read(source)
     if failed := [skip for skip in skips if not skip.expected]:
@@ -61,11 +61,11 @@ def publish(notebook: str, profile: str) -> list[Path]:
     target = store.ROOT / "data/results" / platforms.pop() / f"{source.name}.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
     # Only what `read` gives, unit by unit: rows of earlier parameters stay behind.
-    records = []
+    records, units = [], store.finished(source)[0]
     for key, unit in itertools.groupby(rows, key=lambda row: row.key):
         unit = list(unit)
-        records += [*unit, store.Done(key, len(unit))]
-    lines = [store.canonical(dataclasses.asdict(record)) + "\n" for record in (*records, *skips)]
+        records += [*unit, store.Done(key, len(unit), units[key].took_s)]
+    lines = map(store.line, (*records, *skips))
     # Rows are alike, so they take a fiftieth; without the time of writing, so that equal rows are equal files.
     store.write_atomically(target, gzip.compress("".join(lines).encode(), mtime=0))
     store.write_atomically(provenance.manifest_path(target), json.dumps(manifests, indent=1, ensure_ascii=False) + "\n")
@@ -73,18 +73,19 @@ def publish(notebook: str, profile: str) -> list[Path]:
 
 
 def draw(notebook: str, rows_path: Path, folder: Path) -> list[Path]:
-    """Draw all figures of a notebook from a rows file into `folder`, each as SVG and CSV."""
-    return _draw(notebook, store.read_frame(rows_path)[0], folder)
+    """Draw all figures of a notebook from a rows file into `folder`, each as SVG and CSV, with the verdicts that link to it."""
+    cells = judged.cells(rows_path, notebook, provenance.platform_of(rows_path))
+    return _draw(notebook, store.read_frame(rows_path)[0], folder, cells)
 
 
-def _draw(notebook: str, frame: pd.DataFrame, folder: Path) -> list[Path]:
+def _draw(notebook: str, frame: pd.DataFrame, folder: Path, cells: Iterable[Mapping]) -> list[Path]:
     from edgekit.analyze.once import remembering
 
     for old in folder.glob("*"):
         old.unlink()
     with remembering():
         for figure in studies.module(notebook, "figures").FIGURES:
-            figure.show(frame, folder)
+            figure.show(frame, folder, cells)
     return sorted(folder.iterdir())
 
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
+def judged_rows(tmp_path_factory):
+    """An output folder in which every committed rows file is judged, once a session: that takes half a minute."""
+    from edgekit import publish, store
+
+    output = tmp_path_factory.mktemp("judged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "OUTPUT", output)
+        publish.committed_cells()
+    return output
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, judged_rows):
     """Every notebook executed with the profile `ci`, and the report of it, once a session, in a temporary folder."""
     from edgekit import report, store, studies
 
     output = tmp_path_factory.mktemp("site")
+    shutil.copytree(judged_rows / "artifacts", output / "artifacts")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "OUTPUT", output)
         outcomes = report.run_notebooks(list(studies.STUDIES), "ci")

@@ -228,7 +228,11 @@ def test_cells_and_table_carry_verdict_interval_and_figure():
     assert sorted(numbers["published"]) == [192, 521, 569]
     assert all(cell["verdict"] in claims.VERDICTS and cell["reason"] for cell in cells)
     lines = verdict_text.markdown_table(verdict_text.cells(verdicts)).splitlines()
-    assert len(lines) == 2 + len(cells) and all(line.count("|") - line.count("\\|") == 6 for line in lines)
+    table, reasons = lines[:2 + len(cells)], lines[3 + len(cells):]
+    assert all(line.count("|") - line.count("\\|") == 5 for line in table) and len(reasons) == len(cells)
+    assert all(cell["reason"] in reason and cell["verdict"] in line
+               for cell, line, reason in zip(cells, table[2:], reasons, strict=True))
+    assert max(len(text) for line in table for text in line.split(" | ")) < 200, "a table is not read cell by cell"
 
 
 def test_published_numbers_are_the_printed_ones():

@@ -159,27 +159,34 @@ def test_the_runtime_is_named_after_the_package_that_is_installed(monkeypatch):
     assert engines.runtime("llama_cpp").startswith("llama-cpp-python 0.")
 
 
+@pytest.fixture(scope="module")
+def packing(tmp_path_factory):
+    """A process of its own, since gptqmodel changes torch's settings and logging, and the model that it packs."""
+    pytest.importorskip("optimum", reason="python3 edgekit/environment/install.py --extra quantize")
+    folder = tmp_path_factory.mktemp("packing")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        with Worker({"EDGEKIT_OUTPUT": str(folder / "output")}) as worker:
+            yield worker, quantized.source(folder / "model")
+
+
 @pytest.mark.parametrize("step, kernel", [(quantized.AWQ, "AwqLinear, torch"), (quantized.GPTQ, "Linear, torch"),
                                           (quantized.ASYMMETRIC, "Linear, torch")])
-def test_packed_checkpoints_run_in_their_own_kernels_and_agree_with_their_weights(step, kernel, tmp_path, monkeypatch):
-    """In a process of its own: gptqmodel changes torch's settings and logging."""
-    pytest.importorskip("optimum", reason="python3 edgekit/environment/install.py --extra quantize")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    source = quantized.source(tmp_path / "model")
+def test_packed_checkpoints_run_in_their_own_kernels_and_agree_with_their_weights(step, kernel, packing):
+    worker, source = packing
     text = np.random.default_rng(0).integers(0, 160, 48).tolist()
-    with Worker({"EDGEKIT_OUTPUT": str(tmp_path / "output")}) as worker:
-        exact, whole, ours = (
-            worker.run("quantized:scored", dict(engine="transformers", variant=chain, dtype=dtype, texts=[text]), timeout_s=120)
-            for chain, dtype in ((f"{source} > {step} > dequantized()", "float32"), (source, "float32"),
-                                 (f"{source} > {step}", "bfloat16")))
-        error, same = quantized.difference(ours["logits"], exact["logits"])
-        assert 1e-5 < error < 0.08
-        assert same > 0.9
-        assert quantized.difference(whole["logits"], exact["logits"])[0] > error, "the quantized weights ran, and no others"
-        assert kernel in ours["info"]["kernel"]
-        said, = worker.run("quantized:refusals", dict(engine="transformers", asked=[dict(of=f"{source} > {step}",
-                                                                                        dtype="float32")]), timeout_s=120)
-        assert "multiplies in bfloat16 whatever it is given: open it with dtype bfloat16, not float32" in said
+    exact, whole, ours = (
+        worker.run("quantized:scored", dict(engine="transformers", variant=chain, dtype=dtype, texts=[text]), timeout_s=120)
+        for chain, dtype in ((f"{source} > {step} > dequantized()", "float32"), (source, "float32"),
+                             (f"{source} > {step}", "bfloat16")))
+    error, same = quantized.difference(ours["logits"], exact["logits"])
+    assert 1e-5 < error < 0.08
+    assert same > 0.9
+    assert quantized.difference(whole["logits"], exact["logits"])[0] > error, "the quantized weights ran, and no others"
+    assert kernel in ours["info"]["kernel"]
+    said, = worker.run("quantized:refusals", dict(engine="transformers", asked=[dict(of=f"{source} > {step}",
+                                                                                    dtype="float32")]), timeout_s=120)
+    assert "multiplies in bfloat16 whatever it is given: open it with dtype bfloat16, not float32" in said
 
 
 def test_replay_gives_back_what_was_recorded():

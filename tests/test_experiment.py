@@ -9,7 +9,7 @@ import pytest
 
 from edgekit import params, plots, provenance, store
 from edgekit.params import ParamsError
-from edgekit.report.notebook import Experiment, shown, times
+from edgekit.report.notebook import Experiment, shown
 from edgekit.store import StoreError
 
 COMMITTED = {study: (platform, path) for platform, study, path in store.committed()}
@@ -78,6 +78,15 @@ def test_a_study_that_measures_nothing_has_tables_and_every_audit():
 def test_tables_show_some_columns_under_other_headings_in_their_units():
     table = pd.DataFrame({"model": ["m", "n"], "ttft_s": [0.00123, None], "share": [0.5, 0.25], "n": [3, 3]})
     text = shown(table, {"model": "model", "ttft_s": "TTFT (ms)", "share": "share (%)"},
-                 formats={"ttft_s": times(1e3), "share": times(100, 0)}, missing="none").to_html()
-    assert "TTFT (ms)" in text and ">1.23<" in text and ">none<" in text and ">50<" in text and "n</th>" not in text
+                 factors={"ttft_s": 1e3, "share": 100}, missing="none").to_html()
+    assert "TTFT (ms)" in text and ">1.230<" in text and ">none<" in text and ">50<" in text and "n</th>" not in text
+    assert text.count('class="data row0 col1 number"') == 1 and "row0 col0 number" not in text, "numbers stand to the right"
     assert shown(table[:0], {"model": "model"}, empty="Not in this profile.").data == "Not in this profile."
+
+
+def test_a_value_and_its_interval_stand_in_one_cell():
+    table = pd.DataFrame({"kl": [0.00042, 0.5], "kl_low": [0.0, 0.45], "kl_high": [0.013, 0.55], "speed_up": [5.9, 2.0],
+                          "speed_up_low": [5.1e-6, 1.9], "speed_up_high": [6.83e6, 2.1], "n": [2, 2]})
+    text = shown(table, {"kl": "KL (nats)", "speed_up": "times"}).to_html()
+    assert ">0.000 (0.000 to 0.013)<" in text and ">0.50 (0.45 to 0.55)<" in text
+    assert ">5.900 (too noisy)<" in text and ">2.00 (1.90 to 2.10)<" in text and "6,830,000" not in text

@@ -119,7 +119,7 @@ def test_an_interval_that_leaves_the_axis_ends_in_an_arrow():
 
 
 def test_each_verdict_differs_in_colour_and_mark_and_what_was_computed_is_open():
-    assert forest.LOOKS.keys() == set(judgement.VERDICTS) - set(outcomes.WITHOUT_VALUE)
+    assert forest.LOOKS.keys() == set(judgement.VERDICTS)
     assert len({colour for colour, _ in forest.LOOKS.values()}) == len(forest.LOOKS)
     measured = [marker for verdict, (_, marker) in forest.LOOKS.items() if verdict not in ("inconsistent", "consistent")]
     assert len(set(measured)) == len(measured)

@@ -10,6 +10,7 @@ from edgekit import store
 from edgekit.compress import calibration, gguf_quantize, importance, variant
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.calibration import Calibration
+from edgekit.measure import losses
 
 POCKET = "pocket-200k"
 FOLDER = store.ROOT / "data/models" / POCKET
@@ -78,6 +79,16 @@ def test_formats_are_counted_and_fallbacks_are_seen():
     parameters = variant.build(POCKET).spec.architecture.parameters
     assert sum(counted.values()) == parameters
     assert "Q4_K" not in counted and {"F32"} < set(counted), "no width of the smallest model is a multiple of 256"
+
+
+def test_a_type_that_does_not_fit_is_told_and_the_same_file_is_seen_to_be_the_same():
+    """None of the smallest model's widths is a multiple of 256: Q2_K's wish ends in the blocks of Q4_0."""
+    q2, q4 = (variant.build(f"{POCKET} > gguf_quantized(type={type})").file for type in ("Q2_K", "Q4_0"))
+    assert gguf_quantize.in_words(q2) == gguf_quantize.in_words(q4) and "Q2_K" not in gguf_quantize.in_words(q2)
+    shares = [float(part.split()[1]) for part in gguf_quantize.in_words(q2).split(", ")]
+    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=0.2)
+    told = [one.get("stored_as") for one in losses.size_of(variant.build(f"{POCKET} > gguf_quantized(type=Q2_K)"))]
+    assert told == [None, gguf_quantize.in_words(q2), None]
 
 
 def test_importance_is_the_mean_square_of_what_goes_in():

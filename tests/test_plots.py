@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_02_baseline as made
-from drawing import drawn_from
+from drawing import drawn_from, edges
 
 from edgekit import plots
+from edgekit.catalog import published
 from edgekit.plots import named, style
 from edgekit.studies.baseline.figures import FIGURES
 
@@ -68,7 +69,9 @@ def test_memory_and_accuracy_tables_hold_the_rows(drawn):
         assert line.peak_memory_gb == pytest.approx(statistics.mean(
             values("peak_memory_bytes", model=model, engine=engine)) / 1e9)
         assert line.weight_gb == values("weight_bytes", model=model, engine=engine)[0] / 1e9
-    for line in drawn["accuracy_by_depth"][1].to_dict("records"):
+    answers = drawn["accuracy_by_depth"][1]
+    assert len(answers)
+    for line in answers[answers.panel == "depth"].to_dict("records"):
         right = values("correct", model=line["model"], mode=line["mode"], depth=line["depth"])
         assert line["accuracy"] == sum(right) / len(right)
 
@@ -78,7 +81,8 @@ def test_every_axis_says_its_quantity_and_unit(name, drawn):
     fig = drawn[name][0]
     labels = [text for text in (fig.get_supxlabel(), fig.get_supylabel()) if text]
     labels += [label for ax in fig.axes for label in (ax.get_xlabel(), ax.get_ylabel()) if label]
-    units = ("(s)", "(ms)", "(tokens", "(%)", "(GB)", "(J", "(billions)", "(steps)", "share of", "decode / prefill")
+    units = ("(s)", "(ms)", "(tokens", "(%)", "(GB)", "(J", "(billions)", "(steps)", "share of", "decode / prefill",
+             "(% points)", "(million weights)")
     assert labels and all(any(unit in label for unit in units) for label in labels), labels
 
 
@@ -105,12 +109,36 @@ def test_the_order_of_rows_does_not_change_a_figure(tmp_path):
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_published_ratios_are_crosses_in_every_panel(drawn):
+def test_published_ratios_are_crosses_beside_the_largest_model_and_what_the_claim_accepts(drawn):
     fig, table = drawn["shares"]
-    crosses = marks(fig, style.PUBLISHED["marker"])
-    models = FRAME[FRAME.task == "speed"].model.nunique()
-    assert sorted(y for _, y, _ in crosses) == pytest.approx(sorted([100 / 522, 100 / 193, 100 / 570] * models))
+    left, right = fig.axes
+    assert [(x, y) for x, y, _ in marks(fig, style.PUBLISHED["marker"])] == [(740, 521), (811, 192), (1318, 569)]
     assert list(table[table.source == "published"].decode_over_prefill) == [521, 192, 569]
+    [band] = [patch for patch in left.patches if patch.get_alpha() == 0.13]
+    low = band.get_extents().transformed(left.transData.inverted()).y0
+    assert low == pytest.approx(published.accepted("S3.1", "decode_over_prefill")[0]) == pytest.approx(100)
+    assert "llama-2-7b" in left.get_title() and not right.patches
+    ours = table[table.source == "measured"]
+    assert set(ours[ours.panel == "output"].model) == {"shape:llama-2-7b"}
+    for ax, panel in ((left, "output"), (right, "size")):
+        drawn_there = [y for line in ax.lines if line.get_marker() in ("o", "s") for y in line.get_ydata()]
+        assert sorted(drawn_there) == pytest.approx(sorted(ours[ours.panel == panel].decode_over_prefill)) and drawn_there
+    assert set(ours[ours.panel == "size"].model) == set(FRAME[FRAME.task == "speed"].model)
+
+
+def test_other_cells_are_drawn_as_what_they_differ_by():
+    cell = FRAME[FRAME.task == "accuracy"]
+    other = cell.assign(engine="transformers", dtype="float32")
+    other.loc[other.index[(other.metric == "correct").to_numpy()][:5], "value"] = 0
+    fig, table = named(FIGURES, "accuracy_by_depth").drawn(pd.concat([FRAME, other]))
+    last = fig.axes[-1]
+    shown = table[table.panel == "difference"]
+    assert set(table[table.panel == "depth"]["dtype"]) == {"float32"} and set(shown.less) == {"transformers float32"}
+    assert [line.get_xdata()[0] for line in last.lines if line.get_gid() == "same"] == [0]
+    points = [x for line in last.lines if line.get_marker() == "s" for x in line.get_xdata()]
+    answered = (cell.metric == "correct").sum()
+    lost = cell[cell.metric == "correct"].value[:5].sum()
+    assert points == list(shown.difference_percent) == pytest.approx([100 * lost / answered]) and lost > 0
 
 
 def test_the_ceiling_is_bandwidth_over_bytes(drawn):
@@ -123,6 +151,8 @@ def test_the_ceiling_is_bandwidth_over_bytes(drawn):
     ours = table[table.source == "measured"]
     assert (ours.decode_tok_per_s < ours.ceiling_tok_per_s).all()
     assert sorted(y for _, y, _ in marks(fig, style.PUBLISHED["marker"])) == [0.73, 0.77, 0.78]
+    for ax in fig.axes[2:]:
+        assert edges(ax, "y") == {published.accepted("S3.9", "bandwidth_utilisation")[0]} == {0.5}
 
 
 def test_boards_show_what_was_printed_beside_what_bandwidth_allows(drawn):
@@ -135,6 +165,30 @@ def test_boards_show_what_was_printed_beside_what_bandwidth_allows(drawn):
     assert sorted(open_marks) == pytest.approx(sorted(modelled))
     assert {fill for _, y, fill in marks(fig, "o") if y not in open_marks} == {"full"}
     assert set(table[table.source == "measured"].model) == {"shape:qwen2.5-0.5b", "shape:llama-2-7b"}
+    for ax in fig.axes:
+        assert edges(ax, "y") == set(published.accepted("S1.3", "decode_tok_per_s")) == {4.5, 12.5}
+    ticks = [tick for tick in fig.axes[0].yaxis.get_major_locator()() if tick]
+    assert sum(fig.axes[0].get_ylim()[0] < tick < fig.axes[0].get_ylim()[1] for tick in ticks) >= 3
+
+
+def test_latency_stands_at_its_table_with_the_line_of_proportion(drawn):
+    fig, table = drawn["ttft_vs_prompt"]
+    for ax, model in zip(fig.axes, dict.fromkeys(table.model), strict=True):
+        here = table[table.model == model]
+        seen = [y for line in ax.lines if line.get_marker() in ("o", "s", "D") for y in line.get_ydata()]
+        assert sorted(seen) == pytest.approx(sorted(here.ttft_s))
+        [guide] = [line for line in ax.lines if line.get_gid() == "proportion"]
+        x, y = guide.get_xdata(), guide.get_ydata()
+        assert y[1] / y[0] == pytest.approx(x[1] / x[0]) and list(x) == [here.prompt_tokens.min(), here.prompt_tokens.max()]
+    assert "place" not in table
+
+
+def test_the_dotted_part_of_memory_is_what_the_bars_leave(drawn):
+    fig, table = drawn["memory"]
+    left = [abs(segment[1, 0] - segment[0, 0]) for ax in fig.axes for bars in ax.collections if bars.get_gid() == "unexplained"
+            for segment in bars.get_segments()]
+    parts = table.base_memory_gb + table.weight_gb + table.kv_gb
+    assert sorted(left) == pytest.approx(sorted((table.peak_memory_gb - parts).abs()))
 
 
 def test_modelled_rows_are_drawn_open():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 import rows_05_distillation as made
-from drawing import drawable
+from drawing import drawable, edges
 
 from edgekit import schema
+from edgekit.catalog import published
 from edgekit.plots import style
 from edgekit.plots.style import PlotError
 from edgekit.studies.distillation import drawings as figures
@@ -39,37 +39,57 @@ def test_recovery_shows_every_student_and_what_it_lost_alone(frame):
     labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert labels == ["pruned alone", "fine-tuning", "logits", "logits and texts", "teacher's texts"]
     assert len(shown) == 2 * len(made.LEFT) + len(made.FRESH)
+    seen = [line.get_xdata()[0] for ax in fig.axes for line in ax.lines
+            if line.get_gid() != "alone" and line.get_marker() in {look[1] for look in style.LEARNINGS.values()}]
+    assert sorted(seen) == pytest.approx(sorted(shown.kl))
 
 
-def test_a_curve_a_learner_and_seed(frame):
-    fig, shown = figures.distillation_curves(tables.training_table(frame))
-    assert len(lines(fig, "curve")) == len(shown) / 3 == 2 * 4 * 3 + 2
-    assert all(len(line.get_xdata()) == 3 and line.get_ydata()[0] > line.get_ydata()[-1] for line in lines(fig, "curve"))
+def test_held_out_divergence_stands_against_the_last_training_loss(frame):
+    fig, shown = figures.distillation_losses(tables.outcome_table(frame))
+    assert [ax.get_title() for ax in fig.axes] == ["pocket-3m, 0.2/0.15 removed", "pocket-3m, 0.8/0.8 removed",
+                                                   "pocket-900k, fresh weights"]
+    rows = frame[(frame.task == "training") & (frame.metric == "train_loss") & (frame.step == frame.step.max())]
+    for ax, (pruning, lost) in zip(fig.axes, made.PRUNED.items(), strict=False):
+        for learning, left in list(made.LEFT.items())[1:]:
+            colour, marker, _ = style.LEARNINGS[learning]
+            [seen] = [line.get_xydata()[0] for line in ax.lines if line.get_marker() == marker and line.get_color() == colour]
+            here = rows[(rows.learning == learning) & (rows.pruning == pruning)]
+            assert list(seen) == pytest.approx([here.value.mean(), left * lost])
+    assert len(shown) == 2 * (len(made.LEFT) - 1) + len(made.FRESH)
+    repeated = shown[shown.pruning != schema.NONE]
+    assert (repeated.train_loss_low < repeated.train_loss).all()
+    assert shown[shown.pruning == schema.NONE].train_loss_low.isna().all(), "of one draw"
 
 
-def test_the_frontier_is_that_of_the_table_and_the_tenth_stands_at_ten(frame):
+def test_the_frontier_is_that_of_accuracy_and_chains_of_all_steps_are_filled(frame):
     table = tables.chain_table(frame)
     fig, shown = figures.distillation_frontier(table)
+    [ax] = fig.axes
     drawn, = lines(fig, "frontier")
-    best = tables.frontier(table[table.kl > 0])
-    assert sorted(drawn.get_xdata()) == pytest.approx(sorted(best.smaller)) and lines(fig, "tenth")[0].get_xdata()[0] == 10
-    assert "pruned 0.8/0.8, logits, Q4_0" in set(shown.stages) and np.isfinite(shown.smaller).all()
+    for x, y in zip(drawn.get_xdata(), drawn.get_ydata(), strict=True):
+        assert y == pytest.approx(shown[shown.smaller >= x - 1e-9].retained.max()), "nothing as small keeps more"
+    marks = [container[0] for container in ax.containers]
+    assert sorted(line.get_ydata()[0] for line in marks) == pytest.approx(sorted(shown.retained)) and len(marks) == len(shown)
+    filled = [line.get_ydata()[0] for line in marks if line.get_fillstyle() == "full"]
+    assert sorted(filled) == pytest.approx(sorted(tables.all_three(table).retained)) and filled
+    assert edges(ax, "x") == {published.accepted("S2.3", "chain_compression")[0]} == {9.5}
+    assert edges(ax, "y") == {published.accepted("S2.3", "accuracy_retained_at_a_tenth")[0]} == {95.0}
+    assert "pruned 0.8/0.8, logits, Q4_0" in set(shown.stages) and "whole" not in set(shown.stages)
 
 
-def test_the_order_shows_every_pair_with_its_ratio_and_the_line_at_one(frame):
+def test_the_order_shows_every_ratio_with_its_interval_and_the_claims_band(frame):
     fig, shown = figures.distillation_order(tables.order_table(frame))
-    left, right = fig.axes
-    joined = [line.get_xdata() for line in lines(fig, "pair")]
-    assert sorted(second / first for first, second in joined) == pytest.approx([made.ORDER] * 4)
-    assert [label.get_text() for label in left.get_yticklabels()] == ["0.2/0.15, Q4_0", "0.2/0.15, Q8_0", "0.8/0.8, Q4_0",
-                                                                      "0.8/0.8, Q8_0"]
-    assert lines(fig, "equal")[0].get_xdata()[0] == 1 and left.get_xscale() == "log"
-    drawn = {float(line.get_xdata()[0]) for line in left.get_lines() if line.get_marker() in ("s", "D")}
-    assert sorted(drawn) == pytest.approx(sorted([*shown.kl_prune_first, *shown.kl_quantize_first]))
-    ends = sorted(end for bars in right.collections for segment in bars.get_segments() for end in segment[:, 0])
+    ax = fig.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        f"{pruning} removed, {name}" for pruning in made.PRUNED for name in ("Q4_0", "Q8_0")]
+    marks = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in marks] == pytest.approx(list(shown.ratio))
+    assert list(shown.ratio) == pytest.approx([1 / made.ORDER] * 4)
+    assert [line.get_fillstyle() for line in marks] == ["full", "none", "none", "none"], "the paper's shares in 4 bits"
+    ends = sorted(end for bars in ax.collections for segment in bars.get_segments() for end in segment[:, 0])
     assert ends == pytest.approx(sorted([*shown.ratio_low, *shown.ratio_high]))
-    assert (shown.kl_prune_first_low < shown.kl_prune_first).all() and (
-        shown.kl_quantize_first < shown.kl_quantize_first_high).all()
+    assert edges(ax, "x") == {published.accepted("S1.8", "prune_first_over_quantize_first")[0]} == {1.0}
+    assert figures._quantization("gptq(bits=4, group=32)") == "GPTQ 4 bits, groups of 32"
 
 
 def test_drawable_follows_the_rows(frame):
@@ -80,7 +100,7 @@ def test_drawable_follows_the_rows(frame):
     assert drawable(FIGURES, frame[:0]) == []
 
 
-@pytest.mark.parametrize("draw", [figures.distillation_recovery, figures.distillation_curves, figures.distillation_order,
+@pytest.mark.parametrize("draw", [figures.distillation_recovery, figures.distillation_losses, figures.distillation_order,
                                   figures.distillation_frontier])
 def test_nothing_to_draw_is_said(draw):
     with pytest.raises(PlotError, match="no lines to draw"):

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import rows_04_pruning as made
-from drawing import drawable, drawn_from
+from drawing import drawable, drawn_from, edges
 
 from edgekit import plots
+from edgekit.catalog import published
 from edgekit.plots import style
 from edgekit.plots.figure import Missing, named
 from edgekit.studies.pruning import drawings as figures
@@ -43,12 +44,14 @@ def test_every_way_at_the_point_stands_at_what_it_adds(drawn):
     fig, table = drawn["pruning_methods"]
     names = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert names[:3] == ["Taylor", "Taylor, 4 rounds", "Taylor, all layers together"] and names[-1] == "random"
-    for ax in (fig.axes[0], fig.axes[2]):
+    for ax in (fig.axes[1], fig.axes[3]):
         assert [x for x, _ in marks(ax, "random")] == pytest.approx([0.6])
         assert sorted(x for x, _ in marks(ax, "taylor")) == pytest.approx([0.08, 0.09, 0.10])
-    changes = table[table.model == "pocket-10m"].set_index("what").change
-    assert [x for x, _ in marks(fig.axes[3], "random")] == pytest.approx([changes["random"]])
-    assert len(table) == 2 * 9
+    changes = table[table.model == "pocket-10m"].set_index("what")
+    assert [x for x, _ in marks(fig.axes[2], "random")] == pytest.approx([-100 * changes.change["random"]])
+    assert (table.lost_low <= table.lost).all() and (table.lost <= table.lost_high).all() and len(table) == 2 * 9
+    for ax in (fig.axes[0], fig.axes[2]):
+        assert edges(ax, "x") == {published.accepted("S1.7", "pruned_accuracy_lost")[1]} == {1.0}
 
 
 def test_the_sweep_writes_its_numbers_and_frames_the_point(drawn):
@@ -67,9 +70,10 @@ def test_the_clock_stands_beside_the_arithmetic_and_the_published_share(drawn):
     saved = pruning_savings.saving_table(FRAME)
     ax = fig.axes[-1]
     here = saved[saved.model == "shape:a-0.5b"]
-    assert [bar.get_width() for bar in ax.patches] == pytest.approx(list(here.clock))
+    assert [bar.get_width() for bar in ax.patches[:len(here)]] == pytest.approx(list(here.clock))
     assert [line.get_xdata()[0] for line in lines(ax, "arithmetic")] == pytest.approx(list(here.arithmetic))
     assert [line.get_xdata()[0] for line in lines(ax, "published")] == [0.3]
+    assert edges(ax, "x") == {0.01 * published.accepted("S1.6", "pruned_time_saved")[0]} == {0.295}
     assert set(table.source) == {"measured", "published"} and len(table) == len(saved) + 1
 
 
@@ -78,6 +82,7 @@ def test_rankings_and_layers_are_those_of_the_rows(drawn):
     assert [y for _, y in marks(ranking, "gate")] == pytest.approx([made.correlation(n, 1) for n in (1, 4, 16)])
     for score, shares in made.KEPT.items():
         assert [y for _, y in marks(layers, score)] == pytest.approx(list(shares))
+    assert ranking.get_ylim()[1] < 1.2, "no interval of a correlation passes one"
     [mean] = lines(layers, "uniform")
     assert mean.get_ydata()[0] == pytest.approx(np.mean(list(made.KEPT.values())))
 

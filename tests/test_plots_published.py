@@ -7,9 +7,10 @@ import xml.etree.ElementTree as xml
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import drawable
+from drawing import drawable, edges
 
 from edgekit import store
+from edgekit.catalog import published as catalog
 from edgekit.plots import named, style
 from edgekit.studies.published_claims import drawings as published
 from edgekit.studies.published_claims import plan as published_claims
@@ -31,17 +32,18 @@ def crosses(fig):
             for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
 
 
-def test_every_printed_rate_is_a_cross_and_every_ceiling_a_line(drawn):
+def test_every_printed_rate_is_a_cross_at_the_share_of_bandwidth_that_it_needs(drawn):
     fig, table = drawn["ceilings"]
-    assert sorted(y for _, y in crosses(fig)) == [5.8, 8.4, 11.2, 12.6, 52.1, 67.8, 89.4, 104.7]
-    lines = [line for ax in fig.axes for line in ax.lines if line.get_gid() == "ceiling"]
-    assert sorted(line.get_ydata()[0] for line in lines) == pytest.approx(sorted(table.ceiling_tok_per_s))
-    assert len({line.get_linestyle() for line in lines}) == 3             # told apart without colour
-    assert fig.axes[0].get_yscale() == "log"
-    printed = table.dropna(subset=["printed_tok_per_s"])
-    np.testing.assert_allclose(printed.share, printed.printed_tok_per_s / printed.ceiling_tok_per_s)
-    texts = " ".join(text.get_text() for text in fig.axes[0].texts)
-    assert all(f"({share:.2f})" in texts for share in printed.share)
+    ax = fig.axes[0]
+    assert [x for x, _ in crosses(fig)] == pytest.approx(list(table.share)) and len(table) == 8
+    np.testing.assert_allclose(table.share, table.printed_tok_per_s / table.ceiling_tok_per_s)
+    assert (table.share_low < table.share).all() and (table.share < table.share_high).all()
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "peak"] == [1]
+    accepted = {catalog.accepted(f"S1.{number}", f"{stage}_bandwidth_share")[1]
+                for number in range(12, 16) for stage in ("baseline", "optimized")}
+    assert edges(ax, "x") == accepted, "one band for all four claims"
+    told = [label.get_text() for label in fig.axes[1].get_yticklabels()]
+    assert told[0].startswith("11.2 tokens/s: 0.755 (") and told[-1].startswith("104.7 tokens/s: 1.33 (")
 
 
 def test_the_published_saving_of_compute_stands_above_every_architecture(drawn):
@@ -51,6 +53,8 @@ def test_the_published_saving_of_compute_stands_above_every_architecture(drawn):
     marks = [y for line in fig.axes[0].lines if line.get_marker() == "o" for y in line.get_ydata()]
     assert marks == pytest.approx(list(shapes.multiplications_removed)) and max(marks) < 20
     assert any("35 % of MLP width" in text.get_text() for text in fig.axes[1].texts)
+    for ax in fig.axes:
+        assert edges(ax, "y") == set(catalog.accepted("S1.6", "compute_removed"))
 
 
 def test_the_other_figures_draw_their_tables(drawn):
@@ -58,12 +62,17 @@ def test_the_other_figures_draw_their_tables(drawn):
     drawn_lines = [line for line in fig.axes[0].lines if len(line.get_xdata()) == table.draft_tokens.max()]
     assert [list(line.get_ydata()) for line in drawn_lines] == [list(lines.speedup) for _, lines in
                                                                table.groupby("label", sort=False)]
+    assert crosses(fig) == [(pytest.approx(fig.axes[0].get_xlim()[1]), 2.1)]
+    assert edges(fig.axes[0], "y") == {catalog.accepted("S1.10", "best_speculative_speedup")[0]}
     fig, table = drawn["efficiency"]
-    assert sorted(bar.get_height() for bar in fig.axes[0].patches) == pytest.approx(sorted(table.tok_per_joule))
-    assert [label.get_text().split("\n")[0] for label in fig.axes[0].get_xticklabels() if "said to be" in label.get_text()] == [
+    assert [x for x, _ in crosses(fig)] == pytest.approx(list(table.tok_per_joule))
+    assert [label.get_text().split(",")[0] for label in fig.axes[0].get_yticklabels() if "said to be" in label.get_text()] == [
         "M2 Pro"]
+    others = table[(table.stage == "optimized") & (table.label != "M2 Pro")]
+    assert not edges(fig.axes[0], "x") and edges(fig.axes[1], "x") == {others.tok_per_joule.max()}
     fig, table = drawn["memory_saved"]
-    assert [bar.get_width() for bar in fig.axes[0].patches] == pytest.approx(list(table.saved))
+    assert [bar.get_width() for bar in fig.axes[0].patches[:len(table)]] == pytest.approx(list(table.saved))
+    assert edges(fig.axes[0], "x") == set(catalog.accepted("S2.2", "quantized_memory_saved"))
     assert {x for x, _ in crosses(fig)} == {75}
 
 

@@ -79,7 +79,10 @@ def test_rank_correlations_are_means_over_layers_with_intervals_over_seeds():
     table = p.ranking_table(FRAME)
     line = only(table, model="pocket-3m", score="gate", unit="neurons", samples=4)
     assert line.correlation == pytest.approx(made.correlation(4, 1) - 0.1) and line.n == 3
-    assert line.correlation_high - line.correlation == pytest.approx(0.01 / math.sqrt(3) * 4.302653, rel=1e-5)
+    z = 0.01 / math.sqrt(3) * 4.302653 / (1 - line.correlation**2)  # Fisher's z has this slope
+    assert (line.correlation_low, line.correlation_high) == pytest.approx(
+        [math.tanh(math.atanh(line.correlation) + side * z) for side in (-1, 1)], rel=1e-5)
+    assert (table.correlation_high <= 1).all()
     assert p.ranking_table(made.frame(seeds=(0,))).correlation_low.isna().all()
 
 
@@ -88,6 +91,10 @@ def test_kept_shares_are_those_of_the_global_allocation():
     for score, shares in made.KEPT.items():
         lines = table[(table.model == "pocket-3m") & (table.score == score) & (table.unit == "heads")]
         assert list(lines.kept) == pytest.approx(list(shares)) and list(lines.layer) == [0, 1, 2]
+        assert list(lines.kept_low) == pytest.approx(list(shares)), "no seed differs"
+    unlike = put(FRAME, 0.8, task="kept", unit="heads", layer=0, score="taylor", calibration_seed=0)
+    line = only(p.layer_table(unlike), model="pocket-3m", score="taylor", unit="heads", layer=0)
+    assert line.kept == pytest.approx(2.8 / 3) and 0 < line.kept_low < line.kept < line.kept_high < 1
     assert p.layer_table(made.frame(ablated=False)).empty
 
 

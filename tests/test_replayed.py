@@ -147,4 +147,5 @@ def test_a_replay_is_drawn_with_open_marks_beside_the_published_gain():
     assert list(marks.get_ydata()) == pytest.approx([made.gain("pocket-900k", "prose", "llama_cpp", length)
                                                      for length in made.LENGTHS], rel=0.03)
     [stated] = [line for line in ax.lines if line.get_gid() == "published"]
-    assert list(stated.get_ydata()) == [2.1] and "smollm2-135m" in ax.get_title() and len(table) == len(made.LENGTHS)
+    assert list(stated.get_ydata()) == [2.1] and stated.get_transform() == ax.get_yaxis_transform(), "at no length"
+    assert "smollm2-135m" in ax.get_title() and len(table) == len(made.LENGTHS)

@@ -115,12 +115,13 @@ def test_a_skip_that_nobody_planned_ends_non_zero_and_what_was_refused_is_looked
         outcomes = report.run_notebooks([toy_kit.NOTEBOOK], "ci")
         assert (outcomes[0].state, outcomes[0].unexpected, report.exit_code(outcomes)) == (
             "executed", ("killed by signal 9",), 1)
-    assert "90_toy: skipped unexpectedly: killed by signal 9" in capsys.readouterr().err
+    assert "[1/1] 90_toy: done with 1 failure: killed by signal 9 (" in capsys.readouterr().out
 
 
 def test_what_failed_or_was_too_slow_is_tried_again_when_asked_and_told_until_then(home, stand_in, capsys):
     def states(**asked):
         outcomes = report.run_notebooks([toy_kit.NOTEBOOK], "ci", **asked)
+        print(report.closing.block(outcomes, "ci", None, retry="retry" in asked))
         return outcomes[0].state, report.exit_code(outcomes)
 
     def skip(key, reason, expected):
@@ -132,10 +133,11 @@ def test_what_failed_or_was_too_slow_is_tried_again_when_asked_and_told_until_th
     capsys.readouterr()
     skip("k2", "killed by signal 9", False)
     assert [states(), states()] == [("executed", 1), ("unchanged", 1)]
-    told = capsys.readouterr().err
-    assert told.count("90_toy: skipped unexpectedly: killed by signal 9") == 2
-    assert told.count("to try again what failed or was too slow: edgekit run --profile ci --retry 90_toy") == 2
-    assert states(retry=True) == ("executed", 1) and "--retry" not in capsys.readouterr().err
+    told = capsys.readouterr().out
+    assert told.count("with 1 failure: killed by signal 9 (") == 2
+    assert told.count("90_toy    1 failure: killed by signal 9") == 2
+    assert told.count("next      edgekit run --profile ci --retry 90_toy  # tries again what failed or was too slow") == 2
+    assert states(retry=True) == ("executed", 1) and "--retry" not in capsys.readouterr().out
 
 
 def test_nothing_to_render_says_what_to_run(home):

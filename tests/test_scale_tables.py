@@ -14,6 +14,7 @@ from drawing import drawable
 
 from edgekit import plots, store
 from edgekit.analyze import stats
+from edgekit.plots import accuracy, domains, named
 from edgekit.studies.scale_models import drawings as figures
 from edgekit.studies.scale_models import tables as scale
 from edgekit.studies.scale_models import tables_behaviours as behaviours
@@ -106,7 +107,7 @@ def test_rounded_prose_finds_the_loss_that_was_added():
     table = scale.rounded_prose(FRAME).set_index(["model", "bits", "group"])
     for bits in made.BITS:
         added = made.excess(LARGE, bits) - made.excess(LARGE)
-        assert table.loc[(LARGE, bits, 64), "change"] == pytest.approx(added, abs=1e-9)
+        assert table.loc[(LARGE, bits, 64), "added"] == pytest.approx(added, abs=1e-9)
     assert table.loc[(LARGE, 32, 64), "excess"] == pytest.approx(scale.prose_table(FRAME).set_index("model").excess[LARGE])
 
 
@@ -162,8 +163,8 @@ def test_every_behaviour_is_judged_and_says_what_follows():
     assert words == {"acceptance": "alike", "rounding": "alike", "reasoning": words["reasoning"], "outliers": "not present",
                      "depth": "alike", "size_exponent": words["size_exponent"], "tokens_exponent": "unlike",
                      "rare_facts": "alike"}
-    text = behaviours.markdown_table(judged)
-    assert text.count("\n") == 2 + len(judged) and "arXiv:2211.17192" in text
+    text = behaviours.markdown_list(judged)
+    assert text.count("\n") == 4 * len(judged) and "arXiv:2211.17192" in text
     assert all(seen.ours and seen.means for _, seen in judged)
 
 
@@ -285,26 +286,58 @@ def test_figures_without_rows_say_so(tmp_path):
         figures.scale_accuracy(scale.accuracy_ladder(pd.DataFrame()))
 
 
-def test_every_cell_of_the_heat_maps_has_its_number():
-    table = scale.acceptance_table(FRAME)
-    fig, shown = figures.scale_acceptance(table)
-    texts = [text.get_text() for ax in fig.axes for text in ax.texts]
-    assert sorted(texts) == sorted(f"{rate:.2f}" for rate in table.rate) and len(shown) == len(table)
-    titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
-    assert titles == [f"{domain}, {how}" for how in ("greedy", "sampled") for domain in ("chain think", "prices", "prose")]
+def marks(ax, colour, marker):
+    return [point for line in ax.lines if line.get_marker() == marker and line.get_color() == colour
+            for point in zip(line.get_xdata(), line.get_ydata(), strict=True)]
 
 
-def test_marks_stand_where_the_table_says():
+def test_acceptance_stands_over_the_drafts_share_of_the_largest_targets_weights():
+    table = scale.acceptance_table(FRAME).set_index(["target", "draft", "domain", "temperature"])
+    fig, shown = named(FIGURES, "scale_acceptance").drawn(FRAME)
+    assert [ax.get_title() for ax in fig.axes] == ["greedy", "sampled at temperature 1"]
+    drafts = list(made.MODELS)[:-1]
+    for ax, temperature in zip(fig.axes, (0, 1), strict=True):
+        for domain, look in domains.looks(["chain think", "prices", "prose"]).items():
+            seen = marks(ax, *look)
+            assert [y for _, y in seen] == [100 * table.loc[(LARGE, draft, domain, temperature), "rate"] for draft in drafts]
+            assert [x for x, _ in seen] == pytest.approx([100 * made.MODELS[draft] / made.MODELS[LARGE] for draft in drafts],
+                                                         rel=0.1)
+    assert set(shown.target) == {LARGE} and LARGE not in set(shown.draft)
+
+
+def test_rounding_is_drawn_as_paired_changes():
+    fig, shown = named(FIGURES, "scale_rounding").drawn(FRAME)
+    assert fig.axes[-1].get_title() == "prose" and len(shown.group.unique()) == 1 and 32 not in set(shown.bits)
+    look = accuracy.MODELS[LARGE]
+    table = scale.rounded_prose(FRAME)
+    table = table[(table.model == LARGE) & (table.group == shown.group.iloc[0]) & (table.bits < 32)]
+    assert [y for _, y in marks(fig.axes[-1], *look)] == list(table.added) and len(table) > 1
+    for ax in fig.axes:
+        assert [list(line.get_ydata()) for line in ax.lines if line.get_gid() == "unrounded"] == [[0, 0]]
+
+
+def test_queries_that_were_never_taught_are_pooled_over_their_levels():
     table = scale.accuracy_ladder(FRAME)
-    fig, _ = figures.scale_queries(table)
-    drawn = {round(float(y), 6) for ax in fig.axes for line in ax.lines if line.get_marker() == "s" for y in line.get_ydata()}
-    ours = table[(table.model == "pocket-3m") & (table.domain != "chain")]
-    assert drawn == {round(y, 6) for y in ours.accuracy}
+    fig, shown = figures.scale_queries(table)
+    ours = table[(table.model == "pocket-3m") & table.domain.isin(figures.TAUGHT)]
+    assert [ax.get_title() for ax in fig.axes] == ["tracking: who has it", "prices: facts", "never taught"]
+    *taught, never = fig.axes
+    assert sorted(y for ax in taught for _, y in marks(ax, *accuracy.MODELS["pocket-3m"])) == sorted(ours.accuracy)
+    others = table[(table.model == "pocket-3m") & ~table.domain.isin(["chain", *figures.TAUGHT])].groupby("domain")
+    pooled = (others.correct.sum() / others.n.sum()).to_dict()
+    assert [tick.get_text() for tick in never.get_xticklabels()] == list(pooled) == ["large", "letters"]
+    assert [y for _, y in marks(never, *accuracy.MODELS["pocket-3m"])] == list(pooled.values())
+
+
+def test_answers_are_drawn_with_the_steps_and_without_them():
+    fig, shown = named(FIGURES, "scale_accuracy").drawn(FRAME)
+    assert set(shown["mode"]) == {"think", "direct"}
+    for ax, mode in zip(fig.axes, ("think", "direct"), strict=True):
+        ours = shown[(shown.model == LARGE) & (shown["mode"] == mode)]
+        assert [y for _, y in marks(ax, *accuracy.MODELS[LARGE])] == list(ours.accuracy) and len(ours) == 8
 
 
 def test_a_model_has_the_same_look_everywhere():
-    from edgekit.plots import accuracy
-
     look = accuracy.looks([*made.MODELS, "some/model", "other/model"])
     assert len(set(look.values())) == len(look) and all(look[name] == accuracy.MODELS[name] for name in made.MODELS)
     assert len({marker for _, marker in accuracy.MODELS.values()}) == len(accuracy.MODELS), "told apart in grey"

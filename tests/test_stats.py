@@ -44,6 +44,49 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert coverage(lambda k: stats.wilson(k, 40), 0.9, right) == pytest.approx(0.95, abs=0.025)
 
 
+def test_a_bounded_interval_is_the_t_interval_on_fishers_z_for_correlations():
+    samples = [0.7, 0.85, 0.9]
+    found = stats.bounded_interval(samples, -1.0, 1.0)
+    mean = sum(samples) / 3
+    half = 4.302653 * math.sqrt(sum((r - mean) ** 2 for r in samples) / 2 / 3)  # t(0.975, 2) standard errors
+    ends = [math.tanh(math.atanh(mean) + side * half / (1 - mean**2)) for side in (-1, 1)]  # dz/dr = 1 / (1 - r^2)
+    assert (found.value, found.n) == (pytest.approx(mean), 3)
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-6)
+    alike = 0.8 + 0.001 * np.array([-1.0, 0.2, 0.5, 1.1])          # each transformed by itself, where that makes no odds
+    apart = stats.mean_interval(np.arctanh(alike))
+    near = stats.bounded_interval(alike, -1.0, 1.0)
+    assert (near.low, near.high) == pytest.approx((math.tanh(apart.low), math.tanh(apart.high)), abs=1e-5)
+
+
+def test_a_bounded_interval_of_shares_is_the_logit_one_and_turns_round_with_them():
+    shares = [0.9, 1.0, 0.95]
+    found, turned = stats.bounded_interval(shares), stats.bounded_interval([1 - share for share in shares])
+    half = 4.302653 * 0.05 / math.sqrt(3) / (0.95 * 0.05)
+    ends = [1 / (1 + math.exp(-(math.log(0.95 / 0.05) + side * half))) for side in (-1, 1)]
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-6)
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+def test_a_bounded_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(9)
+    draws = rng.beta(16, 4, (3000, 4))
+    assert coverage(stats.bounded_interval, 0.8, draws) == pytest.approx(0.95, abs=0.02)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8))
+def test_a_bounded_interval_stays_in_its_range_and_holds_its_value(samples):
+    found = stats.bounded_interval(samples, -1.0, 1.0)
+    assert -1 <= found.low <= found.value + 1e-12 and found.value - 1e-12 <= found.high <= 1
+
+
+def test_samples_at_an_edge_that_are_all_alike_have_ends_like_their_mean():
+    assert stats.bounded_interval([1.0, 1.0, 1.0]) == stats.Estimate(1.0, 1.0, 1.0, 3)
+    assert stats.bounded_interval([0.4]) == stats.Estimate(0.4, None, None, 1)
+    for outside in ([0.5, 1.2], [-0.1, 0.3]):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            stats.bounded_interval(outside)
+
+
 def test_paired_difference_covers_the_truth_although_most_pairs_agree():
     rng = np.random.default_rng(8)
     kinds = rng.choice(4, p=(0.7, 0.1, 0.03, 0.17), size=(2000, 60))      # both right, only a, only b, neither
@@ -106,8 +149,9 @@ def test_samples_that_cannot_be_judged_are_refused(call):
         call()
 
 
-@pytest.mark.parametrize("value, text", [(0, "0.00"), (0.012345, "0.0123"), (4.5678, "4.57"), (99.96, "100"),
-                                         (521.4, "521"), (12345, "12,300")])
+@pytest.mark.parametrize("value, text", [
+    (0, "0"), (64.0, "64"), (1.5e-6, "1.50 × 10⁻⁶"), (0.012345, "0.0123"), (4.5678, "4.57"), (99.96, "100"), (521.4, "521"),
+    (12345, "12,300")])
 def test_numbers_are_printed_with_three_digits(value, text):
     assert stats.number(value) == text
 
@@ -132,3 +176,35 @@ def test_an_unpaired_ratio_covers_the_truth_as_often_as_it_says():
     one, other = stats.unpaired_ratio_interval(a, b), stats.unpaired_ratio_interval(b, a)
     assert one.value == pytest.approx(1 / other.value) and one.low == pytest.approx(1 / other.high)
     assert stats.unpaired_ratio_interval([2.0], [1.0, 1.1]).low is None
+
+
+@pytest.mark.parametrize("value, low, high, words", [
+    (0.75512, 0.73718, 0.75781, "0.755 (0.737 to 0.758)"),
+    (94.8123, 94.0123, 95.7, "94.8 (94.0 to 95.7)"),
+    (3620.4, 2500.2, 6151.0, "3,620 (2,500 to 6,151)"),
+    (4.24e-4, 3.7e-4, 4.79e-4, "4.2 (3.7 to 4.8) × 10⁻⁴"),
+    (5e-7, -0.0, 0.0131, "0.000 (0.000 to 0.013)"),
+    (-0.0004, -1.49, 1.49, "0.0 (-1.5 to 1.5)"),
+    (66.41, 66.41, 66.41, "66.4"),
+    (12345.6, None, None, "12,300"),
+    (64.0, None, None, "64"),
+    (0.0000512, None, None, "5.12 × 10⁻⁵"),
+])
+def test_an_interval_says_how_many_digits_a_value_has(value, low, high, words):
+    assert stats.told(value, low, high) == words
+
+
+def test_a_few_runs_that_span_more_than_a_factor_of_ten_are_told_one_by_one():
+    noisy = stats.rate_interval([1.0, 34.0], unit="times")
+    assert noisy.high > 10 * noisy.low and str(noisy) == "5.83 times (too noisy: 1, 34, n = 2)"
+    assert stats.rate_interval([1.0, 1.1, 1.2]).noisy is False and "too noisy" not in str(stats.rate_interval([1.0, 1.1, 1.2]))
+    assert not stats.wilson(1, 80).noisy, "an interval of items is no spread of runs"
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_no_interval_in_a_table_leaves_what_is_possible(shares):
+    found = stats.mean_interval(shares)
+    line = stats.ends_of("agreement", found)
+    assert 0 <= line["agreement_low"] <= line["agreement"] + 1e-12 and line["agreement"] - 1e-12 <= line["agreement_high"] <= 1
+    for end in ("low", "high"):  # nothing but what cannot be was cut
+        assert line[f"agreement_{end}"] == getattr(found, end) or line[f"agreement_{end}"] in (0.0, 1.0)

@@ -15,6 +15,7 @@ import pandas as pd
 from edgekit.analyze import rows as tables
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.retention import retained
 from edgekit.analyze.rows import in_reference
 from edgekit.schema import NONE, UNQUANTIZED
 
@@ -44,11 +45,6 @@ def loss_table(frame: pd.DataFrame, domain: str | None = None, against: str = UN
         lines.append(line)
     columns = [*LINE, *stats.with_ends("kl", "agreement", "perplexity", "added"), "over", "n"]
     return described(pd.DataFrame(lines, columns=columns), frame, way)
-
-
-def domains(frame: pd.DataFrame) -> list[str]:
-    """What the texts are about on which losses were measured, in alphabetical order."""
-    return sorted(rows_of(frame, "divergence").domain.unique())
 
 
 @once
@@ -89,7 +85,7 @@ def accuracy_table(frame: pd.DataFrame, way: Sequence[str] = WAY) -> pd.DataFram
             line |= stats.ends_of("accuracy", stats.clustered_share(right, asked))
             line |= stats.ends_of("change", stats.clustered_difference(right, whole, asked))
         if whole.sum():
-            line |= stats.ends_of("retained", stats.percent(stats.ratio_of_sums(right, whole)))
+            line |= stats.ends_of("retained", stats.percent(retained(right, whole, asked)))
         lines.append(line)
     columns = [*LINE, *stats.with_ends("accuracy", "change", "retained"), "n"]
     return described(pd.DataFrame(lines, columns=columns), frame, way)

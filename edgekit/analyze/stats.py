@@ -10,21 +10,27 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 from scipy import stats as distributions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNSTABLE_CV = 0.20
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+FEW = 5  # runs that are told one by one
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, the ends of its interval (None where the samples cannot give one), and the number of samples."""
+    """A value, the ends of its interval (None where the samples cannot give one), and the number of samples.
+
+    runs: the samples themselves, where they are a few positive runs.
+    """
 
     value: float
     low: float | None
@@ -32,12 +38,39 @@ class Estimate:
     n: int
     unit: str = ""
     what: str = ""
+    runs: tuple[float, ...] = ()
 
     def __str__(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
         if self.low is None:
-            return f"{number(self.value)}{unit} (n = {self.n}, no interval)"
-        return f"{number(self.value)}{unit} ({number(self.low)} to {number(self.high)}, n = {self.n})"
+            return f"{_with(self.unit, number(self.value))} (n = {self.n}, no interval)"
+        if self.low == self.high:
+            return f"{_with(self.unit, number(self.value))} ({'counted' if self.n == 1 else f'n = {self.n}, all the same'})"
+        return self._told(f", n = {self.n}", ": " + ", ".join(map(number, self.runs)))
+
+    @property
+    def short(self) -> str:
+        """Value and interval alone, as for a table's cell with its unit."""
+        return self._told()
+
+    def _told(self, more: str = "", runs: str = "") -> str:
+        return told(self.value, self.low, self.high, self.unit, more, too_noisy=f"too noisy{runs}" if self.noisy else "")
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the interval of a few runs spans more than a factor of ten: then the runs say more than its ends do."""
+        return bool(self.runs) and is_noisy(self.low, self.high)
+
+    def within(self, least: float, most: float) -> Estimate:
+        """Without what cannot be: cut from an interval, that takes nothing from how often it holds the truth."""
+        if self.low is None:
+            return self
+        return replace(self, low=min(max(self.low, least), most), high=max(min(self.high, most), least))
+
+
+# What can be at all, by the name of a table's column: the ends of an interval stay in it.
+POSSIBLE = dict.fromkeys(("accuracy", "agreement", "kept", "overlap", "rate", "acceptance"), (0.0, 1.0)) | dict.fromkeys(
+    ("kl", "kl_prune_first", "kl_quantize_first", "retained", "peak_memory_bytes", "joule_per_token"), (0.0, math.inf)) | {
+    "change": (-1.0, 1.0), "correlation": (-1.0, 1.0), "brought_back": (-math.inf, 1.0)}
 
 
 def with_ends(*names: str) -> list[str]:
@@ -46,15 +79,53 @@ def with_ends(*names: str) -> list[str]:
 
 
 def ends_of(name: str, found: Estimate | None) -> dict:
-    """An estimate under the names of `with_ends`; nothing for none."""
-    return {} if found is None else {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    """An estimate under the names of `with_ends`, its ends within what is POSSIBLE; nothing for none."""
+    if found is None:
+        return {}
+    found = found.within(*POSSIBLE.get(name, (-math.inf, math.inf)))
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def number(value: float) -> str:
-    """Three significant digits, thousands written out: 0.0123, 4.56, 1,230."""
-    if value and math.isfinite(value) and abs(value) < 1e15:
-        value = round(value, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+def number(value: float, digits: int = 3) -> str:
+    """So many significant digits, thousands written out: 0.0123, 4.56, 1,230; powers of ten below a thousandth; a whole number
+    as it is."""
+    if not math.isfinite(value) or (math.isclose(value, round(value), rel_tol=1e-12) and abs(value) < 10**digits):
+        return f"{value + 0:.{digits}g}"
+    value = float(f"{value:.{digits - 1}e}")
+    exponent = math.floor(math.log10(abs(value)))
+    if exponent < -3:
+        return f"{value / 10.0**exponent:.{digits - 1}f} × 10{str(exponent).translate(RAISED)}"
+    return f"{value:,.{max(digits - 1 - exponent, 0)}f}"
+
+
+def told(value: float, low: float | None = None, high: float | None = None, unit: str = "", more: str = "", *,
+         too_noisy: str = "", digits: int = 3) -> str:
+    """A value with its interval, in as many digits as the interval's half width has to say: "0.755 (0.737 to 0.758)".
+
+    Two digits of the half width count where it begins with less than 355, else one (Particle Data Group 2024, section 5.3).
+    Small numbers share one power of ten. Without an interval, or with one of no width, `digits` significant digits of the
+    value; so too where its ends are not worth a digit, and `too_noisy` stands for them. `more` comes after the ends.
+    """
+    if low is None or math.isnan(low) or low == high:
+        return _with(unit, number(value, digits))
+    if too_noisy:
+        return f"{_with(unit, number(value, digits))} ({too_noisy}{more})"
+    largest = math.floor(math.log10(max(abs(value), abs(low), abs(high))))
+    power, factor = ("", 1.0) if largest >= -3 else (f" × 10{str(largest).translate(RAISED)}", 10.0**largest)
+    half = (high - low) / factor / 2
+    place = math.floor(math.log10(half))
+    digits = min((1 if half / 10.0**place < 3.55 else 0) - place, 3 - (0 if power else largest))
+    value, low, high = (f"{round(one / factor, max(digits, 0)) + 0:,.{max(digits, 0)}f}" for one in (value, low, high))
+    return f"{_with(unit, value)} ({low} to {high}{more}){power}"
+
+
+def is_noisy(low: float | None, high: float | None) -> bool:
+    """Whether an interval of a positive quantity spans more than a factor of ten."""
+    return low is not None and low > 0 and high > 10 * low
+
+
+def _with(unit: str, text: str) -> str:
+    return f"{text} {unit}" if unit else text
 
 
 @functools.lru_cache(maxsize=4096)
@@ -107,6 +178,28 @@ def mean_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: s
     return Estimate(mean, *ends, values.size, unit, what)
 
 
+def bounded_interval(samples: Sequence[float], least: float = 0.0, most: float = 1.0, confidence: float = 0.95, *,
+                     what: str = "") -> Estimate:
+    """Mean over runs of a quantity that lies between `least` and `most`, with a t-interval that does so too.
+
+    The t-interval of the mean is carried to the logit scale by its slope there (the delta method), and its ends are carried
+    back; for correlations, -1 to 1, the logit of (1 + r) / 2 is twice
+    Fisher's z, so these are intervals on the z scale. The mean is what is transformed and not each sample, because single
+    samples may lie on an edge (few ranked units soon agree wholly), where a logit is infinite. Samples that are all alike have
+    ends like their mean; one sample has none. Raises ValueError for samples outside of the range.
+    """
+    values = _samples(samples)
+    if values.min() < least or values.max() > most:
+        raise ValueError(f"expected samples from {least:g} to {most:g}, got {values.min():g} to {values.max():g}")
+    mean, half = float(values.mean()), _t_half_width(values, confidence)
+    if half is None or np.ptp(values) == 0:
+        return Estimate(mean, *((None, None) if half is None else (mean, mean)), values.size, "", what)
+    share = (mean - least) / (most - least)
+    slope = 1 / (share * (1 - share) * (most - least))
+    ends = special.expit(special.logit(share) + np.array([-1.0, 1.0]) * half * slope)
+    return Estimate(mean, *(least + (most - least) * float(end) for end in ends), values.size, "", what)
+
+
 def rate_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: str = "", what: str = "") -> Estimate:
     """Geometric mean over runs with a t-interval taken on the log scale, for times and speeds.
 
@@ -116,7 +209,8 @@ def rate_interval(samples: Sequence[float], confidence: float = 0.95, *, unit: s
     logs = np.log(_samples(samples, positive=True))
     centre, half = float(logs.mean()), _t_half_width(logs, confidence)
     ends = (None, None) if half is None else (math.exp(centre - half), math.exp(centre + half))
-    return Estimate(math.exp(centre), *ends, logs.size, unit, what)
+    runs = tuple(np.exp(logs).tolist()) if logs.size <= FEW else ()
+    return Estimate(math.exp(centre), *ends, logs.size, unit, what, runs)
 
 
 def ratio_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0.95, *, unit: str = "",
@@ -236,7 +330,7 @@ def per_token(seeds: Sequence, column: str) -> Estimate:
 def percent(found: Estimate, unit: str = "%") -> Estimate:
     """A share as per cent; a difference of shares has the unit "% points"."""
     ends = [None if end is None else 100 * end for end in (found.value, found.low, found.high)]
-    return Estimate(*ends, found.n, unit, found.what)
+    return Estimate(*ends, found.n, unit, found.what, tuple(100 * run for run in found.runs))
 
 
 def power_law(x: Sequence[float], y: Sequence[float], confidence: float = 0.95, *, what: str = "") -> Estimate:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from edgekit.analyze.stats import number
-
 if TYPE_CHECKING:
     from edgekit.analyze.observed import Observation
     from edgekit.claims.file import Claim
@@ -34,7 +32,7 @@ def cells(verdicts: Iterable[Verdict]) -> list[dict]:
         "id": verdict.claim.id, "name": verdict.claim.name, "document": verdict.claim.title, "locator": verdict.claim.locator,
         "statement": verdict.claim.statement, "published": _printed(verdict.claim), "short": _short(verdict.claim),
         "ours": "; ".join(f"{seen.estimate.what}: {seen.estimate}" for seen in verdict.seen) or "none",
-        "ours_short": "; ".join(_ends(seen) for seen in verdict.seen) or "none",
+        "ours_short": "; ".join(seen.estimate.short for seen in verdict.seen) or "none",
         "where": "; ".join(dict.fromkeys(seen.where for seen in verdict.seen)), "platform": verdict.platform,
         "mark": ", ".join(dict.fromkeys(seen.scale for seen in verdict.seen)),
         "verdict": verdict.verdict, "reason": reason(verdict), "study": verdict.claim.study, "needs": verdict.claim.needs,
@@ -45,13 +43,16 @@ def cells(verdicts: Iterable[Verdict]) -> list[dict]:
 
 
 def markdown_table(table: list[dict]) -> str:
-    """`cells` as a Markdown table: claim, published, ours (or computed), verdict and why."""
+    """`cells` as Markdown: a short line a claim (published, ours or computed, verdict), and below the reasons, an item each."""
     ours = "ours (95 % interval)" if any(cell["platform"] for cell in table) else "computed (range of its readings)"
-    lines = [f"| claim | published | {ours} | verdict | why |", "|---|---|---|---|---|"]
+    lines = [f"| claim | published | {ours} | verdict |", "|---|---|---|---|"]
     for cell in table:
-        texts = (f"{cell['id']} {cell['statement']}", cell["published"], cell["ours"],
-                 f"**{cell['verdict']}**" + f" on {cell['platform']}" * bool(cell["platform"]), cell["reason"])
+        texts = (f"{cell['id']} {cell['name']}", cell["short"], cell["ours_short"], f"**{cell['verdict']}**")
         lines.append("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |")
+    lines.append("")
+    for cell in table:
+        on = f" on {cell['platform']}" if cell["platform"] else ""
+        lines.append(f"- **{cell['id']}, {cell['verdict']}{on}.** {cell['statement']} {cell['reason']}".replace("\n", " "))
     return "\n".join(lines) + "\n"
 
 
@@ -114,15 +115,6 @@ def _quantities(claim: Claim) -> list[str]:
     """Names of what the tests and the checks of a claim ask for."""
     checks = claim.audit.checks if claim.audit else ()
     return list(dict.fromkeys(test.quantity for test in (*claim.tests, *checks)))
-
-
-def _ends(seen: Observation) -> str:
-    """An estimate without what it is of and the number of samples."""
-    estimate = seen.estimate
-    unit = f" {estimate.unit}" if estimate.unit else ""
-    if estimate.low is None or estimate.low == estimate.high:
-        return f"{number(estimate.value)}{unit}"
-    return f"{number(estimate.value)}{unit} ({number(estimate.low)} to {number(estimate.high)})"
 
 
 def _short(claim: Claim) -> str:

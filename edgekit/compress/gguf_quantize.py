@@ -14,6 +14,7 @@ from pathlib import Path
 from edgekit.compress import convert, importance
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.calibration import NONE, Calibration
+from edgekit.errors import unknown_name
 
 # name -> (llama.cpp's file type, bits a weight of its main format with scales: ggml-quants block sizes)
 TYPES = {
@@ -29,7 +30,7 @@ def quantized_bytes(source: Artifact, *, type: str, **_) -> int:
 
 def _known(type: str) -> None:
     if type not in TYPES:
-        raise BuildError(f"gguf_quantized: unknown type {type!r}; known: {', '.join(TYPES)}")
+        raise BuildError("gguf_quantized: " + unknown_name("type", type, TYPES))
 
 
 def to_quantized_gguf(source: Artifact, folder: Path, *, type: str, calibration: str = NONE, samples: int = 64,
@@ -92,3 +93,9 @@ def formats_of(file: Path) -> Counter[str]:
     for tensor in GGUFReader(file).tensors:
         counted[tensor.tensor_type.name] += int(tensor.n_elements)
     return counted
+
+
+def in_words(file: Path) -> str:
+    """`formats_of` as shares of the weights, the largest first: "Q4_0 83.1 %, Q6_K 16.8 %, F32 0.1 %"."""
+    counted = formats_of(file)
+    return ", ".join(f"{name} {100 * count / counted.total():.1f} %" for name, count in counted.most_common())

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from edgekit import engines
+from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
 from edgekit.measure import divergence
@@ -39,9 +40,11 @@ def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int
 
 
 def size_of(artifact: Artifact) -> list[dict]:
-    """Observations of how large a stored variant is, scales, zero points and unquantized tensors counted."""
+    """Observations of how large a stored variant is, scales, zero points and unquantized tensors counted; of a GGUF file also
+    which formats its weights are in (`stored_as`), since llama.cpp takes another one where a width does not fit a format."""
+    formats = dict(stored_as=gguf_quantize.in_words(artifact.file)) if artifact.format == "gguf" else {}
     return marked("size", [dict(metric="artifact_bytes", value=artifact.size_bytes()),
-                            dict(metric="stored_bits_per_weight", value=artifact.bits_per_weight()),
+                            dict(metric="stored_bits_per_weight", value=artifact.bits_per_weight(), **formats),
                             dict(metric="parameters", value=artifact.spec.architecture.parameters)])
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from edgekit.catalog import published
 
 BAND = {"color": "#009E73", "alpha": 0.13, "linewidth": 0, "zorder": 0}
 EDGE = {"color": "#00664B", "linewidth": 0.9, "linestyle": (0, (5, 2)), "zorder": 1}
 
+IN_LEGEND = " "  # for `told`: nothing at the edge, since the legend has the band's `key`
 
-def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: float = 1.0, words: str = "") -> None:
+
+def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: float = 1.0, told: str = "") -> None:
     """Shade what `claim` accepts of `quantity` on the axis `along` (x or y), drawn in `factor` times the quantity's unit.
 
     Called after everything else is drawn: the axis is widened so far that each finite end is seen, and an open end reaches to
-    the panel's edge. words: what stands at the edge instead of the claim's id and the range. Raises PublishedError.
+    the panel's edge. told: what stands at the edge instead of the claim's id and the range. Raises PublishedError.
     """
     low, high = (end * factor for end in published.accepted(claim, quantity))
     limits, span, line = ((ax.get_xlim, ax.axvspan, ax.axvline) if along == "x" else (ax.get_ylim, ax.axhspan, ax.axhline))
@@ -31,7 +34,7 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
     span(max(low, left), min(high, right), **BAND)
     for end in edges:
         line(end, **EDGE)
-    told = words or f"{claim} accepts {_words(low, high)}"
+    told = told or f"{claim} accepts {words(low, high)}"
     at = edges[0]
     if along == "x":
         ax.annotate(told, (at, 1), xycoords=("data", "axes fraction"), xytext=(3 if math.isinf(high) else -3, -2),
@@ -43,7 +46,14 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
                     color=EDGE["color"])
 
 
-def _words(low: float, high: float) -> str:
+def key(claim: str, quantity: str, told: str = "") -> Patch:
+    """The band of `accepted` for a legend, where its words would lie on marks: `told`, or the claim's id and its range."""
+    return Patch(facecolor=(BAND["color"], BAND["alpha"]), edgecolor=EDGE["color"], linewidth=EDGE["linewidth"],
+                 linestyle=EDGE["linestyle"], label=told or f"{claim} accepts {words(*published.accepted(claim, quantity))}")
+
+
+def words(low: float, high: float) -> str:
+    """A range in words, open at an infinite end."""
     if math.isinf(high):
         return f"at least {low:g}"
     return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from edgekit.plots import verdict
 from edgekit.plots.style import Drawn, Picture, PlotError, save
 
 
@@ -46,10 +47,16 @@ class Figure:
         tables = self.filled(frame)
         return None if tables is None else self.draw(*tables)
 
-    def show(self, frame: pd.DataFrame, folder: Path) -> Picture | Missing:
-        """Store it in `folder` as SVG and CSV, and return what shows it in a notebook."""
+    def show(self, frame: pd.DataFrame, folder: Path, claims: Iterable[Mapping] = ()) -> Picture | Missing:
+        """Store it in `folder` as SVG and CSV, and return what shows it in a notebook.
+
+        claims: cells (see claims/text.py) of verdicts on the same rows; those that link to this figure stand below its panels.
+        """
         drawn = self.drawn(frame)
-        return Missing(self.name, self.needs) if drawn is None else save(drawn[0], self.name, drawn[1], folder, self.caption)
+        if drawn is None:
+            return Missing(self.name, self.needs)
+        fig = verdict.underline(drawn[0], [cell for cell in claims if cell["figure"].endswith(f"#fig-{self.name}")])
+        return save(fig, self.name, drawn[1], folder, self.caption)
 
 
 def named(figures: Iterable[Figure], name: str) -> Figure:

@@ -13,11 +13,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from edgekit.analyze.stats import number
 from edgekit.plots import claim, style
+from edgekit.plots.verdict import LOOKS
 
-# Verdict: colour and marker. What was measured is filled, what was computed from printed numbers is open.
-LOOKS = {"not reproduced": ("#A11D24", "s"), "does not hold at scale model": ("#B35900", "v"), "undecided": ("#6B5A00", "D"),
-         "reproduced": ("#12693A", "o"), "holds at scale model": ("#0F6273", "^"),
-         "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o")}
 AXES = {"ratio": "ours over the accepted end that lies nearest to it",
         "difference": "ours less the accepted end, where that is zero or below [in the unit on the right]"}
 CAPTION = ("Every claim that has a value: ours (open marks: what the document's own numbers give) over the accepted end that "

@@ -93,18 +93,22 @@ def save(fig: Figure, name: str, frame: pd.DataFrame, folder: Path, caption: str
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(RC):
-        # Laid out once, and to round numbers: a second pass, or the solver's own order of sums (it follows the addresses of
-        # its variables), would move axes by a hair, and the bytes with them.
-        if fig.get_layout_engine() is not None:
-            fig.draw_without_rendering()
-            fig.set_layout_engine("none")
-            for ax in fig.axes:
-                ax.set_position([round(float(end), 6) for end in ax.get_position(original=True).bounds])
+        freeze(fig)
         drawn = io.StringIO()
         fig.savefig(drawn, format="svg", metadata={"Date": None, "Creator": "edgekit"})
     store.write_atomically(folder / f"{name}.svg", svg.compact(drawn.getvalue()))
     store.write_atomically(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
     return Picture(name, caption, folder / f"{name}.svg")
+
+
+def freeze(fig: Figure) -> None:
+    """Lay the figure out once, and to round numbers: a second pass, or the solver's own order of sums (it follows the addresses
+    of its variables), would move axes by a hair, and the bytes with them."""
+    if fig.get_layout_engine() is not None:
+        fig.draw_without_rendering()
+        fig.set_layout_engine("none")
+        for ax in fig.axes:
+            ax.set_position([round(float(end), 6) for end in ax.get_position(original=True).bounds])
 
 
 def styled(draw: Callable) -> Callable:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from edgekit import store
+from edgekit.console import PROGRESS, Console
 from edgekit.report.check import source_path
 
 
@@ -25,13 +26,14 @@ def execute(notebook: str, profile: str, values: dict, executed: Path) -> tuple[
     log_path.unlink(missing_ok=True)
     kept = (f"the notebook with its error is {shown(executed)}, the log {shown(log_path)}; what was measured is kept")
     _orphans_to(log_path)
+    console = Console(sys.stderr)
     try:
         # appending: the kernel writes to the same file, and neither may overwrite the other
         with open(log_path, "a", encoding="utf-8") as log:
             papermill.execute_notebook(
                 source_path(notebook), executed, parameters=values, kernel_name="python3", cwd=store.ROOT,
                 kernel_manager_class=_kernel_manager(log), progress_bar=False, stdout_file=log,
-                stderr_file=_Tee(log, sys.stderr))
+                stderr_file=_Told(log, console))
     except KeyboardInterrupt:
         return "interrupted", "stopped; what was measured is kept: run the same command again to go on"
     except PapermillExecutionError as error:
@@ -40,7 +42,9 @@ def execute(notebook: str, profile: str, values: dict, executed: Path) -> tuple[
         return "failed", f"failed: its process died (killed for its memory, or crashed); {kept}"
     except (PapermillException, RuntimeError, OSError) as error:
         return "failed", f"failed: {type(error).__name__}: {_first_line(str(error))}; {kept}"
-    return "executed", f"done, {shown(executed)}"
+    finally:
+        console.clear()
+    return "executed", "done"
 
 
 def _orphans_to(log_path: Path) -> None:
@@ -85,19 +89,20 @@ def _kernel_manager(log: TextIO) -> type:
     return ThisPython
 
 
-class _Tee:
-    """Writes to several streams, for the progress that goes to the log and the terminal."""
+class _Told:
+    """Keeps what a notebook says on stderr in the log, and shows it, line by line."""
 
-    def __init__(self, *streams):
-        self.streams = streams
+    def __init__(self, log: TextIO, console: Console):
+        self._log, self._console, self._rest = log, console, ""
 
     def write(self, text: str) -> None:
-        for stream in self.streams:
-            stream.write(text)
+        self._log.write(text)
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            (self._console.now if PROGRESS.match(line) else self._console.stays)(line)
 
     def flush(self) -> None:
-        for stream in self.streams:
-            stream.flush()
+        self._log.flush()
 
 
 def _first_line(text: str, limit: int = 300) -> str:

@@ -73,6 +73,12 @@ def grouped_skips(skips: Mapping[str, list[store.Skip]], *, expected: bool) -> l
             for (notebook, reason), conditions in sorted(groups.items(), key=lambda group: -len(group[1]))]
 
 
+def cells_here(profile: str) -> list[dict]:
+    """All claims judged on a profile's own rows and on the documents' own numbers (see text.cells)."""
+    files = {store.study_of(path): path for path in sorted(store.runs_folder(profile).glob("*.jsonl"))}
+    return verdicts.cells(files, _newest_manifest(list(files.values())).get("platform", ""), measured_only=False)
+
+
 def _newest_manifest(files: list[Path]) -> dict:
     runs = [run for path in files for run in provenance.read_manifests(path).values()]
     return max(runs, key=lambda run: run["started"], default={})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
+from numbers import Number
 from typing import TYPE_CHECKING
 
 from edgekit import params, provenance, store, studies
@@ -58,7 +60,7 @@ class Experiment:
         """One of the study's figures, stored beside the rows as SVG and CSV. Raises PlotError for an unknown name."""
         from edgekit.plots.figure import named
 
-        return named(studies.module(self.notebook, "figures").FIGURES, name).show(self.frame, self.folder)
+        return named(studies.module(self.notebook, "figures").FIGURES, name).show(self.frame, self.folder, self._claims)
 
     def skips(self) -> Markdown:
         """What has no rows, and why, and what the jobs warned of."""
@@ -69,13 +71,17 @@ class Experiment:
 
     def verdicts(self) -> Markdown:
         """The study's claims judged on these rows; of a study that measures nothing, every audit under its assumptions."""
+        from edgekit.claims import text
+
+        return _markdown(text.markdown_table(self._claims))
+
+    @functools.cached_property
+    def _claims(self) -> list[dict]:
         from edgekit.claims import judgement, text
 
         if studies.measures(self.notebook):
-            judged = judgement.judge(judgement.load(self.notebook), self.frame, self.platform)
-        else:
-            judged = judgement.audited(judgement.load(), self.config.assumed)
-        return _markdown(text.markdown_table(text.cells(judged)))
+            return text.cells(judgement.judge(judgement.load(self.notebook), self.frame, self.platform))
+        return text.cells(judgement.audited(judgement.load(), self.config.assumed))
 
     def provenance(self) -> Markdown:
         """Where the numbers come from: the runs that wrote the rows, or the files that were computed from."""
@@ -93,23 +99,41 @@ class Experiment:
 
 
 def shown(table: pd.DataFrame, columns: Mapping[str, str], empty: str = "No rows for this table in this run.",
-          precision: int = 2, formats: Mapping[str, str | Callable] | None = None, missing: str = "") -> Styler | Markdown:
+          factors: Mapping[str, float] | None = None, missing: str = "") -> Styler | Markdown:
     """Some columns of a table under other headings, for a notebook; `empty` where it has no lines.
 
-    columns: {column: heading}, in order. precision: digits behind the point. formats: {column: format} for
-    others, as `times` gives.
+    columns: {column: heading}, in order. A column `x` whose 95 % interval stands in `x_low` and `x_high` shows both in one
+    cell, in as many digits as the interval has to say, or says that it is too noisy (see stats.told); other fractions have
+    four significant digits. factors: {column: what it is multiplied by}, as 1e3 for seconds in milliseconds.
     """
+    from pandas.api.types import is_numeric_dtype
+
     if not len(table):
         return _markdown(empty)
-    style = table[list(columns)].rename(columns=columns).style.format(precision=precision, na_rep=missing, thousands=",")
-    for column, spec in (formats or {}).items():
-        style = style.format(spec, subset=[columns[column]], na_rep=missing)
-    return style.hide(axis="index")
+    texts = type(table)({heading: _cells(table, column, (factors or {}).get(column, 1.0), missing)
+                         for column, heading in columns.items()})
+    numbers = [heading for column, heading in columns.items() if is_numeric_dtype(table[column])]
+    classes = type(table)("number", index=texts.index, columns=numbers)
+    return texts.style.hide(axis="index").set_td_classes(classes)
 
 
-def times(factor: float, digits: int = 2) -> Callable[[float], str]:
-    """A format for `shown`: values times `factor`, as seconds in milliseconds, bytes in megabytes, shares in per cent."""
-    return lambda value: f"{factor * value:,.{digits}f}"
+def _cells(table: pd.DataFrame, column: str, factor: float, missing: str) -> list[str]:
+    """The texts of a column, each with its interval where the table has one."""
+    import math
+
+    from edgekit.analyze import stats
+
+    def text(value, low, high, n) -> str:
+        if not isinstance(value, Number) or isinstance(value, bool):
+            return missing if value is None else str(value)
+        if math.isnan(value):
+            return missing
+        noisy = "too noisy" if n <= stats.FEW and stats.is_noisy(low, high) else ""
+        return stats.told(factor * value, factor * low, factor * high, too_noisy=noisy, digits=4)
+
+    nothing = [math.nan] * len(table)
+    lows, highs = (table.get(f"{column}_{end}", nothing) for end in ("low", "high"))
+    return [text(*line) for line in zip(table[column], lows, highs, table.get("n", nothing), strict=True)]
 
 
 def _told(run: Mapping) -> str:

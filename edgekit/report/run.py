@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit import params, provenance, store, studies
+from edgekit.report import closing, durations
 from edgekit.report.check import check, source_path
 from edgekit.report.execute import execute, shown
 from edgekit.studies import runner
@@ -26,7 +27,7 @@ from edgekit.studies.config import MEASURE
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one notebook ended. `unexpected`: reasons of the skips among its rows that nobody planned for. `tried`: how many
+    """How one notebook ended. `unexpected`: the reason of each unit without rows that nobody planned for. `tried`: how many
     units were started and have no rows, failed or too slow."""
 
     notebook: str
@@ -46,19 +47,21 @@ def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False
     units again that failed or were too slow, which are otherwise left as they are and told.
     """
     values = {notebook: check(notebook, profile) for notebook in notebooks}
-    outcomes = []
-    for notebook in values:
+    expected = durations.expected(values, profile)
+    begun, outcomes, pictured = time.monotonic(), [], False
+    print(f"{closing.notebooks(len(values))}, profile {profile}: {durations.told(expected.values())}", flush=True)
+    for number, notebook in enumerate(values, 1):
+        left = durations.left(expected, list(values)[number - 1:], time.monotonic() - begun)
+        where = f"[{number}/{len(values)}] {notebook}"
+        print(f"{where}: begins{left} (log: {shown(_executed(notebook, profile).with_suffix('.log'))})", flush=True)
         with runner.retrying(retry):
             outcomes.append(_run(notebook, profile, values[notebook], force, retry))
-        print(f"{notebook}: {outcomes[-1].sentence} ({outcomes[-1].seconds:.0f} s)", flush=True)
+        print(f"{where}: {closing.ended(outcomes[-1])}", flush=True)
+        if not pictured and (picture := closing.first_figure(notebook, profile)):
+            print(f"a first figure: {picture.as_uri()}", flush=True)
+            pictured = True
         if outcomes[-1].state == "interrupted":
             break
-    for outcome in outcomes:
-        for reason in outcome.unexpected:
-            print(f"{outcome.notebook}: skipped unexpectedly: {reason}", file=sys.stderr, flush=True)
-    if not retry and (again := [outcome.notebook for outcome in outcomes if outcome.tried]):
-        print(f"to try again what failed or was too slow: edgekit run --profile {profile} --retry {' '.join(again)}",
-              file=sys.stderr, flush=True)
     return outcomes
 
 
@@ -73,7 +76,7 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
 def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) -> Outcome:
     import nbformat
 
-    executed = store.runs_folder(profile) / f"{notebook}.ipynb"
+    executed = _executed(notebook, profile)
     made_of = _sources(notebook, profile)
     elsewhere = values.get("rows", MEASURE) != MEASURE
     stamp = _stamp(executed)
@@ -84,7 +87,6 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
         return Outcome(notebook, "unchanged", stamp["seconds"], executed,
                        f"nothing changed since {shown(executed)} was made; not executed again", **skips)
     begun = time.monotonic()
-    print(f"{notebook}: running, profile {profile} (log: {shown(executed.with_suffix('.log'))})", flush=True)
     state, sentence = execute(notebook, profile, values, executed)
     seconds = time.monotonic() - begun
     if executed.exists() and (node := read_executed(executed)) is not None:
@@ -95,6 +97,10 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
             "made_of": [made_of, _rows_hash(notebook, profile, values)] if state == "executed" else None}
         store.write_atomically(executed, nbformat.writes(node))
     return Outcome(notebook, state, seconds, executed, sentence, **_skips(notebook, profile))
+
+
+def _executed(notebook: str, profile: str) -> Path:
+    return store.runs_folder(profile) / f"{notebook}.ipynb"
 
 
 def _sources(notebook: str, profile: str) -> str:
@@ -144,7 +150,7 @@ def _refused(notebook: str, profile: str) -> bool:
 def _skips(notebook: str, profile: str) -> dict:
     """What an Outcome tells of the units without rows."""
     skips = _standing(notebook, profile)
-    return dict(unexpected=tuple(dict.fromkeys(skip.reason for skip in skips if not skip.expected)),
+    return dict(unexpected=tuple(skip.reason for skip in skips if not skip.expected),
                 tried=sum(skip.tried for skip in skips))
 
 

@@ -49,7 +49,7 @@ def _when(rows: Mapping[str, Path]) -> str:
 
 
 def _block(kind: str, name: str, title: str, ours: str, note: str, source: Source, platform: str, out: Path) -> dict:
-    lines = [_line(cell, source, out) for cell in _cells(source, platform, measured_only=kind == "reference")]
+    lines = [_line(cell, source, out) for cell in cells(source.rows, platform, measured_only=kind == "reference")]
     count = Counter(line["verdict"] for line in lines)
     return {"kind": kind, "id": name, "title": title, "note": note, "groups": _groups(lines, f"{ours}, 95 % interval"),
             "tally": [(word, badge, count[word]) for word, (badge, _) in VERDICTS.items() if count[word]], "source": source,
@@ -57,8 +57,8 @@ def _block(kind: str, name: str, title: str, ours: str, note: str, source: Sourc
 
 
 def _line(cell: dict, source: Source, out: Path) -> dict:
-    """A cell with its badge and links: those of the part that its verdict is."""
-    links = source.links(cell["parts"][0], cell["study"], out)
+    """A cell with its badge and links: its page, which says why, then those of the part that its verdict is."""
+    links = [("why", f"claims/{cell['id']}.html"), *source.links(cell["parts"][0], cell["study"], out)]
     if cell["quantities"]:
         links.append(("code", f"claims/{cell['id']}.html#code"))
     return cell | {"kind": VERDICTS[cell["verdict"]][0], "links": links, "missing": missing(cell)}
@@ -76,13 +76,13 @@ def _groups(lines: list[dict], ours: str) -> list[dict]:
     return [group for group in groups if group["lines"]]
 
 
-def _cells(source: Source, platform: str, *, measured_only: bool) -> list[dict]:
+def cells(rows: Mapping[str, Path], platform: str, *, measured_only: bool) -> list[dict]:
     """Claims judged on the rows of their own study, in the order of their file; one whose study left no rows here is judged on
     none, or left out with `measured_only`."""
-    judged_here = {cell["id"]: cell for study, path in source.rows.items() for cell in judged.cells(path, study, platform)}
+    judged_here = {cell["id"]: cell for study, path in rows.items() for cell in judged.cells(path, study, platform)}
     found = []
     for cell in judged.cells(None, None, platform):
-        if cell["study"] not in source.rows:
+        if cell["study"] not in rows:
             found += [] if measured_only else [cell]
         elif cell["tests"] or not measured_only:
             found.append(judged_here[cell["id"]])

@@ -23,11 +23,14 @@ from pathlib import Path
 from edgekit import provenance, store
 from edgekit.catalog import platforms
 from edgekit.compress import variant
+from edgekit.console import Console, Progress, fields
 from edgekit.measure import device
 from edgekit.measure.device import DeviceError
 from edgekit.measure.worker import JobFailed, Worker, run_job
 from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store, StoreError
+from edgekit.studies import needs
+from edgekit.studies.needs import Held
 
 BUILD_TIMEOUT_S = 3600.0
 RETRY = "EDGEKIT_RETRY"  # set in the environment, which notebooks inherit, by --retry
@@ -43,7 +46,8 @@ class Unit:
     before (answers and losses: yes; times and memory: no), so it may share a process with other such units. `first`: what it
     makes is used by others, so it comes before those of its repeat that are not. `variants`: the chains that the job opens,
     built before it starts, each in a process of its own and outside of the unit's time limit, unless `makes` says that it
-    builds them itself. `source`: how its rows know (see schema.SOURCES).
+    builds them itself. `source`: how its rows know (see schema.SOURCES). `holds`: what its process has in memory, in turn, each
+    time together; a unit for which that is too much is refused before it starts (see needs.py).
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -59,6 +63,7 @@ class Unit:
     variants: tuple[str, ...] = ()
     makes: bool = False
     source: str = "measured"
+    holds: tuple[tuple[Held, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,9 @@ def task_hash(task: dict) -> str:
     return hashlib.blake2b(store.canonical(task).encode(), digest_size=8).hexdigest()
 
 
-def keys_of(study: str, version: int, units: Sequence[Unit]) -> dict[str, Unit]:
-    """The units by their keys on this machine."""
-    platform = platforms.current().slug
+def keys_of(study: str, version: int, units: Sequence[Unit], platform: str | None = None) -> dict[str, Unit]:
+    """The units by their keys on a platform, by default on this machine."""
+    platform = platform or platforms.current().slug
     return {store.condition_key(study, version, unit.condition, repeat=unit.repeat, artifact=unit.artifact, task=unit.task,
                                 platform=platform): unit for unit in units}
 
@@ -117,13 +122,13 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     skips stand, unless RETRY is set. Raises StoreError when rows cannot be written; DeviceError when the device that
     was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
-    from tqdm import tqdm
-
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
+    free = needs.free_here(config.memory_share, device.total_memory_bytes(config.device))
+    units = needs.fitting(units, memory_limit_bytes, free)
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
     keys = keys_of(study, version, units)
-    measured = 0
+    measured, console = 0, Console(sys.stderr)
     with Store(path) as file:
         store.write_plan(path, keys)
         waiting = {key: unit for key, unit in keys.items() if key not in file.done and not _stands(file, key, unit)}
@@ -133,18 +138,28 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
             started = time.monotonic()
             built: set[str] = set()
             provenance.write_manifest(path, manifest)
-            bar = tqdm(_order(waiting, config.seed), desc=study, unit="condition", file=sys.stderr, dynamic_ncols=True)
+            progress = Progress(console.now, study, [kind_of(unit) for unit in waiting.values()])
             with _Processes(config.timeout_s, memory_limit_bytes) as processes:
-                for key, unit in bar:
-                    bar.set_postfix_str(" ".join(str(value) for value in unit.condition.values()))
+                for key, unit in _order(waiting, config.seed):
+                    progress.begins(kind_of(unit), unit.condition)
                     has_rows = _measure(file, key, unit, study, built, manifest, processes)
+                    progress.ends(kind_of(unit), has_rows)
+                    if not has_rows and (skip := file.standing(key)) is not None and not skip.expected:
+                        console.stays(f"{study}: failed: {fields(unit.condition)}: {skip.reason}")
                     measured += has_rows
                     manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
                     manifest.duration_s = time.monotonic() - started
                     # After each unit, so that a killed run's rows have their manifest too.
                     provenance.write_manifest(path, manifest)
+            console.clear()
     rows, skips = store.read(path)
     return Result(path, platform, rows, skips, measured, reused)
+
+
+def kind_of(unit: Unit) -> str:
+    """What a unit is, in words that its repeats share and units that take as long."""
+    return " ".join(str(unit.condition[name]) for name in ("task", "model", "engine", "dtype", "threads")
+                    if name in unit.condition)
 
 
 def _stands(file: Store, key: str, unit: Unit) -> bool:
@@ -207,6 +222,8 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     """
     run = manifest.run
 
+    began = time.monotonic()
+
     def skip(reason: str, expected: bool, tried: bool = True) -> bool:
         file.skip(Skip(run, study, unit.condition, reason, expected, key, tried))
         return False
@@ -229,7 +246,7 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
         return skip(f"gave a number that cannot be kept: {error}", expected=False)
     if not rows:
         return skip("gave no observations", expected=False)
-    file.append(key, rows)
+    file.append(key, rows, round(time.monotonic() - began, 3))
     if "engine" in answer:
         manifest.engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
     manifest.warnings += [told for told in answer.get("warnings", ()) if told not in manifest.warnings]

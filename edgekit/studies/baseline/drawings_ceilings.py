@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from edgekit.analyze import roofline
 from edgekit.analyze.observed import kind
-from edgekit.plots import style
+from edgekit.plots import claim, intervals, style
 
 MODELLED = {"color": "black", "marker": "o", "fillstyle": "none", "linestyle": "none"}
 ENDS = ("", "_low", "_high")
@@ -35,9 +36,9 @@ def utilisation(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     pocket = plotted.model.map(kind) == "pocket"
     groups = [(name, part) for name, part in (("pocket models", plotted[pocket]),
                                               ("models of real size", plotted[~pocket])) if len(part)]
-    fig = Figure(figsize=(style.WIDTH, 5.2))
+    fig = Figure(figsize=(style.WIDTH, 5.4))
     axes = fig.subplots(2, len(groups), squeeze=False, sharex="col", sharey="row", gridspec_kw={
-        "width_ratios": [1, 2.2][-len(groups):], "height_ratios": [1.9, 1]})
+        "width_ratios": [1, 1.6][-len(groups):], "height_ratios": [1.2, 1]})
     for (top, bottom), (name, part) in zip(axes.T, groups, strict=True):
         crosses = printed if part is groups[-1][1] else printed[:0]
         sizes = [*part.step_gb, *crosses.step_gb]
@@ -50,21 +51,27 @@ def utilisation(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         bottom.plot(crosses.step_gb, crosses.bandwidth_utilisation, **style.PUBLISHED, zorder=4)
         top.set(xscale="log", yscale="log", title=name, xlim=(across[0], across[-1]))
         bottom.set_xlabel("bytes read a step (GB)")
-        bottom.xaxis.set_major_locator(LogLocator(10, numticks=8))
-        bottom.xaxis.set_major_formatter(style.PLAIN)
-        bottom.xaxis.set_minor_formatter(NullFormatter())
+        _decades(bottom.xaxis)
         _name_models(top, part, above=name != "pocket models")
     axes[0, 0].set_ylabel("decode (tokens/s)")
-    axes[1, 0].set(ylabel="share of the ceiling", ylim=(0, 1.05 * np.nanmax(
-        [1.1, plotted.bandwidth_utilisation.max(), plotted.bandwidth_utilisation_high.max()])))
+    axes[1, 0].set_ylabel("share of the ceiling")
+    intervals.by_marks(axes[0, 0], [*plotted.decode_tok_per_s, *plotted.ceiling_tok_per_s],
+                       [*plotted.decode_tok_per_s_low, *plotted.decode_tok_per_s_high])
+    intervals.by_marks(axes[1, 0], [1, *plotted.bandwidth_utilisation, *printed.bandwidth_utilisation],
+                       [*plotted.bandwidth_utilisation_low, *plotted.bandwidth_utilisation_high], least=0)
+    for ax in axes[1]:
+        claim.accepted(ax, "S3.9", "bandwidth_utilisation", told=claim.IN_LEGEND)
     # The names need room under the marks of pocket models and over those of the others.
-    axes[0, 0].set_ylim(plotted.decode_tok_per_s.min() / (30 if pocket.any() else 2),
-                        plotted.ceiling_tok_per_s.max() * (8 if pocket.any() else 60))
+    low, high = axes[0, 0].get_ylim()
+    axes[0, 0].set_ylim(low / (8 if pocket.any() else 1), high * (1 if pocket.any() else 60))
+    _decades(axes[0, 0].yaxis)
+    for ax in axes.ravel():
+        intervals.mark_clipped(ax)
     rates = " and ".join(f"{rate / 1e9:.3g}" for rate in sorted(set(plotted.bandwidth_byte_per_s)))
     fig.legend(handles=[*style.key(plotted, lines=False),
                         Line2D([], [], color="0.25", label=f"ceiling: {rates} GB/s, measured, 95 % band"),
-                        Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)")],
-               loc="outside upper center", ncols=2)
+                        Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)"),
+                        claim.key("S3.9", "bandwidth_utilisation")], loc="outside upper center", ncols=2)
     columns = ["label", "source", "step_bytes", "step_gb", "bandwidth_utilisation"]
     return fig, pd.concat([plotted, printed[columns].rename(columns={"label": "model"})], ignore_index=True)
 
@@ -87,18 +94,23 @@ def baseline_7b(speed: pd.DataFrame, boards: pd.DataFrame, published: pd.DataFra
     printed = published.dropna(subset=["platform"]).merge(boards, on="platform", how="left", validate="one_to_one")
     ceilings = printed.assign(source="modelled", value=roofline.decode_ceiling_tok_per_s(
         printed.memory_bandwidth_byte_per_s, roofline.step_bytes(2 * printed.parameters, 0, 0)))
-    fig = Figure(figsize=(style.WIDTH, 3.1))
+    fig = Figure(figsize=(style.WIDTH, 3.4))
     left, right = fig.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.25, 1]})
-    for ax in (left, right):
-        for line in stated.itertuples():
-            ax.axhspan(line.low, line.high, color="0.93", linewidth=0, zorder=0)
     _ours_by_size(left, measured, stated)
     _boards(right, printed, ceilings)
+    rates = [*measured.decode_tok_per_s, *stated.low, *stated.high, *printed.value, *ceilings.value]
+    intervals.by_marks(left, rates, [*measured.decode_tok_per_s_low, *measured.decode_tok_per_s_high], beyond=0.3)
+    left.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=12))
+    left.yaxis.set_major_formatter(style.PLAIN)
+    left.yaxis.set_minor_formatter(NullFormatter())
+    for ax in (left, right):
+        claim.accepted(ax, "S1.3", "decode_tok_per_s", told=claim.IN_LEGEND)
+        intervals.mark_clipped(ax)
     colour, marker = style.engine_style("transformers", "bfloat16")
     fig.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="none", label="measured here"),
                         Line2D([], [], **style.PUBLISHED, label="published"),
-                        Line2D([], [], **MODELLED, label="ceiling: bandwidth / (2 bytes a weight), modelled")],
-               loc="outside upper center", ncols=3)
+                        Line2D([], [], **MODELLED, label="ceiling: bandwidth / (2 bytes a weight), modelled"),
+                        claim.key("S1.3", "decode_tok_per_s")], loc="outside upper center", ncols=2)
     marks = pd.concat([stated, printed, ceilings]).rename(columns={
         "value": "decode_tok_per_s", "low": "decode_tok_per_s_low", "high": "decode_tok_per_s_high"})
     columns = ["label", "platform", "source", "parameters", *(f"decode_tok_per_s{end}" for end in ENDS),
@@ -121,11 +133,17 @@ def _ceilings(top: Axes, bottom: Axes, part: pd.DataFrame, across: np.ndarray) -
     bottom.axhline(1, color="0.25", linewidth=1)
 
 
+def _decades(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(10, numticks=8))
+    axis.set_major_formatter(style.PLAIN)
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _name_models(ax: Axes, part: pd.DataFrame, above: bool) -> None:
     """Names of the models at their sizes, upright, moved apart where sizes are close."""
     sizes = part.groupby("model", sort=False).step_gb.min()
     low, high = np.log10(ax.get_xlim())
-    places = style.apart(np.log10(sizes), (0.038 if above else 0.08) * (high - low))
+    places = style.apart(np.log10(sizes), (0.045 if above else 0.07) * (high - low))
     for place, model in zip(places, sizes.index, strict=True):
         ax.annotate(style.model_label(model), (10**place, 0.98 if above else 0.03), xycoords=("data", "axes fraction"),
                     rotation=90, ha="center", va="top" if above else "bottom", fontsize=7, color="0.3")
@@ -151,11 +169,7 @@ def _ours_by_size(ax: Axes, measured: pd.DataFrame, stated: pd.DataFrame) -> Non
                     textcoords="offset points", va="center", fontsize=7.5)
     sizes = [*points.billions, *stated.parameters / 1e9]
     ax.set_xlim(min(sizes) / 1.6, max(sizes) * 5)
-    rates = [*points.decode_tok_per_s, *stated.low, *stated.high]
-    ax.set_ylim(min(rates) / 1.6, max(rates) * 2)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(style.PLAIN)
-        axis.set_minor_formatter(NullFormatter())
+    _decades(ax.xaxis)
 
 
 def _boards(ax: Axes, printed: pd.DataFrame, ceilings: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Time to first token, time per output token, and how the two divide the total, as small multiples: a panel a model."""
+"""Time to first token and time per output token, as small multiples: a panel a model."""
 
 from __future__ import annotations
 
@@ -7,23 +7,40 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from edgekit.analyze import roofline
-from edgekit.plots import style
+from edgekit.plots import intervals, style
 
 COLUMNS = 3
+PROPORTION = {"color": "0.6", "linewidth": 0.9, "linestyle": (0, (1, 1))}
 
 
 @style.styled
 def ttft_vs_prompt(speed: pd.DataFrame) -> style.Drawn:
-    """Time to first token against prompt length, a panel a model, a line an engine (from `speed_table`)."""
+    """Time to first token against prompt length, a panel a model, a line an engine (from `speed_table`).
+
+    The grey line is what grows in proportion to the prompt. Engines are set a little apart, since they share lengths.
+    """
     table = style.require(speed.dropna(subset=["ttft_s"]), "ttft_vs_prompt")
     plotted = table[[*roofline.CONDITION, "ttft_s", "ttft_s_low", "ttft_s_high", "n"]]
-    fig = _by_model(plotted, "prompt_tokens", "ttft_s", "prompt (tokens)", "time to first token (s)", sharey="row")
-    for ax in fig.axes:
+    fig = _by_model(_set_apart(plotted, "prompt_tokens"), "place", "ttft_s", "prompt (tokens)", "time to first token (s)",
+                    sharey="row", more=[Line2D([], [], label="in proportion to the prompt", **PROPORTION)])
+    models = list(dict.fromkeys(plotted.model))
+    rows = [models[start:start + COLUMNS] for start in range(0, len(models), COLUMNS)]
+    for ax, model in zip(fig.axes, models, strict=True):
         ax.set_yscale("log")
+        here = plotted[plotted.model.isin(next(row for row in rows if model in row))]
+        intervals.by_marks(ax, here.ttft_s, [*here.ttft_s_low, *here.ttft_s_high], beyond=0.1)
+        own = plotted[plotted.model == model]
+        across = np.array([own.prompt_tokens.min(), own.prompt_tokens.max()])
+        below = own.ttft_s[own.prompt_tokens == across[1]].min() / 2
+        ax.plot(across, below * across / across[1], gid="proportion", **PROPORTION)
+        ax.yaxis.set_major_locator(LogLocator(10, subs=(1, 3), numticks=12))
         ax.yaxis.set_major_formatter(style.PLAIN)
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        _at_lengths(ax, sorted(set(plotted.prompt_tokens)))
+        intervals.mark_clipped(ax)
     return fig, plotted
 
 
@@ -34,40 +51,33 @@ def tpot_vs_context(speed: pd.DataFrame) -> style.Drawn:
     milliseconds = {f"tpot_ms{end}": 1e3 * table[f"tpot_s{end}"] for end in ("", "_low", "_high")}
     plotted = table[roofline.CONDITION].assign(
         context_tokens=roofline.mean_context(table.prompt_tokens, table.output_tokens), **milliseconds, n=table.n)
-    fig = _by_model(plotted.sort_values("context_tokens", kind="stable"), "context_tokens", "tpot_ms",
-                    "mean context (tokens)", "time per output token (ms)", sharey=False)
-    for ax in fig.axes:
-        ax.set_ylim(0, ax.get_ylim()[1] * 1.08)
+    plotted = plotted.sort_values("context_tokens", kind="stable")
+    fig = _by_model(_set_apart(plotted, "context_tokens"), "place", "tpot_ms", "mean context (tokens)",
+                    "time per output token (ms)", sharey=False)
+    for ax, model in zip(fig.axes, dict.fromkeys(plotted.model), strict=True):
+        here = plotted[plotted.model == model]
+        intervals.by_marks(ax, here.tpot_ms, [*here.tpot_ms_low, *here.tpot_ms_high], beyond=0.35, least=0)
         ax.yaxis.set_major_locator(MaxNLocator(4))
+        intervals.mark_clipped(ax)
     return fig, plotted
 
 
-@style.styled
-def shares(share: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
-    """Prefill's share of total time against output length, a panel a model, with published ratios as crosses.
+def _set_apart(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """With `place`: the column, for a log axis, an engine and dtype a few per cent beside the next."""
+    kinds = sorted(set(zip(table.engine, table["dtype"], strict=True)))
+    nth = [kinds.index(kind) - (len(kinds) - 1) / 2 for kind in zip(table.engine, table["dtype"], strict=True)]
+    return table.assign(place=table[column] * 1.05 ** np.array(nth))
 
-    `share` is `share_table`; at each output length the prompt nearest to the published ones is drawn. `published` has
-    decode_over_prefill at output_tokens. The right axis reads the same height as decode over prefill.
-    """
-    table = style.require(share, "shares")
-    published = published[published.quantity == "decode_over_prefill"]
-    distance = (table.prompt_tokens - published.prompt_tokens.median()).abs()
-    table = table[distance == distance.groupby([table.model, table.output_tokens]).transform("min")]
-    percent = {f"prefill_percent{end}": 100 * table[f"prefill_share{end}"] for end in ("", "_low", "_high")}
-    plotted = table[roofline.CONDITION].assign(**percent, decode_over_prefill=table.decode_over_prefill, n=table.n)
-    printed = published.assign(prefill_percent=100 / (1 + published.value), decode_over_prefill=published.value)
-    fig = _by_model(plotted, "output_tokens", "prefill_percent", "output (tokens)", "prefill's share of time (%)",
-                    sharey=True, more=[Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)")])
-    low = min(printed.prefill_percent.min(), plotted.prefill_percent.min()) / 2
-    for number, ax in enumerate(panels := list(fig.axes)):
-        ax.plot(printed.output_tokens, printed.prefill_percent, **style.PUBLISHED, zorder=4)
-        ax.set(yscale="log", ylim=(low, 100))
-        _length_ticks(ax)
-        ax.yaxis.set_major_formatter(style.PLAIN)
-        if number % COLUMNS == min(COLUMNS, len(panels)) - 1:
-            _ratio_axis(ax)
-    columns = ["model", "source", "prompt_tokens", "output_tokens", "prefill_percent", "decode_over_prefill"]
-    return fig, pd.concat([plotted, printed.rename(columns={"label": "model"})[columns]], ignore_index=True)
+
+def _at_lengths(ax: Axes, lengths: list[float]) -> None:
+    """Ticks at the lengths that were measured, without those that would touch the next."""
+    low, high = np.log10(ax.get_xlim())
+    told: list[float] = []
+    for length in lengths:
+        if not told or np.log10(length / told[-1]) > 0.16 * (high - low):
+            told.append(length)
+    ax.xaxis.set_major_locator(FixedLocator(told))
+    ax.xaxis.set_major_formatter(style.PLAIN)
 
 
 def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *, sharey: bool | str,
@@ -83,29 +93,15 @@ def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *
         ax.set(title=style.model_label(model), xscale="log")
         ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         ax.tick_params(labelbottom=True)
-        _length_ticks(ax)
+        length_ticks(ax)
     fig.supxlabel(x_label, fontsize=8.5)
     fig.supylabel(y_label, fontsize=8.5)
     fig.legend(handles=[*style.key(table), *(more or [])], loc="outside upper center", ncols=3)
     return fig
 
 
-def _length_ticks(ax: Axes) -> None:
+def length_ticks(ax: Axes) -> None:
     """Token counts on a log axis: 1, 2, 5 a decade where there is room, else 1 and 3."""
     low, high = ax.get_xlim()
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high / low < 50 else (1, 3), numticks=8))
     ax.xaxis.set_major_formatter(style.PLAIN)
-
-
-def _ratio_axis(ax: Axes) -> None:
-    """A right axis that reads prefill's percentage as decode over prefill: 1 % is 99 times."""
-    ratios = np.array([1, 10, 100, 1000])
-    percents = 100 / (1 + ratios)
-    low, high = ax.get_ylim()
-    shown = (low <= percents) & (percents <= high)
-    right = ax.twinx()
-    right.set(yscale="log", ylim=(low, high), ylabel="decode / prefill")
-    right.set_yticks(percents[shown], [f"{ratio}" for ratio in ratios[shown]])
-    right.minorticks_off()
-    right.grid(False)
-    right.spines["right"].set_visible(True)

@@ -12,6 +12,8 @@ from edgekit.analyze import roofline
 from edgekit.analyze.observed import kind
 from edgekit.plots import style
 
+UNEXPLAINED = {"color": "0.3", "linewidth": 0.9, "linestyle": (0, (1, 2))}
+
 
 @style.styled
 def memory(table: pd.DataFrame) -> style.Drawn:
@@ -37,6 +39,7 @@ def memory(table: pd.DataFrame) -> style.Drawn:
             start += width
         peak = part.peak_memory_gb
         errors = np.vstack([peak - part.peak_memory_gb_low, part.peak_memory_gb_high - peak])
+        ax.hlines(places, start, peak, gid="unexplained", **UNEXPLAINED)
         ax.errorbar(peak, places, xerr=errors, color="black", marker="D", linestyle="none", markersize=4,
                     elinewidth=0.8, capsize=2)
         ax.set_yticks(places, [f"{style.model_label(line.model)}, {line.engine} {line.dtype}"
@@ -46,8 +49,9 @@ def memory(table: pd.DataFrame) -> style.Drawn:
     fig.legend(handles=[*(Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label)
                           for label, colour, hatch in parts.values()),
                         Line2D([], [], color="black", marker="D", markersize=4, linestyle="none",
-                               label="measured peak")],
-               loc="outside upper center", ncols=4)
+                               label="measured peak"),
+                        Line2D([], [], label="not accounted for", **UNEXPLAINED)],
+               loc="outside upper center", ncols=5, columnspacing=1.2, handlelength=1.6)
     return fig, plotted
 
 

@@ -3,6 +3,8 @@ and answers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -121,13 +123,33 @@ def longest_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_answers(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line each cell after the first: its share of right answers less that of the first, over the answers that all gave."""
+    """A line each cell after the reference: its share of right answers less that of the reference, over the answers that all
+    gave."""
     rows = rows_of(frame, "accuracy", metrics=("correct",))
     index = [name for name in ("model", "task_name", "mode", "depth", "item") if rows[name].notna().any()]
     pairs = rows.pivot_table(index=index, columns=["engine", "dtype"], values="value").dropna() if len(rows) else rows[:0]
-    first, *others = list(pairs.columns) if len(pairs) else [None]
+    first, *others = _reference_first(pairs.columns) if len(pairs) else [None]
     lines = []
     for other in others:
         found = stats.paired_difference(pairs[other], pairs[first])
-        lines.append(dict(cell=" ".join(other), less=" ".join(first), n=found.n) | stats.ends_of("difference", found))
-    return pd.DataFrame(lines, columns=["cell", "less", *stats.with_ends("difference"), "n"])
+        lines.append(dict(cell=" ".join(other), engine=other[0], dtype=other[1], less=" ".join(first), n=found.n)
+                     | stats.ends_of("difference", found))
+    return pd.DataFrame(lines, columns=["cell", "engine", "dtype", "less", *stats.with_ends("difference"), "n"])
+
+
+def answers_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`accuracy_table` of each model's reference cell (panel "depth"), and a line for each other cell of it with the difference
+    of all its answers, `paired_answers` of that model (panel "difference")."""
+    table, rows = accuracy_table(frame), rows_of(frame, "accuracy")
+    parts = []
+    for model, here in table.groupby("model", sort=False):
+        [engine, dtype], *_ = _reference_first(set(zip(here.engine, here["dtype"], strict=True)))
+        parts += [here[(here.engine == engine) & (here["dtype"] == dtype)].assign(panel="depth"),
+                  paired_answers(rows[rows.model == model]).drop(columns="cell").assign(
+                      panel="difference", model=model, source=here.source.iloc[0])]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True) if parts else table.assign(panel=None)
+
+
+def _reference_first(cells: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The (engine, dtype) cells in order, one with 32-bit weights first where there is one: nothing was rounded in it."""
+    return sorted(cells, key=lambda cell: (cell[1] != "float32", cell))

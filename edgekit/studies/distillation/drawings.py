@@ -1,24 +1,23 @@
-"""Figures of the distillation study: what learning brings back, how it goes, and what each chain keeps at how many bytes."""
+"""Figures of the distillation study: what learning brings back, what its loss says of that, and what order and chain keep."""
 
 from __future__ import annotations
+
+import re
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
-from edgekit.plots import style
-from edgekit.schema import NONE, QUANTIZE_FIRST
+from edgekit.plots import claim, intervals, style
+from edgekit.schema import NONE
 from edgekit.studies.distillation import tables
 
 ALONE = "pruned alone"
 FRONTIER = {"color": "0.6", "linewidth": 0.9, "zorder": 1}
-TENTH = {"color": "0.4", "linewidth": 0.9, "linestyle": "--", "zorder": 1}
-# Order of pruning and quantizing: colour, marker and filling, which is that of the frontier.
-ORDERS = {"prune_first": ("pruned, then quantized", "#0072B2", "s", "left"),
-          "quantize_first": ("quantized, then pruned", "#D55E00", "D", "none")}
-# What a chain starts from: marker; how it learnt is its colour.
-STARTS = {"whole": "o", "pruned": "s", "fresh": "^"}
+LINE = {"color": "0.4", "linewidth": 0.9, "linestyle": "--", "zorder": 1}
+# What a chain is made of: filling; how it learnt is its colour and marker.
+STEPS = {"all three steps": "full", "fewer steps": "none", "fresh weights": "left"}
 
 
 def _learnings(table: pd.DataFrame) -> list[str]:
@@ -36,125 +35,149 @@ def _title(student: str, pruning: str) -> str:
 
 @style.styled
 def distillation_recovery(table: pd.DataFrame) -> style.Drawn:
-    """KL divergence of each student by the way it learnt, a panel a student (from `tables.learning_table`).
+    """KL divergence of each student by the way it learnt, a panel a student, all on one scale (from `tables.learning_table`).
 
     The dashed line continues the pruned model that learnt nothing.
     """
-    style.require(table, "distillation_recovery")
-    students = _students(table)
-    fig, axes = style.panels(len(students), 1, 1.55)
-    fig.set_size_inches(style.WIDTH, 0.4 + sum(0.75 + 0.2 * len(table[(table.student == s) & (table.pruning == p)])
-                                               for s, p in students))
-    for ax, (student, pruning) in zip(axes, students, strict=True):
-        here = table[(table.student == student) & (table.pruning == pruning)]
+    shown = style.require(table, "distillation_recovery")
+    students = _students(shown)
+    parts = [shown[(shown.student == student) & (shown.pruning == pruning)] for student, pruning in students]
+    fig = Figure(figsize=(style.WIDTH, 0.7 + sum(0.42 + 0.19 * len(part) for part in parts)))
+    axes = fig.subplots(len(parts), 1, squeeze=False, sharex=True,
+                        height_ratios=[0.6 + part.learning.nunique() for part in parts])[:, 0]
+    for ax, here, student in zip(axes, parts, students, strict=True):
         names = _learnings(here)
         for line in here.itertuples():
             colour, marker, _ = style.LEARNINGS[line.learning]
-            ends = None if pd.isna(line.kl_low) else [[line.kl - max(line.kl_low, 0)], [line.kl_high - line.kl]]
-            ax.errorbar(line.kl, names.index(line.learning), xerr=ends, color=colour, marker=marker, capsize=2, elinewidth=0.8,
-                        linestyle="none")
+            style.level(ax, line, "kl", names.index(line.learning), line.kl / 1e3, color=colour, marker=marker)
         for alone in here[here.learning == NONE].itertuples():
-            ax.axvline(alone.kl, gid="alone", **TENTH)
-        ax.xaxis.set_major_locator(MaxNLocator(6))
+            ax.axvline(alone.kl, gid="alone", **LINE)
         ax.set_yticks(range(len(names)), [ALONE if name == NONE else name for name in names])
-        ax.set(title=_title(student, pruning), ylim=(len(names) - 0.5, -0.5), xlim=(0, None))
+        ax.set(title=_title(*student), ylim=(len(names) - 0.5, -0.5), xscale="log")
+    intervals.by_marks(axes[-1], shown.kl, [*shown.kl_low, *shown.kl_high], along="x", beyond=0.1)
+    _plain(axes[-1].xaxis)
     axes[-1].set_xlabel("KL divergence from the whole model (nats a token)")
-    return fig, table
+    for ax in axes:
+        intervals.mark_clipped(ax)
+    return fig, shown
+
+
+def _plain(axis) -> None:
+    """Ticks of a log axis as numbers: 1, 2 and 5 a decade where it is short, else powers of ten."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 2e3 else (1,), numticks=12))
+    axis.set_major_formatter(style.PLAIN)
+    axis.set_minor_formatter(NullFormatter())
 
 
 @style.styled
-def distillation_curves(table: pd.DataFrame) -> style.Drawn:
-    """Training loss against tokens by way of learning, a panel a student, a line a seed (`tables.training_table`)."""
-    style.require(table, "distillation_curves")
-    students = _students(table)
+def distillation_losses(table: pd.DataFrame) -> style.Drawn:
+    """Held-out KL divergence against the last training loss, a mark a way to learn, a panel a student (from
+    `tables.outcome_table`). Were the training loss a measure of recovery, marks would rise from left to right."""
+    shown = style.require(table, "distillation_losses")
+    students = _students(shown)
     fig, axes = style.panels(len(students), 2, 2.1)
     for place, (ax, (student, pruning)) in enumerate(zip(axes, students, strict=True)):
-        here = table[(table.student == student) & (table.pruning == pruning)]
-        for (learning, _), line in here.groupby(["learning", "draw"]):
-            colour, _, dashes = style.LEARNINGS[learning]
-            ax.plot(line.tokens / 1e3, line.train_loss, color=colour, linestyle=dashes, gid="curve")
-        ax.set(title=_title(student, pruning), xlabel="tokens (thousands)", xlim=(0, None))
+        here = shown[(shown.student == student) & (shown.pruning == pruning)]
+        for line in here.itertuples():
+            colour, marker, _ = style.LEARNINGS[line.learning]
+            across, up = (None if pd.isna(getattr(line, f"{name}_low")) else [
+                [getattr(line, name) - getattr(line, f"{name}_low")], [getattr(line, f"{name}_high") - getattr(line, name)]]
+                for name in ("train_loss", "kl"))
+            ax.errorbar(line.train_loss, line.kl, up, across, color=colour, marker=marker, linestyle="none", elinewidth=0.8,
+                        capsize=2)
+        intervals.by_marks(ax, here.train_loss, [*here.train_loss_low, *here.train_loss_high], along="x")
+        intervals.by_marks(ax, here.kl, [*here.kl_low, *here.kl_high])
+        ax.set(title=_title(student, pruning), xlabel="training loss at the end (nats a token)")
         ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        intervals.mark_clipped(ax)
         if place % 2 == 0:
-            ax.set_ylabel("training loss\n(nats a token)")
-    handles = [Line2D([], [], color=style.LEARNINGS[name][0], linestyle=style.LEARNINGS[name][2], label=name)
-               for name in _learnings(table)]
-    fig.legend(handles=handles, loc="outside upper center", ncols=3)
-    return fig, table
+            ax.set_ylabel("held-out KL divergence\n(nats a token)")
+    looks = {name: style.LEARNINGS[name] for name in _learnings(shown)}
+    fig.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="none", label=name)
+                        for name, (colour, marker, _) in looks.items()], loc="outside upper center", ncols=3)
+    return fig, shown
 
 
 @style.styled
 def distillation_order(table: pd.DataFrame) -> style.Drawn:
-    """Left: KL divergence of both orders of pruning and quantizing, joined where they are one pair; right: the former over the
-    latter (from `tables.order_table`).
+    """Divergence of pruning first over that of quantizing first, a line a pruning and quantization (from `tables.order_table`).
 
-    To the right of the line at one, quantizing first loses less.
+    Left of one, pruning first loses less. Filled: the pruning and width that the claim is judged at.
     """
     style.require(table, "distillation_order")
     table = table.sort_values(["model", "pruning", "quantization"], kind="stable").reset_index(drop=True)
-    fig = Figure(figsize=(style.WIDTH, 1.0 + 0.32 * len(table)))
-    left, right = fig.subplots(1, 2, sharey=True)
+    fig = Figure(figsize=(style.WIDTH, 0.9 + 0.24 * len(table)))
+    ax = fig.subplots()
     for line in table.itertuples():
-        left.plot([line.kl_prune_first, line.kl_quantize_first], [line.Index - 0.12, line.Index + 0.12], color="0.5",
-                  linewidth=0.9, zorder=1, gid="pair")
-        for nudge, (order, (_, colour, marker, fill)) in zip((-0.12, 0.12), ORDERS.items(), strict=True):
-            style.level(left, line, f"kl_{order}", line.Index + nudge, getattr(line, f"kl_{order}") / 10, color=colour,
-                        marker=marker, fillstyle=fill, markerfacecoloralt="white")
-        style.level(right, line, "ratio", line.Index, 0, color="0.15", marker="o")
-    right.axvline(1, gid="equal", **TENTH)
-    names = [f"{line.pruning}, {line.quantization}" for line in table.itertuples()]
+        judged = line.pruning == tables.PAPERS_POINT and line.quantization == tables.FOUR_BITS
+        style.level(ax, line, "ratio", line.Index, 0, color="0.15", marker="o", fillstyle="full" if judged else "none")
+    ax.axvline(1, gid="equal", color="0.4", linewidth=0.7, zorder=1)
+    names = [f"{line.pruning} removed, {_quantization(line.quantization)}" for line in table.itertuples()]
     if table.model.nunique() > 1:
         names = [f"{style.model_label(model)}, {name}" for model, name in zip(table.model, names, strict=True)]
-    left.set_yticks(range(len(table)), names)
-    left.set(xscale="log", xlabel="KL divergence from the whole model\n(nats a token)", ylim=(len(table) - 0.5, -0.5))
-    left.xaxis.set_major_locator(LogLocator(numticks=6))
-    left.xaxis.set_minor_formatter(NullFormatter())
-    right.set_xlabel("pruning first over quantizing first\n(times)")
-    right.xaxis.set_major_locator(MaxNLocator(5))
-    handles = [Line2D([], [], color=colour, marker=marker, fillstyle=fill, markerfacecoloralt="white", linestyle="none",
-                      label=label) for label, colour, marker, fill in ORDERS.values()]
-    fig.legend(handles=[*handles, Line2D([], [], label="equal", **TENTH)], loc="outside upper center", ncols=3)
+    ax.set_yticks(range(len(table)), names)
+    ax.set(ylim=(len(table) - 0.5, -0.5), xlabel="KL divergence, pruned first over quantized first (times)")
+    intervals.by_marks(ax, [1, *table.ratio], [*table.ratio_low, *table.ratio_high], along="x", beyond=0.6)
+    claim.accepted(ax, "S1.8", "prune_first_over_quantize_first", along="x", told=claim.IN_LEGEND)
+    intervals.mark_clipped(ax)
+    intervals.beside(ax, [intervals.words(line, "ratio") for line in table.itertuples()])
+    look = {"color": "0.15", "marker": "o", "linestyle": "none"}
+    fig.legend(handles=[Line2D([], [], **look, label="judged: the paper's shares, 4 bits"),
+                        Line2D([], [], **look, fillstyle="none", label="others"),
+                        claim.key("S1.8", "prune_first_over_quantize_first")], loc="outside upper center", ncols=3)
     return fig, table
+
+
+def _quantization(name: str) -> str:
+    """`gptq(bits=4, group=32)` in words; names of GGUF types stay."""
+    found = re.fullmatch(r"(\w+)\(bits=(\d+), group=(\d+)\)", name)
+    return f"{found[1].upper()} {found[2]} bits, groups of {found[3]}" if found else name
 
 
 @style.styled
 def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
-    """KL divergence against how many times smaller a chain is, all chains (from `tables.chain_table`).
+    """Accuracy kept of the whole model's against how many times smaller a chain is, all chains (from `tables.chain_table`).
 
-    Filled: 16 bits or more; half filled: quantized; open: quantized before pruning. Grey steps: nothing as small loses less.
+    Filled: chains of all three steps, which the claim is about; half filled: from fresh weights. Grey steps: nothing as small
+    keeps more.
     """
-    style.require(table, "distillation_frontier")
-    shown = table[(table.kl > 0) & table.smaller.notna()]
+    shown = style.require(style.require(table, "distillation_frontier").dropna(subset=["smaller", "retained"]),
+                          "distillation_frontier")
+    shown = shown[~tables.is_whole(shown)]
     style.require(shown, "distillation_frontier")
-    fig = Figure(figsize=(style.WIDTH, 3.6))
+    complete = set(tables.all_three(shown).index)
+    fig = Figure(figsize=(style.WIDTH, 3.7))
     ax = fig.subplots()
+    ax.set_xscale("log")
+    names = _learnings(shown)
     for line in shown.itertuples():
-        colour = style.LEARNINGS[line.learning][0]
-        fill = "full" if line.quantization == NONE else "none" if line.order == QUANTIZE_FIRST else "left"
-        # A t-interval over few seeds may reach below zero, where a log axis has no place.
-        ends = None if pd.isna(line.kl_low) else [[line.kl - max(line.kl_low, line.kl / 10)], [line.kl_high - line.kl]]
-        ax.errorbar(line.smaller, line.kl, ends, color=colour, marker=STARTS[_start(line)], fillstyle=fill, linestyle="none",
-                    elinewidth=0.8, capsize=2, markeredgecolor=colour, markerfacecoloralt="white", zorder=3)
-    front = tables.frontier(shown)
-    ax.step(front.smaller, front.kl, where="pre", gid="frontier", **FRONTIER)
-    ax.axvline(10, gid="tenth", **TENTH)
-    ax.set(xlabel="times smaller than the whole model in 16 bits", ylabel="KL divergence from the whole model\n(nats a token)",
-           yscale="log", xlim=(0, None))
-    ax.yaxis.set_major_locator(LogLocator(numticks=8))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    learnt = [Line2D([], [], color=style.LEARNINGS[name][0], marker="o", linestyle="none",
-                     label="learnt nothing" if name == NONE else name) for name in _learnings(shown)]
-    started = [Line2D([], [], color="0.3", marker=STARTS[name], linestyle="none", label=name) for name in STARTS
-               if name in {_start(line) for line in shown.itertuples()}]
-    quantized = [Line2D([], [], color="0.3", marker="o", linestyle="none", fillstyle=fill, markerfacecoloralt="white",
-                        label=label)
-                 for fill, label in (("full", "16 bits or more"), ("left", "quantized last"), ("none", "quantized first"))]
-    fig.legend(handles=[*learnt, *started, *quantized, Line2D([], [], label="frontier", **FRONTIER),
-                        Line2D([], [], label="a tenth", **TENTH)], loc="outside right upper")
+        colour, marker, _ = style.LEARNINGS[line.learning]
+        made = "all three steps" if line.Index in complete else "fresh weights" if line.student != line.model else "fewer steps"
+        aside = 1.012 ** (names.index(line.learning) - (len(names) - 1) / 2)  # those of one size would hide each other
+        ends = None if pd.isna(line.retained_low) else [[line.retained - line.retained_low],
+                                                        [line.retained_high - line.retained]]
+        ax.errorbar(line.smaller * aside, line.retained, ends, color=colour, marker=marker, linestyle="none",
+                    fillstyle=STEPS[made], markerfacecoloralt="white", elinewidth=0.8, capsize=2, zorder=3)
+    front = tables.frontier(shown.assign(lost=-shown.retained), "lost")
+    ax.step(front.smaller, front.retained, where="pre", gid="frontier", **FRONTIER)
+    ax.set(xlabel="times smaller than the whole model in 16 bits (times)", ylabel="accuracy kept (%)")
+    intervals.by_marks(ax, shown.smaller, along="x")
+    intervals.by_marks(ax, [0, 100, *shown.retained], [*shown.retained_low, *shown.retained_high], beyond=0.05)
+    claim.accepted(ax, "S2.3", "chain_compression", along="x", told=claim.IN_LEGEND)
+    claim.accepted(ax, "S2.3", "accuracy_retained_at_a_tenth", told=claim.IN_LEGEND)
+    intervals.mark_clipped(ax)
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(FixedLocator([n for n in (*range(1, 11), 20, 50, 100) if low <= n <= high]))
+    ax.xaxis.set_major_formatter(style.PLAIN)
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis="x", which="minor", bottom=False)
+    looks = {name: style.LEARNINGS[name] for name in names}
+    learnt = [Line2D([], [], color=colour, marker=marker, linestyle="none", label="learnt nothing" if name == NONE else name)
+              for name, (colour, marker, _) in looks.items()]
+    steps = [Line2D([], [], color="0.3", marker="o", linestyle="none", fillstyle=fill, markerfacecoloralt="white", label=label)
+             for label, fill in STEPS.items()]
+    fig.legend(handles=[*learnt, *steps, Line2D([], [], label="frontier", **FRONTIER),
+                        claim.key("S2.3", "chain_compression", "S2.3 accepts (both)")], loc="outside right upper")
     return fig, shown.assign(stages=[tables.stages(line) for line in shown.itertuples()])
-
-
-def _start(line) -> str:
-    if line.student != line.model:
-        return "fresh"
-    return "whole" if line.pruning == NONE else "pruned"

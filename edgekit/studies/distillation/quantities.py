@@ -8,8 +8,6 @@ from edgekit.analyze.observed import NotMeasured, Observation, Quantity, Setting
 from edgekit.analyze.stats import Estimate, number
 from edgekit.studies.distillation import tables
 
-PAPERS_POINT = "0.2/0.15"
-FOUR_BITS = "Q4_0"
 TENTH = 9.5  # times smaller: ten, as a round number
 
 
@@ -18,9 +16,9 @@ def prune_first_over_quantize_first(frame: pd.DataFrame, setting: Setting, accep
     paper's order loses less."""
     table = tables.order_table(frame)
     table = table[table.model.map(kind).isin(setting.models)]
-    here = table[(table.pruning == PAPERS_POINT) & (table.quantization == FOUR_BITS)]
+    here = table[(table.pruning == tables.PAPERS_POINT) & (table.quantization == tables.FOUR_BITS)]
     if here.empty:
-        raise NotMeasured(f"both orders of pruning {PAPERS_POINT} and quantizing to {FOUR_BITS}")
+        raise NotMeasured(f"both orders of pruning {tables.PAPERS_POINT} and quantizing to {tables.FOUR_BITS}")
     found = here.iloc[-1]
     others = "; ".join(f"{line.pruning} in {line.quantization} {number(line.ratio)}"
                        for line in table.drop(found.name).itertuples())

@@ -13,10 +13,12 @@ import pandas as pd
 
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
+from edgekit.analyze.retention import retained
 from edgekit.analyze.rows import rows_of
 from edgekit.schema import NONE, PRUNE_FIRST, QUANTIZE_FIRST, UNQUANTIZED
 
 CHAIN = ["model", "student", "pruning", "learning", "quantization", "order"]
+PAPERS_POINT, FOUR_BITS = "0.2/0.15", "Q4_0"  # the pruning and quantization that order is judged at
 BASE_BYTES = 2  # a weight of the whole model: what sizes are compared with
 
 
@@ -92,7 +94,7 @@ def _accuracy(answers: pd.DataFrame) -> dict:
     else:
         line = stats.ends_of("accuracy", stats.clustered_share(right, asked))
     if whole.sum():
-        line |= stats.ends_of("retained", stats.percent(stats.ratio_of_sums(right, whole)))
+        line |= stats.ends_of("retained", stats.percent(retained(right, whole, asked)))
     return line | dict(items=len(items))
 
 
@@ -159,6 +161,18 @@ def training_table(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows.metric.isin(["train_loss", "wall_s"])]
     wide = rows.pivot_table(index=[*CHAIN, "draw", "step", "tokens"], columns="metric", values="value").reset_index()
     return wide.reindex(columns=[*CHAIN, "draw", "step", "tokens", "train_loss", "wall_s"]).assign(source="measured")
+
+
+def outcome_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a learner before quantizing: train_loss at the end of its training (nats a token on its own texts, the mean over
+    draws, with an interval where there are two) beside its kl on held-out texts, as in `chain_table`."""
+    ends = training_table(frame).sort_values("step", kind="stable").groupby([*CHAIN, "draw"], as_index=False).train_loss.last()
+    lines = [dict(zip(CHAIN, key, strict=True)) | stats.ends_of("train_loss", stats.mean_interval(here.train_loss))
+             for key, here in ends.groupby(CHAIN)]
+    table = pd.DataFrame(lines, columns=[*CHAIN, *stats.with_ends("train_loss")])
+    table = table.astype({"train_loss_low": float, "train_loss_high": float})
+    return chain_table(frame)[[*CHAIN, *stats.with_ends("kl"), "over", "n", "source"]].merge(table, on=CHAIN).sort_values(
+        ["model", "student", "pruning", "kl"], kind="stable", ignore_index=True)
 
 
 def frontier(table: pd.DataFrame, column: str = "kl") -> pd.DataFrame:

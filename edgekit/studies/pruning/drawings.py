@@ -7,16 +7,17 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
-from edgekit.plots import style
+from edgekit.plots import claim, intervals, style
 from edgekit.studies.pruning import tables
 
 LABELS = {"taylor": "Taylor", "gate": "gate", "activation": "activation", "magnitude": "magnitude", "random": "random"}
 ARITHMETIC = {"color": "black", "linewidth": 1.6}
 UNIFORM = {"color": "0.4", "linewidth": 0.9, "linestyle": "--"}
 PHASES = {"prefill": "#0072B2", "decode": "#E69F00"}
+HATCHES = {"prefill": "", "decode": "////"}
 PERCENT = PercentFormatter(1, decimals=0, symbol=None)
 
 
@@ -32,19 +33,20 @@ def _key(fig: Figure, scores, *more: Line2D) -> None:
 
 @style.styled
 def pruning_methods(table: pd.DataFrame) -> style.Drawn:
-    """Nats a token added (left) and change of accuracy (right) by every way at the point, a row a model (from
+    """Accuracy lost (left, % points) and nats a token added (right) by every way at the point, a row a model (from
     `tables.method_table`).
 
     The dotted line continues Taylor importance, the published choice.
     """
     style.require(table, "pruning_methods")
-    models = list(dict.fromkeys(table.model))
-    parts = {model: table[table.model == model] for model in models}
-    fig = Figure(figsize=(style.WIDTH, 0.7 + sum(0.45 + 0.2 * len(part) for part in parts.values())))
-    axes = fig.subplots(len(models), 2, squeeze=False, sharex="col", sharey="row", width_ratios=[3, 2],
+    # A loss is the negative of a change, so the ends change places.
+    shown = table.assign(lost=-100 * table.change, lost_low=-100 * table.change_high, lost_high=-100 * table.change_low)
+    parts = dict(list(shown.groupby("model", sort=False)))
+    fig = Figure(figsize=(style.WIDTH, 0.8 + sum(0.45 + 0.19 * len(part) for part in parts.values())))
+    axes = fig.subplots(len(parts), 2, squeeze=False, sharex="col", sharey="row", width_ratios=[3, 2],
                         height_ratios=[1 + len(part) for part in parts.values()])
     for row, (model, part) in zip(axes, parts.items(), strict=True):
-        for ax, column in zip(row, ("added", "change"), strict=True):
+        for ax, column in zip(row, ("lost", "added"), strict=True):
             for place, line in enumerate(part.itertuples()):
                 colour, marker = style.SCORES[line.score]
                 if not pd.isna(getattr(line, column)):
@@ -52,18 +54,20 @@ def pruning_methods(table: pd.DataFrame) -> style.Drawn:
                 if line.what == "taylor":
                     ax.axvline(getattr(line, column), color=colour, linewidth=0.8, linestyle=":", zorder=1)
             ax.axvline(0, color="0.4", linewidth=0.7, zorder=0)
-            ax.xaxis.set_major_locator(MaxNLocator(5))
+            ax.xaxis.set_major_locator(MaxNLocator(6))
         row[0].set_title(style.model_label(model))
         row[0].set_yticks(range(len(part)), [_named(line) for line in part.itertuples()])
-        row[0].invert_yaxis()
-    for ax, column, name in zip(axes[-1], ("added", "change"), ("added loss (nats a token)", "change of accuracy (% points)"),
-                                strict=True):
-        values = table[column].dropna()
-        reach = max(values.max(), 0) - min(values.min(), 0) or 0.01
-        # The interval of two seeds may span decades; it must not flatten what was measured.
-        ax.set(xlabel=name, xlim=(min(values.min(), 0) - 0.3 * reach, max(values.max(), 0) + 0.3 * reach))
-    axes[-1, 1].xaxis.set_major_formatter(PERCENT)
-    return fig, table
+        row[0].set_ylim(len(part) - 0.5, -0.5)
+    names = {"lost": "accuracy lost (% points)", "added": "added loss (nats a token)"}
+    for ax, (column, name) in zip(axes[-1], names.items(), strict=True):
+        ax.set_xlabel(name)
+        intervals.by_marks(ax, [0, *shown[column]], [*shown[f"{column}_low"], *shown[f"{column}_high"]], along="x", beyond=0.15)
+    for ax in axes[:, 0]:
+        claim.accepted(ax, "S1.7", "pruned_accuracy_lost", along="x", told=claim.IN_LEGEND)
+    for ax in axes.ravel():
+        intervals.mark_clipped(ax)
+    _key(fig, table.score, claim.key("S1.7", "pruned_accuracy_lost"))
+    return fig, shown
 
 
 def _named(line) -> str:
@@ -95,7 +99,7 @@ def pruning_sweep(table: pd.DataFrame, point: tuple[float, float]) -> style.Draw
         ax.grid(visible=False)
         ax.set_xticks(np.arange(len(columns)) + 0.5, [f"{100 * share:g}" for share in columns])
         ax.set_yticks(np.arange(len(rows)) + 0.5, [f"{100 * share:g}" for share in rows])
-        ax.set(title=style.model_label(model), xlabel="MLP neurons asked to go (%)")
+        ax.set(title=f"{style.model_label(model)}, added (nats a token)", xlabel="MLP neurons asked to go (%)")
         if position % 2 == 0:
             ax.set_ylabel("heads asked to go (%)")
     return fig, table
@@ -106,7 +110,8 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     """Share of the time that pruning saves, a panel a model and a line a runtime, phase and size of work (from
     `tables_savings.saving_table`).
 
-    Black mark: what arithmetic promises (multiply-accumulates of prefill, bytes of a decode step). Cross: the published share.
+    Black mark: what arithmetic promises (multiply-accumulates of prefill, bytes of a decode step). Cross: the published share;
+    green: what the claim accepts of the time of prefill.
     """
     table = style.require(style.require(table, "pruning_saving").dropna(subset=["clock"]), "pruning_saving")
     parts = dict(list(table.groupby("model", sort=False)))
@@ -116,25 +121,29 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
                         height_ratios=[1.6 + len(here) for here in parts.values()])[:, 0]
     for ax, (model, here) in zip(axes, parts.items(), strict=True):
         for place, line in enumerate(here.itertuples()):
-            ax.barh(place, line.clock, height=0.62, color=PHASES[line.phase], alpha=0.8)
+            ax.barh(place, line.clock, height=0.62, color=PHASES[line.phase], alpha=0.8, hatch=HATCHES[line.phase],
+                    edgecolor="white", linewidth=0)
             style.level(ax, line, "clock", place, color="0.15")
             ax.plot([line.arithmetic] * 2, [place - 0.38, place + 0.38], gid="arithmetic", **ARITHMETIC)
         ax.axvline(0, color="0.4", linewidth=0.7)
-        ax.axvline(stated, color="black", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         ax.plot([stated], [-0.75], clip_on=False, gid="published", **style.PUBLISHED)
         ax.set_yticks(range(len(here)), [_work(line) for line in here.itertuples()])
         ax.set_ylim(len(here) - 0.4, -1.0)
         ax.grid(axis="y", visible=False)
         ax.set_title(style.model_label(model))
-    ends = [*table.clock, *table.arithmetic, stated]
-    axes[-1].set_xlim(min(0, 1.3 * min(ends)), 1.25 * max(ends))
+    intervals.by_marks(axes[-1], [0, stated, *table.clock, *table.arithmetic], [*table.clock_low, *table.clock_high], along="x",
+                       beyond=0.1)
+    for ax in axes:
+        claim.accepted(ax, "S1.6", "pruned_time_saved", along="x", factor=0.01, told=claim.IN_LEGEND)
+        intervals.mark_clipped(ax)
     axes[-1].xaxis.set_major_formatter(PERCENT)
-    axes[-1].set_xlabel("saved (%)")
-    fig.legend(handles=[*(Line2D([], [], color=colour, linewidth=6, alpha=0.8, label=f"{phase} time")
+    axes[-1].set_xlabel("time saved by pruning (%)")
+    fig.legend(handles=[*(Patch(facecolor=colour, alpha=0.8, hatch=HATCHES[phase], edgecolor="white", label=f"{phase} time")
                           for phase, colour in PHASES.items()),
                         Line2D([], [], label="by arithmetic", **ARITHMETIC),
-                        Line2D([], [], label="published, of the compute", **style.PUBLISHED)],
-               loc="outside upper center", ncols=4)
+                        Line2D([], [], label="published, of the compute", **style.PUBLISHED),
+                        claim.key("S1.6", "pruned_time_saved")],
+               loc="outside upper center", ncols=3)
     crosses = published[published.quantity == "compute_removed"]
     crosses = crosses.assign(arithmetic=stated, model=crosses.label, phase="compute")
     return fig, pd.concat([table, crosses[["model", "phase", "arithmetic", "source"]]], ignore_index=True)
@@ -151,7 +160,7 @@ def pruning_ranking(table: pd.DataFrame) -> style.Drawn:
     (`tables.ranking_table`)."""
     style.require(table, "pruning_ranking")
     models, look = list(dict.fromkeys(table.model)), _look(table.score)
-    numbers, lowest = sorted(set(table.samples)), min(0, table.correlation.min() - 0.1)
+    numbers = sorted(set(table.samples))
     fig = Figure(figsize=(style.WIDTH, 0.7 + 1.7 * len(models)))
     axes = fig.subplots(len(models), 2, squeeze=False, sharex=True, sharey=True)
     for row, model in zip(axes, models, strict=True):
@@ -160,12 +169,16 @@ def pruning_ranking(table: pd.DataFrame) -> style.Drawn:
             for place, (score, (colour, marker)) in enumerate(look.items()):
                 lines = here[here.score == score].sort_values("samples")
                 # Intervals of the same number would hide each other.
-                lines = lines.assign(place=lines.samples * 1.05 ** (place - (len(look) - 1) / 2))
+                lines = lines.assign(place=lines.samples * 1.09 ** (place - (len(look) - 1) / 2))
                 style.series(ax, lines, "place", "correlation", colour=colour, marker=marker, linestyle="-")
-            ax.set(xscale="log", title=f"{style.model_label(model)}, {unit}", ylim=(lowest, 1.02))
+            ax.set(xscale="log", title=f"{style.model_label(model)}, {unit}")
             ax.set_xticks(numbers, [f"{n:g}" for n in numbers])
             ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.tick_params(axis="x", which="minor", bottom=False)
         row[0].set_ylabel("rank correlation")
+    intervals.by_marks(axes[0, 0], [0, 1, *table.correlation], [*table.correlation_low, *table.correlation_high], beyond=0)
+    for ax in axes.ravel():
+        intervals.mark_clipped(ax)
     for ax in axes[-1]:
         ax.set_xlabel("calibration sequences")
     _key(fig, look)

@@ -148,11 +148,11 @@ def halves_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def ranking_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Rank correlation of the scores from `samples` sequences with those from many others, a line a model, score, unit and
-    number of sequences: the mean over layers, with an interval over seeds (none for one seed)."""
+    number of sequences: the mean over layers, with an interval over seeds on Fisher's z scale (none for one seed)."""
     columns = ["model", "score", "unit", "samples", *stats.with_ends("correlation"), "n", "parameters", "source"]
     lines = []
     for key, here in rows_of(frame, "ranking").groupby(["model", "score", "unit", "samples"]):
-        found = stats.mean_interval(here.groupby("calibration_seed").value.mean())
+        found = stats.bounded_interval(here.groupby("calibration_seed").value.mean(), -1.0, 1.0)
         lines.append(dict(zip(columns[:4], key, strict=True)) | stats.ends_of("correlation", found) | {"n": found.n})
     table = pd.DataFrame(lines, columns=columns[:-2]).astype({"correlation_low": float, "correlation_high": float})
     return by_size(table, frame)
@@ -160,13 +160,13 @@ def ranking_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def layer_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Share of the heads and neurons that each layer keeps when all layers are ranked together at the point, a line a model,
-    score, unit and layer: the mean over calibration seeds."""
+    score, unit and layer: the mean over calibration seeds, with an interval on the logit scale, which stays a share."""
     columns = ["model", "score", "unit", "layer", *stats.with_ends("kept"), "n", "parameters", "source"]
     kept = _kept(frame)
     kept = kept[kept.allocation == "global"]
     lines = []
     for key, here in kept.groupby(["model", "score", "unit", "layer"]):
-        found = stats.mean_interval(here.value)
+        found = stats.bounded_interval(here.value)
         lines.append(dict(zip(columns[:4], key, strict=True)) | stats.ends_of("kept", found) | {"n": found.n})
     table = pd.DataFrame(lines, columns=columns[:-2]).astype({"kept_low": float, "kept_high": float})
     return by_size(table, frame)

@@ -6,56 +6,61 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import NullFormatter
 
-from edgekit.plots import style
+from edgekit.plots import claim, intervals, style
 
 MODELLED = {"marker": "o", "fillstyle": "none", "linestyle": "none", "color": "black"}
-STAGE_NAMES = {"baseline": "16-bit weights", "quantized": "4-bit weights", "optimized": "4-bit, pruned, drafted"}
+CROSS = {name: value for name, value in style.PUBLISHED.items() if name != "linestyle"} | {"markersize": 7}
+STAGE_NAMES = {"baseline": "16-bit weights", "optimized": "4-bit, pruned, drafted"}
+MEAN = {"color": "0.2", "linestyle": "-", "linewidth": 1.1}
 
 
 @style.styled
 def ceilings(table: pd.DataFrame) -> style.Drawn:
-    """Printed tokens/s against the bandwidth ceilings of each platform, stage by stage (from `ceiling_table`).
-
-    The line is the nominal ceiling, the band under it reaches down to the usable share; the number at a cross is the printed
-    rate over its ceiling.
-    """
-    table = style.require(table, "ceilings")
-    fig = Figure(figsize=(style.WIDTH, 3.7))
+    """Share of each platform's nominal bandwidth that its printed tokens/s need, before and after optimization (from
+    `ceiling_table`), with the ends over rounding and over what counts as read. At one the memory is read at its peak."""
+    shown = style.require(table, "ceilings").dropna(subset=["share"]).reset_index(drop=True)
+    fig = Figure(figsize=(style.WIDTH, 1.0 + 0.27 * len(shown)))
     ax = fig.subplots()
-    labels = list(dict.fromkeys(table.label))
-    for line in table.itertuples():
-        colour, linestyle, _ = style.STAGES[line.stage]
-        place = labels.index(line.label) + 0.27 * (list(style.STAGES).index(line.stage) - 1)
-        ends = [place - 0.11, place + 0.11]
-        ax.fill_between(ends, line.usable_share * line.ceiling_tok_per_s, line.ceiling_tok_per_s, color=colour, alpha=0.3,
-                        linewidth=0)
-        ax.plot(ends, [line.ceiling_tok_per_s] * 2, color=colour, linestyle=linestyle, linewidth=2, gid="ceiling")
-        above = not pd.isna(line.printed_tok_per_s) and line.printed_tok_per_s > line.ceiling_tok_per_s
-        ax.annotate(f"{line.ceiling_tok_per_s:.3g}", (place, line.ceiling_tok_per_s), (0, -15 if above else 3),
-                    textcoords="offset points", ha="center", fontsize=7, color="0.3")
-        if not pd.isna(line.printed_tok_per_s):
-            ax.plot([place], [line.printed_tok_per_s], **style.PUBLISHED | {"markersize": 7}, zorder=4)
-            ax.annotate(f"{line.printed_tok_per_s:g}\n({line.share:.2f})", (place, line.printed_tok_per_s),
-                        (0, 5 if above else -5), textcoords="offset points", ha="center", va="bottom" if above else "top",
-                        fontsize=7.5, fontweight="bold" if above else "normal")
-    rates = [f"{rate / 1e9:g} GB/s" for rate in table.groupby("label", sort=False).memory_bandwidth_byte_per_s.first()]
-    ax.set_xticks(range(len(labels)), [f"{label}\n{rate}" for label, rate in zip(labels, rates, strict=True)])
-    ax.grid(axis="x", visible=False)
-    ax.set(yscale="log", ylabel="decode of a 7B (tokens/s)", xlim=(-0.5, len(labels) - 0.5),
-           ylim=(table[["printed_tok_per_s", "ceiling_tok_per_s"]].min().min() / 1.7,
-                 table[["printed_tok_per_s", "ceiling_tok_per_s"]].max().max() * 1.6))
-    ax.set_yticks([5, 10, 20, 50, 100, 200])
-    ax.yaxis.set_major_formatter(style.PLAIN)
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    share = table.usable_share.iloc[0]
-    keys = [Line2D([], [], color=colour, linestyle=line, linewidth=2, label=f"ceiling, {STAGE_NAMES[stage]}")
-            for stage, (colour, line, _) in style.STAGES.items()]
-    fig.legend(handles=[*keys, Line2D([], [], **style.PUBLISHED, label="published (in brackets: over its ceiling)"),
-                        Patch(color="0.8", label=f"{100 * share:.0f} to 100 % of the nominal bandwidth")],
-               loc="outside upper center", ncols=2, handlelength=3)
+    for line in shown.itertuples():
+        style.level(ax, line, "share", line.Index, **CROSS | {"color": style.STAGES[line.stage][0]})
+    ax.axvline(1, gid="peak", color="0.25", linewidth=1)
+    ax.set_yticks(range(len(shown)), [f"{line.label}, {line.memory_bandwidth_byte_per_s / 1e9:g} GB/s, {line.stage}"
+                                      for line in shown.itertuples()])
+    ax.set(ylim=(len(shown) - 0.5, -0.5), xlabel="share of the nominal bandwidth that it needs (times)")
+    intervals.by_marks(ax, [*shown.share, 1], [*shown.share_low, *shown.share_high], along="x", least=0)
+    claim.accepted(ax, "S1.12", "baseline_bandwidth_share", along="x", told=claim.IN_LEGEND)
+    intervals.mark_clipped(ax)
+    intervals.beside(ax, [f"{line.printed_tok_per_s:g} tokens/s: {intervals.words(line, 'share')}"
+                          for line in shown.itertuples()])
+    fig.legend(handles=[*(Line2D([], [], linestyle="none", **CROSS | {"color": style.STAGES[stage][0]},
+                                 label=f"published, {STAGE_NAMES[stage]}") for stage in dict.fromkeys(shown.stage)),
+                        Line2D([], [], color="0.25", linewidth=1, label="all of it"),
+                        claim.key("S1.12", "baseline_bandwidth_share", "accepted (S1.12 to S1.15)")],
+               loc="outside upper center", ncols=2)
+    return fig, shown
+
+
+@style.styled
+def speedups(table: pd.DataFrame) -> style.Drawn:
+    """Printed optimized over printed baseline tokens/s, a line a platform, their mean, and the mean that was stated (from
+    `speedup_table`)."""
+    table = style.require(table, "speedups")
+    fig = Figure(figsize=(style.WIDTH, 0.9 + 0.32 * len(table)))
+    ax = fig.subplots()
+    for place, line in enumerate(table.itertuples()):
+        style.level(ax, line, "speedup", place, 0, **CROSS)
+    mean = table.speedup.mean()
+    ax.axvline(mean, **MEAN)
+    ax.set(xlabel="optimized over baseline, both as published (times)", ylim=(len(table) - 0.5, -0.6))
+    ax.set_yticks(range(len(table)), table.label)
+    intervals.by_marks(ax, [*table.speedup, table.stated.iloc[0]], [*table.speedup_low, *table.speedup_high], along="x")
+    claim.accepted(ax, "S1.1", "mean_speedup", along="x", told=claim.IN_LEGEND)
+    intervals.beside(ax, [f"{line.baseline_tok_per_s:g} to {line.optimized_tok_per_s:g} tokens/s: {line.speedup:.2f} times"
+                          for line in table.itertuples()])
+    fig.legend(handles=[Line2D([], [], label="published, with what rounding allows", linestyle="none", **CROSS),
+                        Line2D([], [], label=f"mean of the four: {mean:.2f}", **MEAN),
+                        claim.key("S1.1", "mean_speedup", "S1.1 accepts for the mean")], loc="outside upper center", ncols=3)
     return fig, table
 
 
@@ -66,31 +71,28 @@ def pruning(table: pd.DataFrame) -> style.Drawn:
     shapes, stated = table[table.source == "modelled"], table[table.source == "published"].iloc[0]
     reference = shapes[shapes.label == shapes.reference].iloc[0]
     heads, mlp = reference.heads_removed, reference.mlp_removed
-    fig = Figure(figsize=(style.WIDTH, 3.1))
+    fig = Figure(figsize=(style.WIDTH, 3.6))
     left, right = fig.subplots(1, 2, sharey=True)
     mixture = np.array([0.0, 1.0])
-    left.plot(100 * mixture, heads * mixture + mlp * (1 - mixture), color="0.35", label="any architecture: multiplications")
-    left.plot(100 * shapes.attention_share, shapes.multiplications_removed, **MODELLED, label="multiplications")
+    left.plot(100 * mixture, heads * mixture + mlp * (1 - mixture), color="0.35", label="multiplications, any architecture")
+    left.plot(100 * shapes.attention_share, shapes.multiplications_removed, **MODELLED,
+              label="multiplications, published shapes")
     left.plot(100 * shapes.attention_share, shapes.weights_removed, **MODELLED | {"marker": "s", "color": "#D55E00"},
-              label="all weights")
-    left.plot([100 * reference.attention_share], [stated.multiplications_removed], **style.PUBLISHED, label="published")
+              label="all weights, published shapes")
+    left.plot([100 * reference.attention_share], [stated.multiplications_removed], **style.PUBLISHED,
+              label=f"published: {stated.multiplications_removed:g} %")
     left.annotate(reference.label, (100 * reference.attention_share, reference.multiplications_removed), (6, 6),
                   textcoords="offset points", fontsize=7.5)
-    left.annotate(f"published: {stated.multiplications_removed:g} %", (100 * reference.attention_share,
-                                                                      stated.multiplications_removed),
-                  (7, 0), textcoords="offset points", va="center", fontsize=7.5)
     left.set(xlim=(0, 100), ylim=(0, 1.3 * stated.multiplications_removed), ylabel="removed (%)",
              xlabel="attention's part of the multiplications (%)", title=f"{heads:g} % of heads, {mlp:g} % of MLP width")
-    left.legend(loc="lower right")
     across = np.linspace(0, 60, 61)
     share = reference.attention_share
     lines = []
     for pruned, linestyle in ((0, ":"), (heads, "-")):
         removed = share * pruned + (1 - share) * across
-        right.plot(across, removed, color="#0072B2", linestyle=linestyle, label=f"{pruned:g} % of heads")
+        right.plot(across, removed, color="#0072B2", linestyle=linestyle, label=f"with {pruned:g} % of heads")
         lines += [{"label": reference.label, "source": "modelled", "heads_removed": pruned, "mlp_removed": x,
                    "multiplications_removed": y} for x, y in zip(across[::5], removed[::5], strict=True)]
-    right.axhline(stated.multiplications_removed, color="black", linewidth=0.8, linestyle=(0, (1, 2)))
     right.plot([mlp], [reference.multiplications_removed], **MODELLED)
     right.plot([mlp], [stated.multiplications_removed], **style.PUBLISHED)
     right.annotate(f"{reference.multiplications_removed:.1f}", (mlp, reference.multiplications_removed), (5, -9),
@@ -99,7 +101,10 @@ def pruning(table: pd.DataFrame) -> style.Drawn:
     right.annotate(f"{needed:.0f} % of MLP width\nwould be needed", (needed, stated.multiplications_removed), (-75, 12),
                    textcoords="offset points", fontsize=7.5, arrowprops={"arrowstyle": "-", "linewidth": 0.6})
     right.set(xlim=(0, 60), xlabel="MLP width removed (%)", title=f"{reference.label}: multiplications")
-    right.legend(loc="lower right")
+    for ax in (left, right):
+        claim.accepted(ax, "S1.6", "compute_removed", told=claim.IN_LEGEND)
+    handles = [handle for ax in (left, right) for handle in ax.get_legend_handles_labels()[0]]
+    fig.legend(handles=[*handles, claim.key("S1.6", "compute_removed")], loc="outside upper center", ncols=3)
     return fig, pd.concat([table, pd.DataFrame(lines)], ignore_index=True)
 
 
@@ -114,42 +119,46 @@ def speculation(table: pd.DataFrame) -> style.Drawn:
         lines = table[table.label == label]
         ax.fill_between(lines.draft_tokens, lines.speedup_low, lines.speedup_high, color=colour, alpha=0.2, linewidth=0)
         ax.plot(lines.draft_tokens, lines.speedup, color=colour, marker=marker, linestyle=linestyle, fillstyle="none",
-                label=f"{label} (cost ratio {lines.cost_ratio.iloc[0]:.2f})")
+                label=f"{label} ({lines.cost_ratio.iloc[0]:.2f} of a step)")
     stated = table.stated.iloc[0]
-    ax.axhline(stated, color="black", linewidth=1, linestyle=(0, (1, 2)))
-    ax.annotate(f"published: {stated:g}", (table.draft_tokens.max(), stated), (0, 3), textcoords="offset points", ha="right",
-                fontsize=7.5)
     ax.axhline(1, color="0.5", linewidth=0.8)
-    ax.set(xlabel="drafted tokens a verification (tokens)", ylabel="expected speed-up (times)",
-           ylim=(0.6, None))
+    ax.set(xlabel="drafted tokens a verification (tokens)", ylabel="expected speed-up (times)", ylim=(0.6, None),
+           xlim=(0.5, table.draft_tokens.max() + 0.5))
     ax.set_xticks(sorted(set(table.draft_tokens)))
-    fig.legend(loc="outside upper center", ncols=1)
+    ax.plot([ax.get_xlim()[1]], [stated], clip_on=False, zorder=4, label=f"published: {stated:g}", **style.PUBLISHED)
+    claim.accepted(ax, "S1.10", "best_speculative_speedup", told=claim.IN_LEGEND)
+    fig.legend(handles=[*ax.get_legend_handles_labels()[0], claim.key("S1.10", "best_speculative_speedup")],
+               loc="outside upper center", ncols=2)
     return fig, table
 
 
 @style.styled
 def efficiency(table: pd.DataFrame) -> style.Drawn:
-    """Printed tokens/s a printed watt, baseline and optimized, with the ends that rounding allows (`efficiency_table`)."""
+    """Printed tokens/s a printed watt, a panel a stage, with the ends that rounding allows (`efficiency_table`)."""
     table = style.require(table, "efficiency")
-    labels = list(dict.fromkeys(table.label))
-    fig = Figure(figsize=(0.85 * style.WIDTH, 2.9))
-    ax = fig.subplots()
-    for aside, stage in ((-0.2, "baseline"), (0.2, "optimized")):
-        lines = table[table.stage == stage].set_index("label").loc[labels]
-        colour, _, hatch = style.STAGES[stage]
-        places = np.arange(len(labels)) + aside
-        errors = np.vstack([lines.tok_per_joule - lines.tok_per_joule_low, lines.tok_per_joule_high - lines.tok_per_joule])
-        ax.bar(places, lines.tok_per_joule, 0.38, yerr=errors, color=colour, alpha=0.75, hatch=hatch, edgecolor="white",
-               error_kw={"elinewidth": 0.8, "capsize": 2}, label=f"{stage}, published")
-        for place, value, high in zip(places, lines.tok_per_joule, lines.tok_per_joule_high, strict=True):
-            ax.annotate(f"{value:.2f}", (place, high), (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
+    labels, stages = list(dict.fromkeys(table.label)), list(dict.fromkeys(table.stage))
+    fig = Figure(figsize=(style.WIDTH, 1.0 + 0.32 * len(labels)))
+    axes = fig.subplots(1, len(stages), squeeze=False, sharey=True)[0]
+    for ax, stage in zip(axes, stages, strict=True):
+        lines = table[table.stage == stage]
+        for line in lines.itertuples():
+            place = labels.index(line.label)
+            style.level(ax, line, "tok_per_joule", place, 0, **CROSS)
+            ax.annotate(f"{line.tok_per_joule:.2f}", (line.tok_per_joule, place), (4, 4), textcoords="offset points",
+                        fontsize=7.5)
+        ax.set(title=f"{stage}, published", xlabel="efficiency (tokens/s per W)")
+        intervals.by_marks(ax, lines.tok_per_joule, [*lines.tok_per_joule_low, *lines.tok_per_joule_high], along="x", least=0)
+    others = table[(table.stage == "optimized") & ~table.said_best.astype(bool)].tok_per_joule.max()
+    # The claim accepts multiples of the best of the others'.
+    claim.accepted(axes[-1], "S1.18", "efficiency_over_best_other", along="x", factor=others, told=claim.IN_LEGEND)
     powers = table.groupby("label", sort=False).power_w.first()
     named = set(table[table.said_best.astype(bool)].label)
-    ax.set_xticks(range(len(labels)), [f"{label}\n{powers[label]:g} W" + "\nsaid to be the best" * (label in named)
-                                       for label in labels])
-    ax.set(ylabel="efficiency (tokens/s per W)", ylim=(0, 1.15 * table.tok_per_joule_high.max()))
-    ax.grid(axis="x", visible=False)
-    fig.legend(loc="outside upper center", ncols=2)
+    axes[0].set_yticks(range(len(labels)), [f"{label}, {powers[label]:g} W" + "\n(said to be the best)" * (label in named)
+                                            for label in labels])
+    axes[0].set_ylim(len(labels) - 0.5, -0.7)
+    fig.legend(handles=[Line2D([], [], label="published, with what rounding allows", linestyle="none", **CROSS),
+                        claim.key("S1.18", "efficiency_over_best_other", "S1.18 accepts for the one said to be the best")],
+               loc="outside upper center", ncols=2)
     return fig, table
 
 
@@ -165,11 +174,11 @@ def memory_saved(table: pd.DataFrame) -> style.Drawn:
         ax.annotate(f"{line.saved:.1f} % ({line.baseline_gb:.2f} to {line.quantized_gb:.2f} GB)", (0, place), (5, 0),
                     textcoords="offset points", va="center", fontsize=7.5)
     stated = table.stated.iloc[0]
-    ax.axvline(stated, color="black", linewidth=1, linestyle=(0, (1, 2)))
-    ax.plot([stated] * len(places), places, **style.PUBLISHED)
-    ax.annotate(f"published: {stated:g} %", (stated, len(places) - 0.5), (-3, 3), textcoords="offset points", ha="right",
-                fontsize=7.5, annotation_clip=False)
+    ax.plot([stated], [len(places) - 0.45], clip_on=False, linestyle="none", label=f"published: {stated:g} %", **CROSS)
     ax.set_yticks(places, table.label)
-    ax.set(xlabel="memory saved by 4-bit weights (%)", xlim=(0, 100), ylim=(-0.6, len(places) - 0.4))
+    ax.set(xlabel="memory saved by 4-bit weights (%)", xlim=(0, 85), ylim=(-0.6, len(places) - 0.2))
     ax.grid(axis="y", visible=False)
+    claim.accepted(ax, "S2.2", "quantized_memory_saved", along="x", told=claim.IN_LEGEND)
+    fig.legend(handles=[*ax.get_legend_handles_labels()[0], claim.key("S2.2", "quantized_memory_saved")],
+               loc="outside upper center", ncols=2)
     return fig, table

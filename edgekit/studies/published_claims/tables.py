@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from edgekit.analyze import audit
+from edgekit.analyze import audit, stats
 from edgekit.analyze.speculation import Costs, expected_speedup
 from edgekit.catalog import models, platforms, published
 from edgekit.studies.published_claims.printed import (
@@ -21,25 +21,44 @@ from edgekit.studies.published_claims.printed import (
     efficiencies,
     printed_numbers,
 )
+from edgekit.studies.published_claims.quantities import baseline_bandwidth_share, optimized_bandwidth_share
 
 STAGES = ("baseline", "quantized", "optimized")
+SHARES = {"baseline": baseline_bandwidth_share, "optimized": optimized_bandwidth_share}  # of the bandwidth, by what is audited
 
 
 def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
-    """A line a platform and stage: the printed tokens/s (none for `quantized`) and the bandwidth ceiling."""
+    """A line a platform and stage: the printed tokens/s (none for `quantized`), the bandwidth ceiling, and the former over the
+    latter (`share`, its ends over rounding and over what counts as read)."""
     lines = []
     for platform in printed.by("baseline_tok_per_s"):
         facts = platforms.get(platform)
         allowed = ceilings(printed, assumed, platform)
         for stage in STAGES:
-            rate = None if stage == "quantized" else printed.by(f"{stage}_tok_per_s")[platform].value
+            rate = printed.by(f"{stage}_tok_per_s")[platform].value if stage in SHARES else None
+            share = SHARES[stage](printed, assumed, platform).estimate if stage in SHARES else None
             lines.append({
                 "task": "ceilings", "platform": platform, "label": printed.name(platform), "stage": stage,
                 "printed_tok_per_s": rate, "ceiling_tok_per_s": allowed[stage],
-                "share": None if rate is None else rate / allowed[stage],
+                **(stats.ends_of("share", share) or dict.fromkeys(stats.with_ends("share"))),
                 "bits_allowed": bits_allowed(printed, assumed, platform) if stage == "baseline" else None,
                 "usable_share": assumed.usable_share, "memory_bandwidth_byte_per_s": facts.memory_bandwidth_byte_per_s,
                 "bandwidth_source": facts.where("memory bandwidth")})
+    return pd.DataFrame(lines)
+
+
+def speedup_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
+    """How many times as fast the optimized model is by each row of the results table, with the ends over rounding, and the
+    printed tokens/s."""
+    before, after = (printed.by(f"{stage}_tok_per_s") for stage in SHARES)
+    lines = []
+    for platform in before:
+        times = after[platform] / before[platform]
+        lines.append({
+            "task": "speedups", "platform": platform, "label": printed.name(platform), "source": "published",
+            "baseline_tok_per_s": before[platform].value, "optimized_tok_per_s": after[platform].value,
+            **stats.ends_of("speedup", stats.Estimate(times.value, times.low, times.high, 1)),
+            "stated": printed.one("pipeline_speedup").value})
     return pd.DataFrame(lines)
 
 
@@ -113,7 +132,7 @@ def share_needed(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-TABLES = {"ceilings": ceiling_table, "pruning": pruning_table, "speculation": speculation_table,
+TABLES = {"ceilings": ceiling_table, "speedups": speedup_table, "pruning": pruning_table, "speculation": speculation_table,
           "efficiency": efficiency_table, "memory_saved": memory_table}
 
 

@@ -8,12 +8,11 @@ import pandas as pd
 
 from edgekit.analyze import losses, stats
 from edgekit.analyze.observed import NotMeasured, Observation, Quantity, Setting, estimate_of, kind
-from edgekit.analyze.rows import in_reference, rows_of
+from edgekit.analyze.rows import in_reference
 from edgekit.analyze.stats import Estimate, number
 from edgekit.studies.quantization import tables, tables_speed
 
 W4A16 = ("awq", "gptq")  # stored in 4 bits, multiplied in 16
-SIXTEEN = "bfloat16"
 
 
 def awq_lead(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
@@ -40,9 +39,7 @@ def awq_lead_smaller_over_larger(frame: pd.DataFrame, setting: Setting, accepted
 def _leads(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """Leads with the main calibration, at the bits and group that most models have, a line a model. Of equals, the one over
     seeds."""
-    table = tables.lead_table(frame)
-    calibration, samples = tables.main_calibration(losses.loss_table(frame))
-    table = table[(table.calibration == calibration) & (table.samples.astype(str) == samples)]
+    table = tables.main_leads(frame)
     table = table[table.model.map(kind).isin(setting.models)]
     if table.empty:
         raise NotMeasured("AWQ and GPTQ on the same model with the same calibration")
@@ -111,18 +108,11 @@ def w4a16_speed_up_larger_over_smaller(frame: pd.DataFrame, setting: Setting,
 def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """A line a model, engine and 4-bit format: decode speed over the same engine's 16-bit weights, paired by repeat."""
     lines = []
-    speeds = rows_of(frame, "speed", metrics=("tpot_s", "parameters"))
+    speeds = tables_speed.gain_rows(frame)
     speeds = tables_speed.with_most_threads(speeds[speeds.model.map(kind).isin(setting.models)])
-    for (model, engine), here in speeds.groupby(["model", "engine"]):
-        times = here[here.metric == "tpot_s"].pivot_table(index="repeat", columns="weights", values="value")
-        for weights in W4A16:
-            if weights in times and SIXTEEN in times:
-                both = times[[SIXTEEN, weights]].dropna()
-                if len(both):
-                    samples = (both[SIXTEEN] / both[weights]).to_numpy()
-                    lines.append(dict(model=model, engine=engine, weights=weights, samples=samples, n=len(samples),
-                                      parameters=here[here.metric == "parameters"].value.iloc[0])
-                                 | stats.ends_of("gain", stats.rate_interval(samples)))
+    for (model, engine, weights), here in speeds[speeds.weights.isin(W4A16)].groupby(["model", "engine", "weights"]):
+        lines.append(dict(model=model, engine=engine, weights=weights, samples=here.gain.to_numpy(), n=len(here),
+                          parameters=here.parameters.iloc[0]) | stats.ends_of("gain", stats.rate_interval(here.gain)))
     if not lines:
         raise NotMeasured("decode times of AWQ or GPTQ weights and of 16-bit weights in the same runtime "
                           f"(models {' or '.join(setting.models)})")

@@ -21,26 +21,50 @@ SEARCHED = {"no clip": "no search for clips", "no scale": "no search for scales"
 UNCALIBRATED = "no calibration"
 
 
+PAIRS = ["model", "bits", "group", "calibration", "samples"]  # what two methods have in common where they are compared
+
+
+@once
+def _paired(frame: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    """A line a block of texts that both methods were scored on with the same PAIRS and calibration seed, in the reference
+    engine: nats that `other` takes more (`difference`), and tokens."""
+    blocks = described(block_table(frame), frame)
+    blocks = blocks[in_reference(blocks) & blocks.search.isin(FULL)]
+    a, b = (blocks[blocks.method == method] for method in (one, other))
+    both = a.merge(b, on=[*PAIRS, "calibration_seed", "domain", "block", "tokens"], suffixes=("", "_other"))
+    if both.empty:  # without rows there are no losses either
+        return both.reindex(columns=[*both.columns, "difference"])
+    return both.assign(difference=both.nll_nats_other - both.nll_nats)
+
+
 @once
 def lead_table(frame: pd.DataFrame, one: str = "awq", other: str = "gptq") -> pd.DataFrame:
     """By how much `one` beats `other` at equal bits, group and calibration, in the reference engine, a line a model.
 
     lead: perplexity of `other` over that of `one`, less 1, in %; above 0 where `one` is better. Pairs are calibration seeds.
     """
-    blocks = described(block_table(frame), frame)
-    pairs = ["model", "bits", "group", "calibration", "samples"]
-    blocks = blocks[in_reference(blocks) & blocks.search.isin(FULL)]
-    a, b = (blocks[blocks.method == method] for method in (one, other))
-    both = a.merge(b, on=[*pairs, "calibration_seed", "domain", "block", "tokens"], suffixes=("", "_other"))
     lines = []
-    for key, cell in both.groupby(pairs):
-        seeds = [part.assign(difference=part.nll_nats_other - part.nll_nats) for _, part in cell.groupby("calibration_seed")]
+    for key, cell in _paired(frame, one, other).groupby(PAIRS):
+        seeds = [part for _, part in cell.groupby("calibration_seed")]
         nats = stats.per_token(seeds, "difference")
         ends = [None if end is None else 100 * float(np.expm1(end)) for end in (nats.value, nats.low, nats.high)]
-        lines.append(dict(zip(pairs, key, strict=True)) | stats.ends_of("lead", stats.Estimate(*ends, nats.n, "%")) | {
+        lines.append(dict(zip(PAIRS, key, strict=True)) | stats.ends_of("lead", stats.Estimate(*ends, nats.n, "%")) | {
             "n": nats.n, "over": "seeds" if len(seeds) > 1 else "texts"})
-    table = pd.DataFrame(lines, columns=[*pairs, *stats.with_ends("lead"), "over", "n"])
+    table = pd.DataFrame(lines, columns=[*PAIRS, *stats.with_ends("lead"), "over", "n"])
     return sized(table.astype({"bits": int, "group": int, "samples": int}), frame)
+
+
+def main_leads(frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines of `lead_table` with the main calibration."""
+    table = lead_table(frame)
+    calibration, samples = main_calibration(loss_table(frame))
+    return table[(table.calibration == calibration) & (table.samples.astype(str) == samples)].reset_index(drop=True)
+
+
+def lead_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """The leads of AWQ over GPTQ of single calibration seeds (in %): what the intervals over seeds are taken of."""
+    sums = _paired(frame, "awq", "gptq").groupby([*PAIRS, "calibration_seed"], as_index=False)[["difference", "tokens"]].sum()
+    return sums.assign(lead=100 * np.expm1(sums.difference / sums.tokens)).astype({"bits": int, "group": int, "samples": int})
 
 
 def main_calibration(table: pd.DataFrame) -> tuple[str, str]:
@@ -103,7 +127,28 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`loss_table` in the reference engine with the change of accuracy beside it, without the ablations."""
     answers = accuracy_table(frame)[[*LINE, *stats.with_ends("change")]]
     table = loss_table(frame).merge(answers, on=LINE, how="left")
-    return main_part(table[in_reference(table)])
+    return one_line_a_file(main_part(table[in_reference(table)]))
+
+
+def one_line_a_file(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of losses without the lines of GGUF types that made the same file: same bits, same losses to the last digit. The
+    line that stays names all of them: "Q4_0 = Q2_K" (llama.cpp falls back where a width is no multiple of 256)."""
+    same = ["model", "method", "stored_bits", "kl", "perplexity", "agreement"]
+    files = table[table.type != ""].groupby(same, sort=False)
+    names = files["type"].agg(" = ".join)
+    merged = table[(table.type == "") | ~table.duplicated([*same, "engine", "dtype"])]
+    return merged.assign(type=[names.get(tuple(line[name] for name in same), line["type"]) if line["type"] else ""
+                               for line in merged.to_dict("records")])
+
+
+def file_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the GGUF types became, a line a model and file: its types, stored_bits, and the formats of its weights (`stored_as`,
+    nothing where rows have none on record)."""
+    table = loss_table(frame)
+    table = table[in_reference(table) & (table.method == "gguf")]
+    rows = rows_of(frame, "size")
+    formats = rows.reindex(columns=[*LINE, "stored_as"]).dropna().drop_duplicates(LINE)
+    return one_line_a_file(table).merge(formats, on=LINE, how="left")
 
 
 def kernel_table(frame: pd.DataFrame) -> pd.DataFrame:

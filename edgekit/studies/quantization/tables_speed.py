@@ -6,8 +6,10 @@ import pandas as pd
 
 from edgekit.analyze import roofline, stats
 from edgekit.analyze.once import once
+from edgekit.analyze.rows import rows_of
 
 BASELINE = ("transformers", "bfloat16")  # engine and weights that speeds are compared with
+SIXTEEN = ("bfloat16", "float16")  # 16-bit weights: an engine has one of them
 
 
 def speed_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -60,6 +62,43 @@ def _speed_ups(speeds: pd.DataFrame) -> pd.DataFrame:
                         line |= stats.ends_of(name, ratio) | {"n": ratio.n}
             lines.append(line)
     return pd.DataFrame(lines, columns=columns).assign(source="measured")
+
+
+@once
+def gain_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """What fewer bits gain within a runtime, a line a shape, number of threads, engine, kind of quantized weights and repeat:
+    gain (decode time of the engine's 16-bit weights over that of these, of the same repeat) and fewer_bytes (bytes of the
+    former over those of the latter, which is the gain if reading weights were all that a step does)."""
+    columns = ["model", "threads", "engine", "weights", "repeat", "gain", "fewer_bytes", "parameters"]
+    speeds = rows_of(frame, "speed", metrics=("tpot_s", "weight_bytes", "parameters"))
+    lines = []
+    for (model, threads, engine), here in speeds.groupby(["model", "threads", "engine"]):
+        times, sizes = (here[here.metric == name].pivot_table(index="repeat", columns="weights", values="value")
+                        for name in ("tpot_s", "weight_bytes"))
+        whole = next((name for name in SIXTEEN if name in times), None)
+        parameters = here[here.metric == "parameters"].value.max()
+        for weights in times if whole else ():
+            if weights in (*SIXTEEN, "float32"):
+                continue
+            both = times[[whole, weights]].dropna()
+            fewer = sizes[whole].mean() / sizes[weights].mean() if {whole, weights} <= set(sizes) else float("nan")
+            lines += [dict(model=model, threads=threads, engine=engine, weights=weights, repeat=repeat, gain=gain,
+                           fewer_bytes=fewer, parameters=parameters)
+                      for repeat, gain in (both[whole] / both[weights]).items()]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def gain_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`gain_rows` with their interval over repeats, a line a shape, engine and kind of weights, at the most threads: the
+    smallest shape first, and the largest file first within an engine."""
+    columns = ["model", "engine", "weights", *stats.with_ends("gain"), "fewer_bytes", "n", "parameters", "source"]
+    lines = []
+    for key, here in with_most_threads(gain_rows(frame)).groupby(columns[:3]):
+        found = stats.rate_interval(here.gain)
+        lines.append(dict(zip(columns[:3], key, strict=True)) | stats.ends_of("gain", found) | dict(
+            fewer_bytes=here.fewer_bytes.iloc[0], n=found.n, parameters=here.parameters.iloc[0], source="measured"))
+    table = pd.DataFrame(lines, columns=columns).astype({"gain_low": float, "gain_high": float})
+    return table.sort_values(["parameters", "model", "engine", "fewer_bytes", "weights"], kind="stable", ignore_index=True)
 
 
 def with_most_threads(table: pd.DataFrame) -> pd.DataFrame:

@@ -66,12 +66,15 @@ def prose_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def acceptance_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Accepted share of a draft's tokens by domain, target, draft and temperature, prompts as the clusters of the interval."""
+    """Accepted share of a draft's tokens by domain, target, draft and temperature, prompts as the clusters of the interval,
+    with the numbers of weights of both."""
     by = ["domain", "model", "draft", "temperature"]
     lines = [dict(zip(by, key, strict=True)) | stats.ends_of("rate", stats.clustered_share(texts.value, texts.drafted))
              | {"drafted": int(texts.drafted.sum()), "n": len(texts)}
              for key, texts in rows_of(frame, "acceptance").groupby(by)]
     table = _ordered(lines, [*by, "parameters", *stats.with_ends("rate"), "drafted", "n"], frame)
+    sizes = rows_of(frame, "size").groupby("model")["value"].first()
+    table = table.assign(draft_parameters=table.draft.map(sizes))
     return table.astype({"temperature": int}).rename(columns={"model": "target"})
 
 
@@ -95,15 +98,15 @@ def rounded_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def rounded_prose(frame: pd.DataFrame) -> pd.DataFrame:
-    """Excess loss in nats a token after round-to-nearest by model, bits and group, and `change`, its difference to the
+    """Excess loss in nats a token after round-to-nearest by model, bits and group, and `added`, its difference to the
     unrounded model on the same stories. Lines of 32 bits are the unrounded models on those stories."""
     by = ["model", "bits", "group"]
-    columns = [*by, "parameters", *stats.with_ends("excess", "change"), "n"]
+    columns = [*by, "parameters", *stats.with_ends("excess", "added"), "n"]
     pairs = rows_of(frame, "rounded_prose").merge(rows_of(frame, "prose")[["model", "item", "value"]], on=["model", "item"],
                                                 suffixes=("", "_whole"), validate="many_to_one")
     lines = [dict(zip(by, key, strict=True)) | {"n": len(stories)}
              | stats.ends_of("excess", stats.ratio_of_sums(stories.value, stories.tokens))
-             | stats.ends_of("change", stats.ratio_of_sums(stories.value - stories.value_whole, stories.tokens))
+             | stats.ends_of("added", stats.ratio_of_sums(stories.value - stories.value_whole, stories.tokens))
              for key, stories in pairs.groupby(by)]
     for (model, group), stories in pairs.groupby(["model", "group"]):
         stories = stories.drop_duplicates("item")

@@ -16,7 +16,7 @@ import pandas as pd
 
 from edgekit import store, text_files
 from edgekit.analyze import stats
-from edgekit.errors import RunFailed
+from edgekit.errors import RunFailed, unknown_name
 from edgekit.studies.scale_models import tables as scale
 
 ALIKE, UNLIKE, ABSENT, OPEN, UNKNOWN = "alike", "unlike", "not present", "undecided", "not measured"
@@ -66,8 +66,7 @@ def load() -> list[Behaviour]:
             raise BehavioursError(f"{path}, entry {position}: expected the keys {', '.join(sorted(KEYS))}, got "
                                   f"{', '.join(sorted(entry))}")
         if entry["beside"] not in QUANTITIES:
-            raise BehavioursError(f"{path}, {entry['id']}: unknown quantity {entry['beside']!r}; known: "
-                                  f"{', '.join(QUANTITIES)}")
+            raise BehavioursError(f"{path}, {entry['id']}: " + unknown_name("quantity", entry["beside"], QUANTITIES))
         texts = {name: " ".join(str(entry[name]).split()) for name in KEYS - {"numbers"}}
         found.append(Behaviour(**texts, numbers=tuple(entry["numbers"])))
     return found
@@ -78,16 +77,13 @@ def judge(behaviours: Iterable[Behaviour], frame: pd.DataFrame) -> list[tuple[Be
     return [(behaviour, QUANTITIES[behaviour.beside](frame)) for behaviour in behaviours]
 
 
-def markdown_table(judged: Iterable[tuple[Behaviour, Seen]]) -> str:
-    """Published beside ours, as a Markdown table."""
-    lines = ["| behaviour of real models | published | ours (95 % interval) | verdict | for a scale-model study it means |",
-             "|---|---|---|---|---|"]
-    for behaviour, seen in judged:
-        texts = (f"**{behaviour.title}.** {behaviour.statement}",
-                 f"{behaviour.printed} ({behaviour.unit}; {behaviour.source}, {behaviour.locator})", seen.ours,
-                 f"**{seen.word}**", seen.means)
-        lines.append("| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |")
-    return "\n".join(lines) + "\n"
+def markdown_list(judged: Iterable[tuple[Behaviour, Seen]]) -> str:
+    """Published beside ours, and what it means, as a Markdown list."""
+    return "\n".join(
+        f"- **{behaviour.title}: {seen.word}.** {behaviour.statement}\n"
+        f"  - published: {behaviour.printed} ({behaviour.unit}; {behaviour.source}, {behaviour.locator})\n"
+        f"  - ours, with 95 % intervals: {seen.ours}\n"
+        f"  - for a scale-model study it means: {seen.means}" for behaviour, seen in judged) + "\n"
 
 
 def by_word(judged: Iterable[tuple[Behaviour, Seen]]) -> str:
@@ -114,8 +110,7 @@ def _not_measured(what: str) -> Seen:
 
 
 def _estimate(value: float, low: float, high: float) -> str:
-    ends = "" if pd.isna(low) else f" ({stats.number(low)} to {stats.number(high)})"
-    return f"{stats.number(value)}{ends}"
+    return stats.told(value, low, high)
 
 
 def acceptance_by_draft_size(frame: pd.DataFrame) -> Seen:
@@ -146,9 +141,9 @@ def loss_by_bits(frame: pd.DataFrame) -> Seen:
     table = table[table.parameters == table.parameters.max()]
     table = table[table.group == table.group.max()].sort_values("bits", ascending=False)
     at = table.set_index("bits")
-    parts = [f"{bits} bits: {line.change:+.4f} ({line.change_low:+.4f} to {line.change_high:+.4f})"
+    parts = [f"{bits} bits: {line.added:+.4f} ({line.added_low:+.4f} to {line.added_high:+.4f})"
              for bits, line in at.iterrows()]
-    word = _word(at.change_low[3] > max(at.change_high[4], 0), at.change_high[3] < max(at.change_low[4], 0))
+    word = _word(at.added_low[3] > max(at.added_high[4], 0), at.added_high[3] < max(at.added_low[4], 0))
     published = {number["label"]: number["value"] for b in load() if b.id == "rounding" for number in b.numbers}
     theirs = [math.log(published[f"{bits} bits"] / published["16 bits"]) for bits in (4, 3)]
     return Seen(word,

@@ -19,6 +19,7 @@ from edgekit.schema import ADAPTIVE, LOOKUP
 
 PAIR = ["model", "draft", "engine", "dtype", "threads"]
 LINE = [*PAIR, "domain", "temperature", "length"]
+ALL = "all domains"
 
 
 def draft_label(model: str, draft: str) -> str:
@@ -38,16 +39,51 @@ def draft_label(model: str, draft: str) -> str:
 def acceptance_table(frame: pd.DataFrame, by_position: bool = False) -> pd.DataFrame:
     """A line a pair, engine, domain, temperature and draft length, or also a `position`: acceptance, and how many prompts (n)
     and judged tokens it rests on."""
+    return _accepted(select(frame, "acceptance"), [*LINE, "position"] if by_position else LINE, frame)
+
+
+@once
+def over_domains(frame: pd.DataFrame) -> pd.DataFrame:
+    """`acceptance_table` of the prompts of all domains together; the domain is ALL."""
     rows = select(frame, "acceptance")
-    rows = rows[rows.metric == "accepted"]
-    cell = [*LINE, "position"] if by_position else LINE
+    return _accepted(rows.assign(item=rows.domain.astype(str) + ", " + rows["item"].astype(str), domain=ALL), LINE, frame)
+
+
+def _accepted(rows: pd.DataFrame, cell: list[str], frame: pd.DataFrame) -> pd.DataFrame:
+    # A prompt of which nothing was judged says nothing: it is no sample.
+    rows = rows[(rows.metric == "accepted") & (rows.judged > 0)]
     lines = []
     for key, items in stats.clusters(rows, cell, "item", ["value", "judged"]):
-        if items["judged"].sum():
-            found = stats.clustered_share(items["value"], items["judged"])
-            lines.append(dict(zip(cell, key, strict=True)) | stats.ends_of("acceptance", found)
-                         | {"judged": int(items["judged"].sum()), "n": found.n})
+        found = stats.clustered_share(items["value"], items["judged"])
+        lines.append(dict(zip(cell, key, strict=True)) | stats.ends_of("acceptance", found)
+                     | {"judged": int(items["judged"].sum()), "n": found.n})
     return finished(pd.DataFrame(lines, columns=[*cell, *stats.with_ends("acceptance"), "judged", "n"]), frame)
+
+
+def smaller(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the largest target with another, smaller model as draft, as it is or distilled."""
+    table = table[(table.draft_parameters < table.parameters) & (table.draft.str.partition(" > ")[0] != table.model)
+                  ] if len(table) else table
+    return table[table.parameters == table.parameters.max()]
+
+
+def most_accepted(overall: pd.DataFrame) -> pd.Series | None:
+    """The greedy line of `over_domains` with the most acceptance, at the longest fixed draft length: what S1.9 is judged by."""
+    greedy = longest(overall)
+    greedy = greedy[greedy.temperature == 0]
+    return None if greedy.empty else greedy.loc[greedy.acceptance.idxmax()]
+
+
+def main_draft_table(frame: pd.DataFrame, by_position: bool = False) -> pd.DataFrame:
+    """`acceptance_table` of the smaller model that the largest target accepts most: a line a domain and temperature and
+    those of ALL, or, by position, a line a domain and place in the block, greedy."""
+    best = most_accepted(smaller(over_domains(frame)))
+    counted = acceptance_table(frame, by_position=by_position)
+    if best is None:
+        return counted[:0]
+    more, same = ([], [*PAIR, "length", "temperature"]) if by_position else ([over_domains(frame)], [*PAIR, "length"])
+    counted = pd.concat([*more, counted], ignore_index=True)
+    return counted[(counted[same] == best[same]).all(axis=1)].reset_index(drop=True)
 
 
 def pass_table(frame: pd.DataFrame) -> pd.DataFrame:

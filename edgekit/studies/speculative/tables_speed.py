@@ -5,6 +5,7 @@ Columns as in tables.py. Speed-ups are paired by repeat: plain decoding and draf
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from edgekit.analyze import stats
@@ -16,6 +17,7 @@ from edgekit.studies.speculative.tables import PAIR, acceptance_table, finished,
 
 PLAIN = "0"  # the draft length of rows without a draft
 COUNTED = ["model", "draft", "engine", "dtype", "domain"]  # what times and counts of a pair share: counts take any threads
+GAIN = [*PAIR, "length"]  # what has one mean over the domains
 
 
 @once
@@ -66,10 +68,23 @@ def _per_token(here: pd.DataFrame, metric: str, tokens: str) -> pd.DataFrame:
     return (sums.value / sums[tokens].astype(float)).unstack() if len(sums) else pd.DataFrame()
 
 
-def gains(frame: pd.DataFrame, where: dict) -> pd.DataFrame:
-    """Speed-ups from end to end of one pair and length (`where`: PAIR and length), a line a repeat, a column a domain; only
-    repeats that have all of its domains."""
+def mean_gains(frame: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
+    """A line a pair, engine and length of `speeds` (lines of `speed_table`) that was timed in all of its domains: the geometric
+    mean of the speed-ups from end to end over the domains. Its best is what S1.10 is judged by."""
     seconds = _seconds(frame)
+    lines = []
+    for key, _ in speeds.groupby(GAIN):
+        where = dict(zip(GAIN, key, strict=True))
+        here = _gains(seconds, where)
+        if here.shape[1] == speeds.domain.nunique() and len(here):
+            found = stats.rate_interval(np.exp(np.log(here).mean(axis=1)).to_list())
+            lines.append(where | stats.ends_of("speed_up", found) | {"n": found.n})
+    return finished(pd.DataFrame(lines, columns=[*GAIN, *stats.with_ends("speed_up"), "n"]), frame)
+
+
+def _gains(seconds: pd.DataFrame, where: dict) -> pd.DataFrame:
+    """Speed-ups from end to end of one pair and length (`where`: GAIN), a line a repeat, a column a domain; only repeats that
+    have all of its domains."""
     here = seconds[(seconds[PAIR] == [where[name] for name in PAIR]).all(axis=1)]
     if where["length"] not in here:
         return pd.DataFrame()
@@ -94,6 +109,17 @@ def replay_table(frame: pd.DataFrame) -> pd.DataFrame:
     lines = [speed_table(here).assign(recorded=recorded) for recorded, here in rows.groupby("recorded")]
     empty = speed_table(rows[:0]).assign(recorded=None)
     return pd.concat(lines or [empty], ignore_index=True).assign(source="modelled")
+
+
+def replayed_and_timed(frame: pd.DataFrame) -> pd.DataFrame:
+    """`replay_table`, and the lines of `speed_table` of the same pairs, cells and domains, where one was timed as it is."""
+    replayed = replay_table(frame)
+    if replayed.empty:
+        return replayed
+    pairs = frame.set_index(["model", "draft"]).index.isin(replayed.set_index(["model", "draft"]).index)
+    timed = speed_table(frame[pairs]).merge(replayed[[*PAIR, "domain", "length"]].drop_duplicates(),
+                                            on=[*PAIR, "domain", "length"])
+    return pd.concat([replayed, timed], ignore_index=True) if len(timed) else replayed
 
 
 def batch_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,152 @@
+"""What a figure says about the claims that link to it: a strip a claim below the panels, so that the picture alone tells it.
+
+A strip has the claim in words, the verdict, and for each test an axis with what is accepted as a band, what was printed as a
+cross, and ours with its interval.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from edgekit.analyze.stats import number, told
+from edgekit.plots import claim, style
+
+# Verdict: colour and marker, here and in the figure of all claims.
+LOOKS = {"reproduced": ("#12693A", "o"), "holds at scale model": ("#0F6273", "^"), "undecided": ("#6B5A00", "D"),
+         "not reproduced": ("#A11D24", "s"), "does not hold at scale model": ("#B35900", "v"),
+         "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o"), "not testable here": ("0.35", "x"),
+         "not yet run": ("0.35", "x")}
+TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
+LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
+LETTERS = 17  # of a claim's words in an inch
+MANY = 3  # claims of one figure that have axes of their own; of more, a line each tells the outcome beside the panels
+
+
+def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
+    """`fig`, taller by a strip for each of the claims (cells of edgekit.claims.text); as it is without any."""
+    with matplotlib.rc_context(style.RC):
+        many = len(cells) > MANY
+        words = [_in_one_line(cell) if many else _words(cell, fig.get_size_inches()[0] - 2 * LEFT) for cell in cells]
+        heights = [GAP + TITLE + LINE * len(lines) + TEST * len(_lines(cell)) * (not many)
+                   for cell, lines in zip(cells, words, strict=True)]
+        _make_room(fig, sum(heights))
+        for place, (cell, lines) in enumerate(zip(cells, words, strict=True)):
+            _strip(fig, cell, lines, sum(heights[place:]), axes=not many)
+    return fig
+
+
+def _make_room(fig: Figure, extra: float) -> None:
+    """Add `extra` inches below everything."""
+    if not extra:
+        return
+    style.freeze(fig)
+    width, height = fig.get_size_inches()
+    fig.set_size_inches(width, height + extra)
+    scale = height / (height + extra)
+    places = [ax.get_position(original=True).bounds for ax in fig.axes]  # all before any: twins move together
+    for ax, (x, y, w, h) in zip(fig.axes, places, strict=True):
+        ax.set_position([x, 1 - (1 - y) * scale, w, h * scale])
+    for text in fig.texts:
+        x, y = text.get_position()
+        text.set_position((x, 1 - (1 - y) * scale))
+
+
+def _words(cell: Mapping, width: float) -> list[str]:
+    missing = [] if _lines(cell) else [f"Needs {cell['needs']}"]
+    return [line for text in (cell["statement"], *missing) for line in textwrap.wrap(text, int(LETTERS * width))]
+
+
+def _in_one_line(cell: Mapping) -> list[str]:
+    """What is accepted and ours, for a figure whose panels show both."""
+    return [f"{line['what']}: {_ours(line['numbers'])}, accepted: {_accepted(line['numbers'])}" for line in _lines(cell)]
+
+
+def _ours(numbers: Mapping) -> str:
+    return told(numbers["value"], numbers["low"], numbers["high"], numbers["unit"])
+
+
+def _accepted(numbers: Mapping) -> str:
+    return claim.words(*(open_end if end is None else end for end, open_end in (
+        (numbers["least"], -math.inf), (numbers["most"], math.inf))))
+
+
+def _lines(cell: Mapping) -> list[Mapping]:
+    return cell["parts"][0]["lines"]
+
+
+def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float, *, axes: bool) -> None:
+    """The strip of one claim, `top` inches above the lower edge."""
+    width, height = fig.get_size_inches()
+    colour, _ = LOOKS[cell["verdict"]]
+    top -= GAP
+
+    def write(x: float, y: float, text: str, **look) -> None:
+        fig.text(x / width, y / height, text, va="top", **look)
+
+    fig.add_artist(matplotlib.lines.Line2D([LEFT / width, 1 - LEFT / width], [(top + 0.06) / height] * 2, color="0.75",
+                                           linewidth=0.6))
+    write(LEFT, top, f"{cell['id']}: {cell['name']}", fontsize=8, fontweight="bold")
+    write(width - LEFT, top, cell["verdict"], fontsize=8, fontweight="bold", color=colour, ha="right")
+    top -= TITLE
+    for line in words:
+        write(LEFT, top, line, fontsize=7.5, color="0.25")
+        top -= LINE
+    for line in _lines(cell) if axes else ():
+        numbers = line["numbers"]
+        printed = ", ".join(number(value) for value in numbers["published"])
+        text = f"{line['what']}: {_ours(numbers)}" + f"; published: {printed}" * bool(printed)
+        write(LEFT, top - 0.09, "\n".join(textwrap.wrap(text, 52)), fontsize=7.5)
+        ax = fig.add_axes((3.05 / width, (top - 0.13 - AXIS) / height, (width - 3.3) / width, AXIS / height), label="verdict")
+        _axis(ax, numbers, cell["verdict"])
+        top -= TEST
+
+
+def _axis(ax: Axes, numbers: Mapping, verdict: str) -> None:
+    """Accepted range, printed values and ours; an arrow where the interval goes on beyond the axis."""
+    colour, marker = LOOKS[verdict]
+    left, right = _span(numbers)
+    ax.set(xlim=(left, right), ylim=(-1, 1), yticks=[])
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="x", labelsize=7, pad=1, length=2)
+    ax.grid(visible=False)
+    ends = [end for end in (numbers["least"], numbers["most"]) if end is not None]
+    low = left if numbers["least"] is None else numbers["least"]
+    high = right if numbers["most"] is None else numbers["most"]
+    ax.axvspan(low, high, **claim.BAND)
+    for end in ends:
+        ax.axvline(end, **claim.EDGE)
+    room = 0.3 * (right - left)  # for the words: they begin at the band's edge, or end at the panel's
+    if low > left:
+        place, side = (low, "left") if low < right - room else (right, "right")
+    else:
+        place, side = (high, "right") if high > left + room else (left, "left")
+    ax.annotate(f"accepted: {_accepted(numbers)}", (place, 1), xytext=(2 if side == "left" else -2, 1),
+                textcoords="offset points", ha=side, va="bottom", fontsize=6.5, color=claim.EDGE["color"])
+    ax.plot(numbers["published"], [0.0] * len(numbers["published"]), **style.PUBLISHED, zorder=5, clip_on=False)
+    ours_low, ours_high = (numbers["value"] if numbers[end] is None else numbers[end] for end in ("low", "high"))
+    look = dict(color=colour, markeredgecolor=colour, clip_on=False, zorder=4)
+    ax.plot(np.clip([ours_low, ours_high], left, right), [0, 0], linewidth=1.4, **look)
+    for beyond, end, head in ((ours_low < left, left, "<"), (ours_high > right, right, ">")):
+        if beyond:
+            ax.plot(end, 0, marker=head, markersize=4.5, **look)
+    ax.plot(numbers["value"], 0, marker=marker, markersize=5, **look)
+
+
+def _span(numbers: Mapping) -> tuple[float, float]:
+    """An axis over the points and the ends of what is accepted, and over the interval as far as it is no wider than three
+    times that."""
+    points = [numbers["value"], *numbers["published"], *(end for end in (numbers["least"], numbers["most"]) if end is not None)]
+    left, right = min(points), max(points)
+    room = (right - left) or abs(right) or 1.0
+    for end in (numbers["low"], numbers["high"]):
+        if end is not None:
+            left, right = min(left, max(end, left - room)), max(right, min(end, right + room))
+    room = 0.12 * ((right - left) or abs(right) or 1.0)
+    return left - room, right + room

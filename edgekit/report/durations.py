@@ -1,0 +1,62 @@
+"""How long notebooks take, said before they begin: by what they took elsewhere, and how fast this machine multiplies."""
+
+from __future__ import annotations
+
+import functools
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+
+from edgekit import store, studies
+from edgekit.console import duration
+from edgekit.measure.worker import run_job
+
+FILE = "durations.json"  # under data/results: a line a platform, profile and notebook that ran whole with nothing beside it
+
+
+def expected(notebooks: Iterable[str], profile: str) -> dict[str, float | None]:
+    """Seconds that each notebook should take here, what has its rows already left out; None where nobody knows."""
+    found: dict[str, float | None] = {}
+    for notebook in notebooks:
+        missing = store.missing_share(store.runs_folder(profile) / f"{notebook}.jsonl") if studies.measures(notebook) else 1.0
+        seconds = [_here(entry) for entry in measured() if (entry["notebook"], entry["profile"]) == (notebook, profile)] \
+            if missing else [0.0]
+        found[notebook] = missing * statistics.median(seconds) if seconds else None
+    return found
+
+
+def told(seconds: Iterable[float | None]) -> str:
+    """The sum of what is expected, in words."""
+    seconds = list(seconds)
+    if None in seconds:
+        return "how long they take is not known" if not any(seconds) else \
+            f"at least {duration(sum(filter(None, seconds)))}; of some it is not known"
+    return f"about {duration(sum(seconds))}"
+
+
+def left(expected: Mapping[str, float | None], ahead: Iterable[str], so_far: float) -> str:
+    """What is left, corrected by how the notebooks before went; nothing where it is not known."""
+    ahead = list(ahead)
+    behind = [expected[name] for name in expected if name not in ahead]
+    seconds = [expected[name] for name in ahead]
+    if None in (*behind, *seconds):
+        return ""
+    pace = so_far / sum(behind) if sum(behind) >= 60 else 1.0
+    return f", about {duration(pace * sum(seconds))} left"
+
+
+def measured() -> list[dict]:
+    """What is on record: platform, profile, notebook, seconds, and the machine's flop_per_s."""
+    path = store.ROOT / "data" / "results" / FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def _here(entry: Mapping) -> float:
+    """What took so long where it was measured, scaled to this machine; arithmetic on printed numbers is not."""
+    return entry["seconds"] * (entry["flop_per_s"] / flop_per_s() if studies.measures(entry["notebook"]) else 1.0)
+
+
+@functools.cache
+def flop_per_s() -> float:
+    """Multiplications and additions a second of this machine in float32, the median of a second's samples."""
+    return statistics.median(run_job("edgekit.measure.device:matmul_flops", dict(dtype="float32"), timeout_s=300))

@@ -1,0 +1,94 @@
+"""Below a figure stands what its claims accept, what was printed, ours and the verdict: the picture alone tells them."""
+
+from __future__ import annotations
+
+import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from edgekit.plots import claim, style, verdict
+
+NUMBERS = {"value": 1.72, "low": 1.62, "high": 1.83, "unit": "times", "least": 2.05, "most": None, "published": [2.1]}
+
+
+def cell(word="not reproduced", lines=(NUMBERS,), name="S1.10"):
+    return {"id": name, "name": "speed-up by drafting", "statement": "Drafting makes generation 2.1 times as fast. " * 4,
+            "verdict": word, "needs": "a target and a draft", "figure": "",
+            "parts": [{"lines": [{"what": "speed-up", "numbers": numbers} for numbers in lines]}]}
+
+
+def drawn(*cells) -> Figure:
+    fig = Figure(figsize=(style.WIDTH, 3.0), layout="constrained")
+    ax = fig.subplots()
+    ax.plot([0, 1], [0, 1])
+    ax.twinx().plot([0, 1], [1, 0])
+    fig.supxlabel("below")
+    return verdict.underline(fig, cells)
+
+
+def strips(fig: Figure) -> list:
+    return [ax for ax in fig.axes if ax.get_label() == "verdict"]
+
+
+def words(fig: Figure) -> str:
+    texts = [*fig.texts, *(text for ax in strips(fig) for text in ax.texts)]
+    return " ".join(text.get_text().replace("\n", " ") for text in texts)
+
+
+def test_a_strip_has_the_claim_its_range_what_was_printed_ours_and_the_verdict():
+    fig = drawn(cell())
+    [ax] = strips(fig)
+    band = next(patch for patch in ax.patches if patch.get_facecolor() == pytest.approx(to_rgba(
+        claim.BAND["color"], claim.BAND["alpha"])))
+    assert band.get_x() == 2.05 and band.get_x() + band.get_width() == pytest.approx(ax.get_xlim()[1])
+    edge, printed, interval, ours = ax.lines
+    assert list(edge.get_xdata()) == [2.05, 2.05] and list(printed.get_xdata()) == [2.1]
+    assert list(interval.get_xdata()) == [1.62, 1.83] and list(ours.get_xdata()) == [1.72]
+    said = words(fig)
+    for part in ("S1.10: speed-up by drafting", "2.1 times as fast", "not reproduced", "accepted: at least 2.05",
+                 "1.72 times (1.62 to 1.83); published: 2.1"):
+        assert part in said, part
+
+
+def test_the_panels_keep_their_size_and_the_strips_stand_below_them_and_apart():
+    before, fig = drawn(), drawn(cell(), cell("reproduced", (NUMBERS, NUMBERS), "S1.9"))
+    tall, taller = (one.get_size_inches()[1] for one in (before, fig))
+    for old, new in zip(before.axes, fig.axes, strict=False):
+        style.freeze(before)
+        assert new.get_position().height * taller == pytest.approx(old.get_position().height * tall, abs=1e-3)
+    ends = [ax.get_position() for ax in strips(fig)]
+    assert len(ends) == 3 and all(above.y0 > below.y1 for above, below in zip(ends, ends[1:], strict=False))
+    assert ends[-1].y0 > 0 and ends[0].y1 < fig.axes[0].get_position().y0
+    assert fig.axes[0].get_position().bounds == fig.axes[1].get_position().bounds, "twins move together"
+
+
+def test_an_interval_that_goes_on_beyond_the_axis_ends_in_an_arrow():
+    [ax] = strips(drawn(cell(lines=[NUMBERS | {"low": -500.0, "high": 900.0}])))
+    left, right = ax.get_xlim()
+    assert right - left < 5, "the axis spans the points"
+    assert {line.get_marker() for line in ax.lines} >= {"<", ">"}
+
+
+@pytest.mark.parametrize("least, most, told", [
+    (None, 1.0, "at most 1"), (0.95, 1.05, "0.95 to 1.05"), (2.0, None, "at least 2")])
+def test_the_accepted_range_is_told_and_shaded(least, most, told):
+    fig = drawn(cell(lines=[NUMBERS | {"least": least, "most": most}]))
+    [ax] = strips(fig)
+    [band] = ax.patches
+    left, right = ax.get_xlim()
+    assert band.get_x() == pytest.approx(left if least is None else least)
+    assert band.get_x() + band.get_width() == pytest.approx(right if most is None else most)
+    assert f"accepted: {told}" in words(fig)
+
+
+def test_a_claim_that_was_not_measured_says_what_it_needs():
+    fig = drawn(cell("not testable here", lines=()))
+    assert not strips(fig) and "Needs a target and a draft" in words(fig) and "not testable here" in words(fig)
+
+
+def test_every_verdict_has_a_look_of_its_own_in_colour_or_mark():
+    from edgekit.claims.judgement import VERDICTS
+
+    assert set(verdict.LOOKS) == set(VERDICTS)
+    measured = VERDICTS[:VERDICTS.index("inconsistent")]
+    assert len({verdict.LOOKS[word][1] for word in measured}) == len(measured) == 5
