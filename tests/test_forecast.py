@@ -252,7 +252,7 @@ def test_times_of_another_platform_are_scaled_by_bandwidth_and_say_so(tmp_path):
     write_run(path, [("a", at(), 10.0)], platform="server", bandwidth=20e9)
     found = estimated([at()], path)
     assert found.seconds == 40.0 and found.sources == (
-        "1 unit by the rows of profile pocket on server, scaled by read bandwidth, 20.0 GB/s there to 5.0 here",)
+        "1 unit by the rows of profile pocket on server, scaled by read bandwidth, 20.0 GB/s there to 5.0 here now",)
     found = history.estimate([at()], [history.read(path)], "ci", "server", lambda: pytest.fail("asked"))
     assert found.seconds == 10.0 and found.sources == (
         "1 unit by the rows of profile pocket on server, whose units may be larger or smaller",)

@@ -125,7 +125,7 @@ def estimate(conditions: Iterable[dict], sources: Iterable[Source], profile: str
         scale, scaled = 1.0, "" if source.profiles == (profile,) else ", whose units may be larger or smaller"
         if source.platform != platform:
             scale = source.bandwidth / bandwidth()
-            scaled += f", scaled by read bandwidth, {source.bandwidth / 1e9:.1f} GB/s there to {bandwidth() / 1e9:.1f} here"
+            scaled += f", scaled by read bandwidth, {source.bandwidth / 1e9:.1f} GB/s there to {bandwidth() / 1e9:.1f} here now"
         for i, took in found.items():
             seconds[i] = took * scale
         units = "unit" if len(found) == 1 else "units"
