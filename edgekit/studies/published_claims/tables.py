@@ -14,6 +14,7 @@ from edgekit.catalog import models, platforms, published
 from edgekit.studies.published_claims.printed import (
     Assumptions,
     Numbers,
+    bandwidth_share,
     baseline_bytes,
     bits_allowed,
     ceilings,
@@ -21,10 +22,9 @@ from edgekit.studies.published_claims.printed import (
     efficiencies,
     printed_numbers,
 )
-from edgekit.studies.published_claims.quantities import baseline_bandwidth_share, optimized_bandwidth_share
 
 STAGES = ("baseline", "quantized", "optimized")
-SHARES = {"baseline": baseline_bandwidth_share, "optimized": optimized_bandwidth_share}  # of the bandwidth, by what is audited
+PRINTED = ("baseline", "optimized")  # those of which a rate was printed
 
 
 def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
@@ -35,8 +35,8 @@ def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
         facts = platforms.get(platform)
         allowed = ceilings(printed, assumed, platform)
         for stage in STAGES:
-            rate = printed.by(f"{stage}_tok_per_s")[platform].value if stage in SHARES else None
-            share = SHARES[stage](printed, assumed, platform).estimate if stage in SHARES else None
+            rate = printed.by(f"{stage}_tok_per_s")[platform].value if stage in PRINTED else None
+            share = bandwidth_share(printed, assumed, platform, stage) if stage in PRINTED else None
             lines.append({
                 "task": "ceilings", "platform": platform, "label": printed.name(platform), "stage": stage,
                 "printed_tok_per_s": rate, "ceiling_tok_per_s": allowed[stage],
