@@ -1,72 +1,42 @@
-"""The command `edgekit`: run, measure, report, publish, doctor, models, claims, parameters.
+"""The command `edgekit`: run, measure, plan, report, publish, doctor, models, claims, parameters.
 
 Every expected failure is one sentence on standard error and a non-zero exit: 2 for something wrong with what was asked,
-1 for something that failed while it ran, 130 after Ctrl-C.
+1 for something that failed while it ran, 130 after Ctrl-C, 141 where nobody reads standard output any more.
 """
 
 from __future__ import annotations
 
-import argparse
 import errno
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
-import edgekit
-from edgekit.errors import EdgekitError
+from edgekit import arguments as known
+from edgekit.errors import EdgekitError, unknown_name
 
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="edgekit", description="Reproduce experiments with language models on edge devices.")
-    top.add_argument("--version", action="version", version=f"edgekit {edgekit.__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="command")
-
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text)
-
-    run = command("run", "Execute notebooks by papermill; what has been measured already is not measured again.")
-    run.add_argument("notebooks", nargs="*", metavar="notebook", help="e.g. 02_baseline")
-    run.add_argument("--all", action="store_true", help="every notebook")
-    run.add_argument("--profile", default="pocket", help="a folder of params/ (default: pocket)")
-    run.add_argument("--force", action="store_true", help="execute notebooks again although nothing changed")
-    run.add_argument("--retry", action="store_true", help="try again what failed or was too slow before")
-    run.add_argument("--report", action="store_true", help="render the report afterwards, also when a notebook failed")
-    measure = command("measure", "Measure a study's rows without Jupyter; its notebook then finds them.")
-    measure.add_argument("study", help="e.g. baseline or 02_baseline")
-    measure.add_argument("--profile", required=True, help="a folder of params/")
-    measure.add_argument("--retry", action="store_true", help="try again what failed or was too slow before")
-    report = command("report", "Render the executed notebooks and the index of claims into reports/.")
-    report.add_argument("--profile", default="pocket", help="a folder of runs/ (default: pocket)")
-    publish = command("publish", "Copy a run's rows and figures to data/results/ and figures/, to be committed.")
-    publish.add_argument("notebook", help="e.g. 02_baseline")
-    publish.add_argument("--profile", default="reference", help="a folder of runs/ (default: reference)")
-    command("doctor", "Print what this machine has: engines, processor, memory, bandwidth, sensors.")
-    claims = command("claims", "Print the claims with verdicts from the committed rows, or all that one of them comes from.")
-    claims.add_argument("id", nargs="?", help="e.g. S2.2")
-    claims.add_argument("--write", action="store_true", help="bring README.md, docs/claims/ and figures/claims.* up to date")
-    parameters = command("parameters", "Print what every parameter is, or write it beside the parameters and into "
-                         "docs/reference.md.")
-    parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")
-    models = command("models", "List, check or train the shipped models.")
-    actions = models.add_subparsers(dest="action", required=True, metavar="action")
-    actions.add_parser("list", help="the shipped models, with accuracy by depth")
-    actions.add_parser("check", help="compare all files with the hashes in their cards")
-    train = actions.add_parser("train", help="train one model as its card says; goes on where it was interrupted")
-    train.add_argument("name", help="e.g. pocket-200k")
-    train.add_argument("--device", default=None, choices=("cpu", "cuda"), help="default: cuda where there is one")
-    train.add_argument("--steps", type=int, default=None, help="of one cycle; default: the size's own number")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--out", default=None, metavar="FOLDER", help="default: data/models")
-    return top
+CLOSED = 141  # what a shell says of a program that ended for want of a reader
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
-    options = parser().parse_args(arguments)
+    top = known.parser()
+    if "_ARGCOMPLETE" in os.environ:  # set by the shell when somebody presses Tab
+        import argcomplete
+
+        argcomplete.autocomplete(top)
     try:
-        return globals()[f"_{options.command}"](options)
+        options = top.parse_args(arguments)
+        status = globals()[f"_{options.command}"](options)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("edgekit: stopped; what was measured is kept: run the same command again to go on", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if not _is_closed(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write at exit has no reader either
+        return CLOSED
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
@@ -77,13 +47,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def _run(options) -> int:
-    from edgekit import params, report, studies
+def _is_closed(stream) -> bool:
+    """Whether the reader of a pipe is gone; other pipes break too, as those to a process that died."""
+    import select
+
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _named(options) -> list[str]:
+    """The notebooks that were asked for, by their whole names. Raises ParamsError for none, StudyError for unknown ones."""
+    from edgekit import params, studies
 
     if options.all == bool(options.notebooks):
         raise params.ParamsError(f"name notebooks, or --all; known: {', '.join(studies.STUDIES)}")
-    outcomes = report.run_notebooks(options.notebooks or list(studies.STUDIES), options.profile, force=options.force,
-                                    retry=options.retry)
+    return [studies.full_name(notebook) for notebook in options.notebooks] or list(studies.STUDIES)
+
+
+def _plan(options) -> int:
+    from edgekit import plan
+
+    found = plan.forecasts(_named(options), options.profile)
+    print(plan.data(found) if options.json else plan.text(found))
+    return 0
+
+
+def _run(options) -> int:
+    from edgekit import report
+
+    outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
     page = report.render(options.profile) if options.report else None
     print(report.closing.block(outcomes, options.profile, page, retry=options.retry))
     return report.exit_code(outcomes)
@@ -94,8 +87,8 @@ def _measure(options) -> int:
     from edgekit.studies import runner
     from edgekit.studies.config import MEASURE
 
-    study = studies.module(options.study)
-    if not studies.measures(options.study):
+    study = studies.module(options.notebook)
+    if not studies.measures(options.notebook):
         raise studies.StudyError(f"{study.STUDY} measures nothing, it computes; run its notebook: edgekit run {study.STUDY}")
     config = params.of_profile(study.Config, options.profile, study.STUDY)
     params.require(config.rows == MEASURE, f"{study.STUDY}: rows are opened from {config.rows}, so there is nothing to "
@@ -107,8 +100,8 @@ def _measure(options) -> int:
     for skip in result.unexpected:
         print(f"edgekit: skipped: {' '.join(map(str, skip.condition.values()))}: {skip.reason}", file=sys.stderr)
     if result.tried and not options.retry:
-        print(f"edgekit: to try again what failed or was too slow: edgekit measure {options.study} --profile {options.profile} "
-              "--retry", file=sys.stderr)
+        print(f"edgekit: to try again what failed or was too slow: edgekit measure {options.notebook} --profile "
+              f"{options.profile} --retry", file=sys.stderr)
     return 1 if result.unexpected else 0
 
 
@@ -122,7 +115,7 @@ def _report(options) -> int:
 def _publish(options) -> int:
     from edgekit import publish, studies
 
-    for path in publish.publish(studies.module(options.notebook).STUDY, options.profile):
+    for path in publish.publish(studies.full_name(options.notebook), options.profile):
         print(path)
     return 0
 
@@ -130,17 +123,19 @@ def _publish(options) -> int:
 def _doctor(options) -> int:
     from edgekit import doctor
 
-    print(doctor.doctor())
-    return 0
+    found = doctor.diagnose()
+    print(doctor.data(found) if options.json else doctor.text(found))
+    for sentence in found.broken:
+        print(f"edgekit: {sentence}", file=sys.stderr)
+    return 1 if found.broken else 0
 
 
 def _claims(options) -> int:
     from edgekit import generated, publish
-    from edgekit.catalog import published
-    from edgekit.params import require
+    from edgekit.params import ParamsError
 
-    known = [entry["id"] for entry in published.entries()]
-    require(options.id in (None, *known), f"unknown claim {options.id!r}; known: {', '.join(known)}")
+    if options.id is not None and options.id not in (ids := known.claim_ids()):
+        raise ParamsError(unknown_name("claim", options.id, ids))
     if options.write:
         _listed(generated.write(publish.files()))
     elif options.id is None:
@@ -173,11 +168,10 @@ def _models(options) -> int:
     if options.action == "train":
         root = Path(options.out or store.ROOT / "data/models")
         folder = card.train_and_card(options.name, root=root, steps=options.steps, seed=options.seed, device=options.device)
-        print(f"{card.summary(folder.name, root)}\n{folder}")
+        _listed([*card.table([folder.name], root), folder])
         return 0
     if options.action == "list":
-        for name in card.list_models():
-            print(card.summary(name))
+        _listed(card.table(card.list_models()))
         return 0
     problems = [problem for name in card.list_models() for problem in card.check(name)]
     for problem in problems:
@@ -185,3 +179,7 @@ def _models(options) -> int:
     if not problems:
         print(f"{', '.join(card.list_models())}: all files as in their cards")
     return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

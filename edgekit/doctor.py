@@ -1,35 +1,141 @@
-"""What `edgekit doctor` says: what this installation can run, what this machine is, and how fast its roofs are.
+"""What `edgekit doctor` says: what this installation can run, what this machine is and how fast its roofs are, and advice.
 
-Every line is a fact that was looked up or measured just now, or the reason why it could not be.
+Every fact was looked up or measured just now, or is the reason why it could not be.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import platform
 import shutil
 import statistics
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import edgekit
-from edgekit import provenance, store
+from edgekit import advice, params, provenance, store
+from edgekit.advice import Avoid, Largest
 from edgekit.catalog import engines, platforms
+from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.engines import probe
+from edgekit.measure import device, energy
+from edgekit.schema import ENGINE
+
+SIZED = "02_baseline"  # whose memory_share the largest model is computed with
 
 
-def engine_lines(gpu: bool) -> list[tuple[str, str]]:
-    """(runtime, its version with what this build of it lacks on this processor, or the command that installs it) of each."""
-    lines = []
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A runtime: the packages behind it with their versions, none where it is not installed; the command that installs it;
+    format -> why this build does not load it here; and why it does not load at all, None where it does."""
+
+    packages: tuple[str, ...]
+    install: str
+    lacks: Mapping[str, str]
+    broken: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What follows from the facts: see advice.py."""
+
+    profile: str
+    profile_why: str
+    avoid: tuple[Avoid, ...]
+    largest: Largest
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All facts. machine: as manifests have it; read_bandwidth: samples in bytes/s, by device; matmul: samples in FLOP/s, by
+    device and float type; unmeasured: why a device that is there has none of them."""
+
+    version: str
+    home: str
+    python: str
+    free_bytes: int
+    runtimes: Mapping[str, Runtime]
+    machine: dict
+    published: str | None
+    threads: int
+    read_bandwidth: Mapping[str, list[float]]
+    matmul: Mapping[str, Mapping[str, list[float]]]
+    unmeasured: Mapping[str, str]
+    advice: Advice
+
+    @property
+    def broken(self) -> list[str]:
+        """A sentence for each engine that is installed and does not load."""
+        return [runtime.broken for runtime in self.runtimes.values() if runtime.broken]
+
+
+def runtimes(gpu: bool) -> dict[str, Runtime]:
+    """Every runtime under the name of the first engine that runs on it. Each engine is asked in a process of its own."""
+    found = {}
     for name, runtime in engines.runtimes().items():
-        found = [f"{package} {version}" for package in runtime.packages if (version := provenance.installed(package))]
-        told = found or [f"not installed: {runtime.install(gpu)}"]
-        if found and name in engines.ENGINES:
-            formats: dict[str, list[str]] = {}
-            for format, why in probe.lacks(name).items():
-                formats.setdefault(why, []).append(format)
-            told += [f"without {', '.join(missing)} ({why})" if missing != [probe.EVERYTHING] else why
-                     for why, missing in formats.items()]
-        lines.append((name, ", ".join(told)))
-    return lines
+        packages = tuple(f"{package} {version}" for package in runtime.packages if (version := provenance.installed(package)))
+        asked = packages and name in engines.ENGINES
+        broken = probe.unloadable(name) if asked else None
+        found[name] = Runtime(packages, runtime.install(gpu), {} if broken or not asked else probe.lacks(name), broken)
+    return found
+
+
+def diagnose() -> Diagnosis:
+    """Look at everything. Measures bandwidth and matrix multiplication for about a second each."""
+    facts = device.describe()
+    gpu = "unavailable" not in facts["gpu"]
+    found = runtimes(gpu)
+    where, unmeasured = ["cpu", *["cuda"] * gpu], {}
+    if gpu and (why := _no_cuda()):
+        where, unmeasured = ["cpu"], {"cuda": why}
+    bandwidth = {on: device.memory_bandwidth(seconds=1.0, on=on) for on in where}
+    matmul = {on: {dtype: device.matmul_flops(dtype=dtype, seconds=0.7, on=on) for dtype in ELEMENT_BYTES} for on in where}
+    return Diagnosis(
+        edgekit.__version__, str(store.ROOT), f"{platform.python_version()} ({sys.executable})",
+        shutil.disk_usage(store.ROOT).free, found, facts, platforms.current().published, bandwidth["cpu"].threads,
+        {on: one.byte_per_s for on, one in bandwidth.items()}, matmul, unmeasured,
+        advise(found, gpu, matmul))
+
+
+def _no_cuda() -> str | None:
+    """Why torch cannot compute on the GPU that is there; None where it can."""
+    try:
+        device.require_device("cuda")
+    except device.DeviceError as error:
+        return str(error)
+    return None
+
+
+def advise(found: Mapping[str, Runtime], gpu: bool, matmul: Mapping[str, Mapping[str, list[float]]]) -> Advice:
+    """What follows for this machine from its runtimes and its rates of matrix multiplication."""
+    profile, why = advice.profile_for(platforms.current(), gpu)
+    on = "cuda" if gpu else "cpu"
+    share = params.read_yaml(params.path_of(profile, SIZED))["memory_share"]
+    avoid = [one for where, rates in matmul.items()
+             for one in advice.types_to_avoid({dtype: statistics.median(samples) for dtype, samples in rates.items()}, where)]
+    absent = {name: runtime.install for name, runtime in found.items() if not runtime.packages and name in engines.ENGINES}
+    sensors = energy.sensors(on)
+    blind = sensors.reason if isinstance(sensors, energy.Unavailable) else None
+    return Advice(profile, why, tuple(avoid), advice.largest_model(device.free_memory_bytes(on), share, ENGINE),
+                  tuple(advice.skipped(absent, {name: runtime.lacks for name, runtime in found.items()}, blind)))
+
+
+def data(found: Diagnosis) -> str:
+    """All facts as JSON: bytes, bytes/s, FLOP/s, Hz."""
+    return json.dumps(dataclasses.asdict(found) | {"broken": found.broken}, indent=1, ensure_ascii=False)
+
+
+def engine_line(runtime: Runtime) -> str:
+    """The packages of a runtime with what they lack on this processor, or the command that installs it."""
+    told = [*runtime.packages] or [f"not installed: {runtime.install}"]
+    by_reason: dict[str, list[str]] = {}
+    for format, why in runtime.lacks.items():
+        by_reason.setdefault(why, []).append(format)
+    told += [f"without {', '.join(missing)} ({why})" for why, missing in by_reason.items()]
+    return ", ".join(told + [runtime.broken] * bool(runtime.broken))
 
 
 def _spread(samples: list[float], unit: float, name: str) -> str:
@@ -58,45 +164,54 @@ def _clocks(clocks: dict) -> str:
     return ", ".join(f"{part} {in_ghz(value)}" for part, value in clocks.items())
 
 
-def doctor() -> str:
-    """The report as aligned text. Measures bandwidth and matrix multiplication for about a second each."""
-    from edgekit.measure import device
+def _machine(facts: dict, published: str | None) -> Iterator[tuple[str, str]]:
+    cpu, memory = facts["cpu"], facts["memory"]
+    limit = f", limited to {memory['limit_bytes'] / 2**30:.1f} GiB" if "limit_bytes" in memory else ""
+    yield "platform", f"{facts['slug']} ({facts['name']}), {facts['os']}"
+    yield "published", published or "no published facts of this device"
+    yield "CPU features", ", ".join(cpu["flags"]) or "none of those that runtimes ask for"
+    yield "threads", (f"{cpu['allowed_threads']} threads may run, {cpu['logical_cores']} logical and {cpu['physical_cores']} "
+                      "physical cores")
+    yield "memory", f"{memory['total_bytes'] / 2**30:.1f} GiB, {memory['available_bytes'] / 2**30:.1f} GiB available{limit}"
+    for label, name in (("GPU", "gpu"), ("governor", "governor"), ("power mode", "power_mode"),
+                        ("power supply", "power_supply")):
+        yield label, _say(facts[name])
+    yield "clocks", _clocks(facts["clocks_hz"])
+    yield "temperature", _say(facts["temperature_c"])
+    yield "energy sensors", _say(facts["energy_sensors"])
+    yield "load", f"{facts['load_average'][0]:.1f} in the last minute (the roofs below want a quiet machine)"
 
-    facts = device.describe()
-    cpu, memory, gpu = facts["cpu"], facts["memory"], facts["gpu"]
-    free = shutil.disk_usage(store.ROOT).free
-    cores = f"{cpu['allowed_threads']} threads may run, {cpu['logical_cores']} logical and {cpu['physical_cores']} " \
-            "physical cores"
-    ram = f"{memory['total_bytes'] / 2**30:.1f} GiB, {memory['available_bytes'] / 2**30:.1f} GiB available"
-    if "limit_bytes" in memory:
-        ram += f", limited to {memory['limit_bytes'] / 2**30:.1f} GiB"
-    bandwidth = device.memory_bandwidth(seconds=1.0)
+
+def _roofs(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    for on, samples in found.read_bandwidth.items():
+        threads = f", {found.threads} threads" if on == "cpu" else ""
+        yield f"{on} read bandwidth", _spread(samples, 1e9, "GB/s") + threads
+        for dtype, rates in found.matmul[on].items():
+            yield f"{on} matmul {dtype}", _spread(rates, 1e9, "GFLOP/s")
+    for on, why in found.unmeasured.items():
+        yield on, f"not measured: {why}"
+
+
+def _advice(told: Advice) -> Iterator[tuple[str, str]]:
+    yield "profile", f"{told.profile}: {told.profile_why} (edgekit plan --all --profile {told.profile} says what it takes)"
+    for one in told.avoid:
+        yield "avoid", f"{one.dtype} on {one.device}: {one.times:.0f} times slower than {one.fastest} here"
+    if not told.avoid:
+        yield "avoid", "no float type: none is several times slower than the others"
+    sizes = ", ".join(f"{billions:.1f} billion weights at {bits} bits" for bits, billions in told.largest.billions.items())
+    yield "largest model", f"{sizes}: {told.largest.formula}"
+    for what in told.skipped or ("nothing",):
+        yield "will be skipped", what
+
+
+def text(found: Diagnosis) -> str:
+    """The report as aligned text."""
     sections = {
-        "edgekit": [
-            ("version", f"{edgekit.__version__}, in {store.ROOT}"),
-            ("Python", f"{platform.python_version()} ({sys.executable})"),
-            ("disk", f"{free / 2**30:.1f} GiB free")],
-        "engines": engine_lines("unavailable" not in gpu),
-        "machine": [
-            ("platform", f"{facts['slug']} ({facts['name']}), {facts['os']}"),
-            ("published", platforms.current().published or "no published facts of this device"),
-            ("CPU features", ", ".join(cpu["flags"]) or "none of those that runtimes ask for"),
-            ("threads", cores), ("memory", ram), ("GPU", _say(gpu)),
-            ("governor", _say(facts["governor"])), ("power mode", _say(facts["power_mode"])),
-            ("power supply", _say(facts["power_supply"])), ("clocks", _clocks(facts["clocks_hz"])),
-            ("temperature", _say(facts["temperature_c"])), ("energy sensors", _say(facts["energy_sensors"])),
-            ("load", f"{facts['load_average'][0]:.1f} in the last minute (the roofs below want a quiet machine)")],
-        "roofs, measured now": [
-            ("read bandwidth", _spread(bandwidth.byte_per_s, 1e9, "GB/s") + f", {bandwidth.threads} threads")]
-            + [(f"matmul {kind}", _spread(device.matmul_flops(dtype=kind, seconds=0.7), 1e9, "GFLOP/s"))
-               for kind in ("float32", "bfloat16")],
-    }
-    if "unavailable" not in gpu:
-        sections["roofs, measured now"].append(
-            ("GPU bandwidth", _spread(device.memory_bandwidth(on="cuda").byte_per_s, 1e9, "GB/s")))
+        "edgekit": [("version", f"{found.version}, in {found.home}"), ("Python", found.python),
+                    ("disk", f"{found.free_bytes / 2**30:.1f} GiB free")],
+        "engines": [(name, engine_line(runtime)) for name, runtime in found.runtimes.items()],
+        "machine": list(_machine(found.machine, found.published)),
+        "roofs, measured now": list(_roofs(found)), "advice": list(_advice(found.advice))}
     width = max(len(label) for lines in sections.values() for label, _ in lines)
-    text = []
-    for title, lines in sections.items():
-        text += ["", title] if text else [title]
-        text += [f"  {label:<{width}}  {said}" for label, said in lines]
-    return "\n".join(text)
+    parts = ["\n".join([title, *(f"  {label:<{width}}  {said}" for label, said in lines)]) for title, lines in sections.items()]
+    return "\n\n".join(parts)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 
 FINITE = sys.float_info.max
 
@@ -39,7 +39,7 @@ def require_known(name: str, values: Iterable, known: Iterable) -> None:
     """Raise ParamsError if one of `values`, of the parameter `name`, is none of `known`."""
     known = list(known)
     if unknown := [value for value in values if value not in known]:
-        raise ParamsError(f"{name}: unknown {unknown[0]!r}; known: {', '.join(map(str, known))}")
+        raise ParamsError(f"{name}: " + unknown_name("", unknown[0], known))
 
 
 def profiles() -> list[str]:
@@ -48,7 +48,8 @@ def profiles() -> list[str]:
 
 def require_profile(profile: str) -> None:
     """Raise ParamsError unless there is a folder of params with this name."""
-    require(profile in profiles(), f"unknown profile {profile!r}; known: {', '.join(profiles())}")
+    if profile not in profiles():
+        raise ParamsError(unknown_name("profile", profile, profiles()))
 
 
 def path_of(profile: str, notebook: str) -> Path:
@@ -57,7 +58,7 @@ def path_of(profile: str, notebook: str) -> Path:
     path = store.ROOT / "params" / profile / f"{notebook}.yaml"
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
-        raise ParamsError(f"profile {profile!r} has no params for {notebook!r}; known: {', '.join(known)}")
+        raise ParamsError(f"profile {profile!r}: " + unknown_name("notebook", notebook, known))
     return path
 
 
@@ -69,6 +70,13 @@ def read_yaml(path: Path) -> dict:
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ParamsError(f"{path}: expected flat `name: value` lines, got {type(values).__name__}")
     return values
+
+
+def said_of(profile: str, notebook: str) -> str:
+    """What the head of a params file says of the profile, after its name; "" where it says nothing. Raises as path_of."""
+    first = path_of(profile, notebook).read_text(encoding="utf-8").partition("\n")[0]
+    found = re.match(r"# Profile [^:]+: (.*?)(\. Meanings\b.*)?$", first)
+    return found[1] if found else ""
 
 
 def of_profile(config_class: type, profile: str, notebook: str):
@@ -96,7 +104,7 @@ def validate(config_class: type, values: Mapping, where: str):
     hints = typing.get_type_hints(config_class)
     fields = {f.name: f for f in dataclasses.fields(config_class)}
     if unknown := sorted(set(values) - set(fields)):
-        raise ParamsError(f"{where}: unknown parameter {unknown[0]!r}; known: {', '.join(fields)}")
+        raise ParamsError(f"{where}: " + unknown_name("parameter", unknown[0], fields))
     missing = [name for name, f in fields.items()
                if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
     if missing:

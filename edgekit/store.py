@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.errors import RunFailed
+from edgekit.errors import RunFailed, unknown_name
 from edgekit.schema import METRICS, SOURCES
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class Row:
 
     def __post_init__(self):
         if self.metric not in METRICS:
-            raise StoreError(f"unknown metric {self.metric!r}; known: {', '.join(METRICS)}")
+            raise StoreError(unknown_name("metric", self.metric, METRICS))
         if self.source not in SOURCES:
-            raise StoreError(f"unknown source {self.source!r}; known: {', '.join(SOURCES)}")
+            raise StoreError(unknown_name("source", self.source, SOURCES))
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)) or not math.isfinite(self.value):
             raise StoreError(f"{self.metric}: a value must be a finite number, got {self.value!r}; "
                              "write a Skip with its reason for a missing one")
@@ -77,10 +77,23 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Closes the block of one unit: `rows` says how many rows stand before it."""
+    """Closes the block of one unit: `rows` says how many rows stand before it; took_s: the wall time of the unit in seconds,
+    with what was built for it, None in files of before it was kept."""
 
     key: str
     rows: int
+    took_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a rows file says of a unit beside its numbers: its run, the `task` of its rows (a unit may have several), the first
+    row's condition, and its wall time in seconds as in Done."""
+
+    run: str
+    tasks: frozenset[str]
+    condition: Mapping[str, str | int | float | bool]
+    took_s: float | None
 
 
 def canonical(value) -> str:
@@ -127,6 +140,12 @@ def write_atomically(path: Path, text: str | bytes) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror}; the old file is untouched") from error
 
 
+def line(record: Row | Skip | Done) -> str:
+    """A record as it stands in a file; a time that is not known is left out."""
+    told = dataclasses.asdict(record)
+    return canonical({name: value for name, value in told.items() if (name, value) != ("took_s", None)}) + "\n"
+
+
 ROW, SKIP, DONE = ({field.name for field in dataclasses.fields(kind)} for kind in (Row, Skip, Done))
 
 
@@ -155,7 +174,7 @@ def _records(path: Path) -> tuple[list[dict], bytes]:
     try:
         records = json.loads(b"[" + b",".join(lines) + b"]")
         if len(records) == len(lines) and all(isinstance(record, dict) and (
-                _is_row(record) or record.keys() == DONE or (record.keys() <= SKIP and "reason" in record))
+                _is_row(record) or {"key", "rows"} <= record.keys() <= DONE or (record.keys() <= SKIP and "reason" in record))
                 for record in records):
             return records, torn
     except ValueError:
@@ -166,10 +185,10 @@ def _records(path: Path) -> tuple[list[dict], bytes]:
     return [dataclasses.asdict(_parse(line, f"{path}, line {number}")) for number, line in enumerate(lines, 1)], torn
 
 
-def _blocks(path: Path) -> tuple[list[dict], dict[str, Skip], set[str], int, int]:
-    """Rows of whole blocks, the standing skip of each key, the finished keys, the number of lines up to the end of the last
-    whole block, and the number of lines after it, a torn one with them."""
-    rows, skips, done, pending = [], {}, set(), []
+def _blocks(path: Path) -> tuple[list[dict], dict[str, Skip], dict[str, float | None], int, int]:
+    """Rows of whole blocks, the standing skip of each key, the finished keys with their seconds, the number of lines up to the
+    end of the last whole block, and the number of lines after it, a torn one with them."""
+    rows, skips, done, pending = [], {}, {}, []
     end = 0
     records, torn = _records(path)
     for number, record in enumerate(records, 1):
@@ -182,7 +201,7 @@ def _blocks(path: Path) -> tuple[list[dict], dict[str, Skip], set[str], int, int
                 raise StoreError(f"{path}, line {number}: block {record['key']} says {record['rows']} rows, {len(block)} "
                                  "stand before it; restore the file, or delete that block to measure it again")
             rows += block
-            done.add(record["key"])
+            done[record["key"]] = record.get("took_s")
             skips.pop(record["key"], None)
         elif record["key"] not in done:
             skips[record["key"]] = Skip(**record)
@@ -230,6 +249,20 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, list[Skip]]:
     return _frame(rows), skips
 
 
+def finished(path: Path) -> tuple[dict[str, Finished], dict[str, Skip]]:
+    """The units of a rows file that have rows, and the standing skips, by key, whatever plan lies beside; of a file that is not
+    there, none. Raises StoreError for a damaged line."""
+    if not Path(path).exists():
+        return {}, {}
+    rows, skips, took, _, _ = _blocks(Path(path))
+    units = {}
+    for key, block in itertools.groupby(rows, key=lambda row: row["key"]):
+        first, *others = block
+        tasks = frozenset(row["condition"].get("task", "") for row in (first, *others))
+        units[key] = Finished(first["run"], tasks, first["condition"], took[key])
+    return units, skips
+
+
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
     """A pandas table: one line a row, the condition's names as columns beside metric, value, repeat, source and run."""
     return _frame(dict(condition=row.condition, metric=row.metric, value=row.value, repeat=row.repeat, source=row.source,
@@ -263,24 +296,26 @@ class Store:
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
         try:
             self.path.touch()
-            rows, self._skips, self.done, end, torn = _blocks(self.path)
+            rows, self._skips, took, end, torn = _blocks(self.path)
         except BaseException:
             self._lock.release()
             raise
+        self.done = set(took)
         self.size = len(rows)
         if torn:
             print(f"{self.path}: dropped {torn} line(s) of a unit that a killed run left unfinished; "
                   "it is measured again", file=sys.stderr)
             os.truncate(self.path, _end_of_line(self.path, end))
 
-    def append(self, key: str, rows: Iterable[Row]) -> None:
-        """Write one unit: all of its rows and the closing line, or nothing. Raises StoreError (disk full, doubled)."""
+    def append(self, key: str, rows: Iterable[Row], took_s: float | None = None) -> None:
+        """Write one unit: all of its rows and the closing line, which keeps `took_s`, its wall time in seconds; or nothing.
+        Raises StoreError (disk full, doubled)."""
         rows = [dataclasses.replace(row, key=key) for row in rows]
         if not rows:
             raise StoreError(f"unit {key} has no rows; write a Skip with its reason instead")
         if key in self.done:
             raise StoreError(f"unit {key} has its rows already")
-        self._write([*rows, Done(key, len(rows))])
+        self._write([*rows, Done(key, len(rows), took_s)])
         self.done.add(key)
         self._skips.pop(key, None)
         self.size += len(rows)
@@ -298,7 +333,7 @@ class Store:
 
     def _write(self, records: list) -> None:
         # One write of whole lines: a kill leaves a prefix, which the next opening recognises as unfinished.
-        data = "".join(canonical(dataclasses.asdict(record)) + "\n" for record in records).encode()
+        data = "".join(map(line, records)).encode()
         before = self.path.stat().st_size
         try:
             with open(self.path, "ab", buffering=0) as file:

@@ -13,7 +13,7 @@ from edgekit.catalog import models
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import Engine, EngineError, uniforms
 from edgekit.measure import acceptance
-from edgekit.measure.engine_lm import log_softmax
+from edgekit.measure.scoring import log_softmax
 
 END = 0
 

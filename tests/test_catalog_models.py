@@ -97,8 +97,8 @@ def test_llama_2_7b_keeps_half_a_megabyte_of_keys_and_values_a_token_in_16_bit()
 
 @pytest.mark.parametrize("name, says", [
     ("shape:lama", "unknown shape 'shape:lama'; known: shape:smollm2-135m"),
-    ("pocket-9t", "unknown pocket model 'pocket-9t'; shipped: pocket-"),
-    ("tinyllama", "unknown model 'tinyllama'; expected one of pocket-"),
+    ("pocket-9t", "unknown pocket model 'pocket-9t'; known: pocket-"),
+    ("tinyllama", "unknown model 'tinyllama'; known: pocket-.*did you mean shape:tinyllama-1.1b"),
     ("/nowhere/at/all", "no config.json"),
     ("owner/na me", "not to be had from the hub"),
 ])

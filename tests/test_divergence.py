@@ -16,7 +16,7 @@ from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.measure import divergence as d
 from edgekit.measure import losses as quantized
-from edgekit.measure.engine_lm import log_softmax
+from edgekit.measure.scoring import log_softmax
 from edgekit.studies.quantization import jobs
 
 MODEL, TEXTS = "pocket-200k", 6

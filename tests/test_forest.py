@@ -18,8 +18,8 @@ def cell(name, verdict, *numbers, platform="board", lies="wholly outside of"):
     lines = [{"quantity": f"quantity_{place}", "what": f"what {place}", "lies": lies, "numbers": {
         "value": value, "low": low, "high": high, "unit": "%", "least": least, "most": most, "published": published}}
         for place, (value, low, high, least, most, published) in enumerate(numbers)]
-    return {"id": name, "name": f"name of {name}", "verdict": verdict, "platform": platform, "short": "1 %", "kind": "bad",
-            "ours_short": "2 %", "parts": [{"lines": lines}]}
+    return {"id": name, "name": f"name of {name}", "verdict": verdict, "platform": platform, "kind": "bad",
+            "parts": [{"lines": lines}]}
 
 
 FAR = cell("A", "not reproduced", (50, 40, 60, None, 2, [2]))                        # 20 times more than accepted
@@ -79,9 +79,11 @@ def test_what_was_measured_stands_first_and_the_clearest_miss_on_top():
 def test_a_miss_is_told_in_one_sentence():
     told = {miss.claim: result.sentence(miss) for miss in outcomes.clearest(outcomes.table(ALL)).itertuples()}
     assert told == {
-        "A": "What 0: even the near end of its interval, 40.0 %, is 20.0 times more than what is accepted, at most 2.",
-        "B": "What 0: even the near end of its interval, 9.00 %, is 1.11 times less than what is accepted, at least 10.",
-        "C": "What 0: even the near end of its interval, -2.00 %, has the other sign than what is accepted, at least 10."}
+        "A": "What 0: even the near end of its interval is 40.0 %, 20.0 times the most that is accepted, 2.",
+        "B": "What 0: even the near end of its interval is 9.00 %, and the least that is accepted, 10, is 1.11 times as much.",
+        "C": "What 0: even the near end of its interval is -2.00 %, which has the other sign than what is accepted, at least 10."}
+    [counted] = outcomes.clearest(outcomes.table([cell("K", "not reproduced", (3, 3, 3, 6, None, []))])).itertuples()
+    assert result.sentence(counted) == "What 0: it is 3.00 %, and the least that is accepted, 6, is 2.00 times as much."
 
 
 def test_the_front_page_counts_all_and_draws_what_has_a_value(tmp_path):
@@ -89,6 +91,7 @@ def test_the_front_page_counts_all_and_draws_what_has_a_value(tmp_path):
     assert found["total"] == 9 == sum(number["count"] for number in found["numbers"])
     assert [miss["id"] for miss in found["misses"]] == ["C", "A", "B"] and len(found["values"]) == 8
     assert '<figure id="fig-claims">' in found["figure"] and (tmp_path / "claims.csv").read_text().count("\n") == 9
+    assert found["misses"][1]["missed"] == "50.0 % (40.0 to 60.0)"
     nothing = result.result(ABSENT, tmp_path)
     assert (nothing["figure"], nothing["values"], nothing["misses"], nothing["total"]) == ("", [], [], 2)
 

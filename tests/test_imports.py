@@ -16,10 +16,10 @@ from edgekit import store
 PACKAGE = store.ROOT / "edgekit"
 BASE = {"errors", "schema", "text_files", "params", "store", "provenance", "catalog"}
 WORKS = {"compress", "engines", "decode", "measure"}
-EVERYWHERE = {"progress"}  # whatever works may say so
+EVERYWHERE = {"progress", "columns"}  # whatever works may say so, and whatever is printed in columns
 # part -> parts that it may import beside itself
 MAY = {
-    "progress": set(), "errors": set(), "schema": set(), "text_files": {"errors", "store"},
+    "progress": set(), "columns": set(), "errors": set(), "schema": set(), "text_files": {"errors", "store"},
     "params": {"errors", "store", "text_files"}, "store": {"errors", "schema"},
     "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store", "text_files"},
     "training": {"errors"},  # one loop for what pocket trains and what compress distils
@@ -30,7 +30,8 @@ MAY = {
     "studies": BASE | WORKS,  # what every study does the same way; each one's own modules go by their role, below
     "claims": BASE | {"analyze", "studies"}, "report": BASE | {"studies", "analyze", "plots", "claims"},
     "publish": BASE | {"studies", "analyze", "plots", "claims"},
-    "generated": {"store"}, "doctor": BASE | {"measure", "engines"}, "environment": set(), "cli": None,
+    "generated": {"store"}, "plan": BASE | {"studies"}, "advice": BASE, "environment": set(), "arguments": BASE | {"studies"},
+    "doctor": BASE | {"advice", "compress", "measure", "engines"}, "cli": None,
 }
 # role of a study's module, the beginning of its name -> (parts that it may import, roles of its own study)
 ROLES = {
@@ -167,3 +168,23 @@ def test_help_imports_nothing_heavy():
                "print('\\n' + ','.join(heavy))")
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_plan_is_made_without_the_libraries_that_it_plans_for():
+    """A notebook makes plans in its kernel: what is imported there takes its seconds, and warns of what the kernel lacks."""
+    plans = [name for name, path in NAMES.items() if of_a_study(path) and role_of(path) == "plan"]
+    assert len(plans) > 6
+    program = f"import importlib, sys\nfor name in {plans}: importlib.import_module(name)\n" + (
+        "heavy = {'torch', 'transformers', 'lm_eval', 'datasets', 'huggingface_hub', 'vllm', 'llama_cpp', 'tqdm.auto'}\n"
+        "print(','.join(heavy & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("first", ["", "import edgekit\n"])
+def test_a_kernel_is_not_warned_of_widgets_that_nobody_asked_for(first):
+    """The hub's library and others take tqdm's bars for notebooks where there is a kernel."""
+    pytest.importorskip("ipykernel")
+    program = f"import sys\nsys.modules['ipywidgets'] = None\nimport ipykernel.zmqshell\n{first}import tqdm.auto"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ("IProgress not found" in done.stderr) is (first == "")

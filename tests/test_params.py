@@ -79,7 +79,7 @@ def test_every_profile_is_accepted_by_the_study(profile):
 
 
 @pytest.mark.parametrize("changed, says", [
-    (dict(models=["pocket-9m"]), "unknown pocket model 'pocket-9m'; shipped: pocket-"),
+    (dict(models=["pocket-9m"]), "unknown pocket model 'pocket-9m'; known: pocket-"),
     (dict(shapes=["shape:gpt-5"]), "unknown shape 'shape:gpt-5'; known: .*shape:llama-2-7b"),
     (dict(cells=["lama_cpp/float16"]), "unknown engine 'lama_cpp'; known: transformers, "),
     (dict(cells=["llama_cpp/float8"]), "weights one of float32"),

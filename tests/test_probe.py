@@ -43,6 +43,17 @@ def test_what_dies_while_it_loads_can_do_nothing(monkeypatch):
     assert "does not load (ModuleNotFoundError: No module named 'nowhere')" in probed(monkeypatch, "nowhere:probe")["*"]
 
 
+@pytest.mark.parametrize("module, why", [
+    ("json", None), ("nowhere", "transformers: does not load (ModuleNotFoundError: No module named 'nowhere'); delete .venv")])
+def test_an_engine_without_a_probe_loads_where_its_module_does(module, why, monkeypatch):
+    entry = dataclasses.replace(engines.ENGINES["transformers"], probe=None, module=module)
+    monkeypatch.setitem(engines.ENGINES, "transformers", entry)
+    probe.unloadable.cache_clear()
+    told = probe.unloadable("transformers")
+    probe.unloadable.cache_clear()
+    assert told is None if why is None else told.startswith(why)
+
+
 def test_an_engine_without_a_probe_lacks_nothing_and_one_that_is_not_installed_is_not_asked(monkeypatch):
     assert probed(monkeypatch, None) == {}
     monkeypatch.setattr(probe, "missing", lambda engine, format: pytest.fail("asked"))

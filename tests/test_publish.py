@@ -9,12 +9,15 @@ import re
 import pandas as pd
 import pytest
 from drawing import drawable, drawn_from
+from matplotlib.figure import Figure
 
 from edgekit import generated, params, provenance, publish, store, studies
 from edgekit.analyze.once import remembering
 from edgekit.catalog import engines as registry
 from edgekit.claims import judgement as claims
 from edgekit.claims.quantities import QUANTITIES
+from edgekit.plots import verdict
+from edgekit.plots.figure import named
 from edgekit.schema import NONE
 from edgekit.studies.baseline.figures import FIGURES
 
@@ -133,6 +136,40 @@ def test_the_readme_shows_the_figure_of_all_claims():
 
 def test_the_readme_is_short_enough_to_be_read():
     assert 6_000 <= len((store.ROOT / "README.md").read_bytes()) <= 8_192
+
+
+def test_no_interval_leaves_what_its_quantity_can_be(judged_rows, monkeypatch):
+    monkeypatch.setattr(store, "OUTPUT", judged_rows)
+    seen = 0
+    for cells in publish.committed_cells().values():
+        for line in (line for cell in cells for part in cell["parts"] for line in part["lines"] if part["platform"]):
+            quantity, numbers = QUANTITIES[line["quantity"]], line["numbers"]
+            assert quantity.low <= numbers["value"] <= quantity.high, line
+            ends = [numbers[end] for end in ("low", "high") if numbers[end] is not None]
+            assert all(quantity.low <= end <= quantity.high for end in ends), line
+            seen += len(ends)
+    assert seen > 20
+
+
+def test_every_figure_that_a_verdict_links_to_shows_what_its_claim_accepts_and_ours(judged_rows, monkeypatch):
+    """Each linked figure is one of its notebook's, is committed, and has below it a line or an axis for each test."""
+    monkeypatch.setattr(store, "OUTPUT", judged_rows)
+    linked: dict[tuple[str, str], list[dict]] = {}
+    for cells in publish.committed_cells().values():
+        for cell in cells:
+            if cell["figure"]:
+                page, _, name = cell["figure"].partition(".html#fig-")
+                linked.setdefault((page, name), []).append(cell)
+    assert len(linked) >= 12
+    for (page, name), cells in linked.items():
+        named(studies.module(page, "figures").FIGURES, name)
+        assert (store.ROOT / "figures" / page / f"{name}.svg").exists(), name
+        fig = verdict.underline(Figure(layout="constrained"), cells)
+        texts = [*fig.texts, *(text for ax in fig.axes for text in ax.texts)]
+        said = " ".join(text.get_text().replace("\n", " ") for text in texts)
+        for cell in cells:
+            assert f"{cell['id']}: {cell['name']}" in said and cell["verdict"] in said
+            assert said.count("accepted: ") >= len(cell["parts"][0]["lines"])
 
 
 @pytest.fixture

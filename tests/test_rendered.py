@@ -149,9 +149,21 @@ def links_of(toy, block: str, claim: str) -> dict[str, str]:
 
 def test_figure_table_rows_and_code_of_a_verdict_are_one_click_away(toy):
     """This run has no page of 02_baseline, and nothing was drawn of the platform: what is not there is not linked."""
-    assert links_of(toy, "here", "S3.1") == {"rows": "../runs/ci/02_baseline.jsonl", "code": "claims/S3.1.html#code"}
+    assert links_of(toy, "here", "S3.1") == {
+        "why": "claims/S3.1.html", "rows": "../runs/ci/02_baseline.jsonl", "code": "claims/S3.1.html#code"}
     assert links_of(toy, "reference-far-board", "S3.1") == {
-        "rows": "../../data/results/far-board/02_baseline.jsonl", "code": "claims/S3.1.html#code"}
+        "why": "claims/S3.1.html", "rows": "../../data/results/far-board/02_baseline.jsonl", "code": "claims/S3.1.html#code"}
+
+
+def test_no_cell_of_a_table_is_a_paragraph(toy):
+    """Reasons stand on the page of a claim; a table is read cell by cell."""
+    cells = 0
+    for path, text in rendered(toy).items():
+        for cell in re.findall(r"<t[dh]\b.*?</t[dh]>", text, flags=re.S):
+            words = " ".join(re.sub(r"<[^>]+>", "", cell).split())
+            assert len(words) <= 300, f"{path.name}: {words}"
+            cells += 1
+    assert cells > 200
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -185,7 +197,7 @@ def test_a_verdict_without_rows_says_why(toy):
 def test_a_claims_page_leads_to_its_rows_and_shows_its_code(toy):
     page = toy["index"].parent / "claims/S3.1.html"
     text = page.read_text()
-    assert "Measured on ci" in text and "Measured on far-board" in text and "anchor-link" not in text
+    assert "Measured on ci, in this run: reproduced" in text and "Measured on far-board" in text and "anchor-link" not in text
     links = set(re.findall(r'<a\b[^>]*\shref="([^"]*)', text))
     rows = {"../../runs/ci/02_baseline.jsonl", "../../../data/results/far-board/02_baseline.jsonl"}
     assert rows | {"../index.html"} <= links

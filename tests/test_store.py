@@ -31,6 +31,19 @@ def test_what_is_appended_is_read_back_in_order(path):
     assert skips == []
 
 
+def test_the_time_of_a_unit_is_kept_and_files_without_it_are_read_and_written_as_before(path):
+    with Store(path) as file:
+        file.append("a", [row(1.5), row(2.5, 1, task="size")], 12.25)
+        file.append("b", [row(3.5, task="speed")])
+    assert json.loads(path.read_text().splitlines()[2]) == {"key": "a", "rows": 2, "took_s": 12.25}
+    assert json.loads(path.read_text().splitlines()[4]) == {"key": "b", "rows": 1}
+    units, skips = store.finished(path)
+    assert {key: unit.took_s for key, unit in units.items()} == {"a": 12.25, "b": None} and not skips
+    assert units["a"].tasks == {"", "size"} and units["b"].condition == {"task": "speed"} and units["a"].run == "r"
+    assert [r.value for r in store.read(path)[0]] == [1.5, 2.5, 3.5]
+    assert store.finished(path.with_name("none.jsonl")) == ({}, {})
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1.0", True])
 def test_a_value_that_is_no_finite_number_is_refused(value):
     with pytest.raises(StoreError, match="finite number"):

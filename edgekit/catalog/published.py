@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from edgekit import store, text_files
-from edgekit.errors import RunFailed
+from edgekit.errors import RunFailed, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def accepted(claim_id: str, quantity: str) -> tuple[float, float]:
 def _claim(claim_id: str) -> dict:
     claims = {claim["id"]: claim for claim in entries()}
     if claim_id not in claims:
-        raise PublishedError(f"unknown claim {claim_id!r}; known: {', '.join(claims)}")
+        raise PublishedError(unknown_name("claim", claim_id, claims))
     return claims[claim_id]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgekit import store, text_files
 from edgekit.catalog import lm_eval_tasks
 from edgekit.catalog.lm_eval_tasks import PREFIX, TaskError
+from edgekit.errors import unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,7 @@ def names() -> list[str]:
 def load(name: str) -> Task:
     """The task called `name`. Raises TaskError for an unknown one (with the known ones) or one without its items."""
     if name not in names():
-        raise TaskError(f"unknown task {name!r}; known: {', '.join(names())}; one of lm-eval is {PREFIX}NAME or "
-                        f"{PREFIX}FILE.yaml")
+        raise TaskError(unknown_name("task", name, names(), f"; one of lm-eval is {PREFIX}NAME or {PREFIX}FILE.yaml"))
     file = store.ROOT / "data/tasks" / f"{name}.yaml"
     config = text_files.yaml_of(file, TaskError)
     try:

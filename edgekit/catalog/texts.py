@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgekit import store, text_files
 from edgekit.catalog.tasks import TaskError, first_lines
+from edgekit.errors import unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ def file_of(name: str) -> Path:
     """The JSON-lines file of a shipped stream, or of a path to one. Raises TaskError for neither."""
     file = store.ROOT / "data/evaluation" / f"{name}.jsonl" if name in names() else text_files.path_of(name)
     if file.suffix != ".jsonl" or not file.is_file():
-        raise TaskError(f"unknown evaluation stream {name!r}; known: {', '.join(names())}, or the path of a .jsonl file whose "
-                        "lines hold id, domain and text")
+        raise TaskError(unknown_name("evaluation stream", name, names(),
+                                     ", or the path of a .jsonl file whose lines hold id, domain and text"))
     return file
 
 

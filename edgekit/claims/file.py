@@ -15,7 +15,7 @@ from edgekit import store, text_files
 from edgekit.analyze.observed import Observation, Setting
 from edgekit.catalog import published
 from edgekit.claims import quantities
-from edgekit.errors import RunFailed
+from edgekit.errors import RunFailed, unknown_name
 from edgekit.studies.published_claims import quantities as audit_quantities
 
 KINDS = ("real", "shape", "pocket")
@@ -106,7 +106,7 @@ def _check_keys(entry, known: tuple[str, ...], where: str, optional: tuple[str, 
     if not isinstance(entry, dict):
         raise ClaimsError(f"{where}: expected names and values, got {entry!r}")
     if unknown := [key for key in entry if key not in (*known, *optional)]:
-        raise ClaimsError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join((*known, *optional))}")
+        raise ClaimsError(f"{where}: " + unknown_name("key", unknown[0], (*known, *optional)))
     if missing := [key for key in known if key not in entry]:
         raise ClaimsError(f"{where}: missing key {missing[0]!r}; expected: {', '.join(known)}")
 
@@ -125,7 +125,7 @@ def _claim(entry: dict, content: dict, where: str) -> Claim:
     _check_texts(entry, (*texts, "figure", "several_artifacts"), where)
     documents, planned = content["documents"], content.get("planned", {})
     if entry["document"] not in documents:
-        raise ClaimsError(f"{where}: unknown document {entry['document']!r}; known: {', '.join(documents)}")
+        raise ClaimsError(f"{where}: " + unknown_name("document", entry['document'], documents))
     for printed in entry["published"]:
         _published(printed, content.get("units", {}), f"{where}, published")
     domains = {name: (quantity.low, quantity.high) for name, quantity in quantities.QUANTITIES.items()}
@@ -148,7 +148,7 @@ def _claim(entry: dict, content: dict, where: str) -> Claim:
 def _published(entry: dict, units: dict, where: str) -> None:
     _check_keys(entry, ("quantity", "unit", "label"), where, published.FIELDS)
     if entry["quantity"] not in units:
-        raise ClaimsError(f"{where}: unknown quantity {entry['quantity']!r}; known: {', '.join(units)}")
+        raise ClaimsError(f"{where}: " + unknown_name("quantity", entry['quantity'], units))
     if entry["unit"] != units[entry["quantity"]]:
         raise ClaimsError(f"{where}: expected {entry['quantity']} in {units[entry['quantity']]!r}, got {entry['unit']!r}")
     if ("value" in entry) == ("low" in entry and "high" in entry):
@@ -161,7 +161,7 @@ def _published(entry: dict, units: dict, where: str) -> None:
 def _setting(entry: dict, where: str) -> Setting:
     _check_keys(entry, ("platforms", "models"), where, tuple(Setting.__dataclass_fields__))
     if unknown := [name for name in entry["models"] if name not in KINDS]:
-        raise ClaimsError(f"{where}: unknown kind of model {unknown[0]!r}; known: {', '.join(KINDS)}")
+        raise ClaimsError(f"{where}: " + unknown_name("kind of model", unknown[0], KINDS))
     platforms = () if entry["platforms"] == "any" else entry["platforms"]
     if isinstance(platforms, str):
         raise ClaimsError(f"{where}: platforms are `any` or a list, got {platforms!r}")
@@ -184,7 +184,7 @@ def _test(entry: dict, domains: Mapping[str, tuple[float, float]], printed: tupl
     if entry.get("published", "") not in ("", *printed):
         raise ClaimsError(f"{where}: unknown printed quantity {entry['published']!r}; known: {', '.join(printed) or 'none'}")
     if entry["quantity"] not in domains:
-        raise ClaimsError(f"{where}: unknown quantity {entry['quantity']!r}; known: {', '.join(domains)}")
+        raise ClaimsError(f"{where}: " + unknown_name("quantity", entry['quantity'], domains))
     _check_keys(entry["tolerance"], ("absolute", "reason"), f"{where}, tolerance")
     _check_texts(entry["tolerance"], ("reason",), f"{where}, tolerance")
     if not isinstance(entry["expect"], dict) or len(entry["expect"]) != 1 or not set(entry["expect"]) <= set(published.EXPECT):

@@ -120,7 +120,9 @@ def _judge(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
     candidates, missing = [], []
     for test in claim.tests:
         try:
-            seen = QUANTITIES[test.quantity].function(frame, claim.setting, test.accepted)
+            quantity = QUANTITIES[test.quantity]
+            seen = [replace(one, estimate=one.estimate.within(quantity.low, quantity.high))
+                    for one in quantity.function(frame, claim.setting, test.accepted)]
         except NotMeasured as error:
             missing.append(str(error))
             continue

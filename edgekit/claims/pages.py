@@ -21,8 +21,8 @@ def findings(cells: Iterable[dict], page: str) -> str:
 def derivation(cells: Sequence[dict], links: Callable[[dict, dict], Iterable[str]]) -> str:
     """All of one claim as Markdown: what was published, and a part for each platform and for the arithmetic.
 
-    cells: the claim's from each platform that judged it, or the only one. links: from a part and the claim to the Markdown
-    links that stand below it.
+    cells: the claim's from each platform that judged it, or the only one; a part may say which rows it is `of`. links: from a
+    part and the claim to the Markdown links that stand below it.
     """
     claim = cells[0]
     parts = [part for cell in cells for part in cell["parts"]]
@@ -36,8 +36,9 @@ def derivation(cells: Sequence[dict], links: Callable[[dict, dict], Iterable[str
 
 
 def _part(part: dict, links: str) -> list[str]:
-    title = f"Measured on {part['platform']}" if part["platform"] else (
-        "By arithmetic on printed numbers" if part["lines"] else "To come")
+    without = "To come" if part["verdict"] == "not yet run" else "Not measured"
+    title = f"Measured on {part['platform']}{part.get('of', '')}" if part["platform"] else (
+        "By arithmetic on printed numbers" if part["lines"] else without)
     lines = [f"## {title}: {part['verdict']}", ""]
     for line in part["lines"]:
         lines += [f"- **{line['what']}: {line['ours']}**" + f", over {line['samples']}" * bool(line["samples"]),

@@ -114,7 +114,7 @@ def build_once(made_of: dict, title: str, needs_bytes: int, build: Callable[[Pat
     name = address(made_of)
     folder, building = root / name, root / f".building-{name}"
     with FileLock(str(root / f".{name}.lock")):
-        if _is_whole(folder):
+        if is_whole(folder):
             return folder
         for leftover in (folder, building):
             if leftover.exists():
@@ -151,7 +151,8 @@ def remove(made_of: dict) -> None:
             shutil.rmtree(root / name)
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """Whether the folder of an artifact holds every file that its record names."""
     record = folder / "artifact.json"
     if not record.is_file():
         return False

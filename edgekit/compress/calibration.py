@@ -12,6 +12,7 @@ from pathlib import Path
 from edgekit import store, text_files
 from edgekit.catalog import prompting
 from edgekit.compress.artifact import BuildError
+from edgekit.errors import unknown_name
 
 RANDOM = "random"
 NONE = "none"  # a step that can do without a set got none
@@ -29,8 +30,8 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.name != RANDOM and not _file(self.name).is_file():
-            raise BuildError(f"unknown calibration set {self.name!r}; known: {', '.join(names())}, or the path of a .jsonl "
-                             "file whose lines hold text")
+            raise BuildError(unknown_name("calibration set", self.name, names(),
+                                          ", or the path of a .jsonl file whose lines hold text"))
         for field in ("samples", "length"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

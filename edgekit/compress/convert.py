@@ -17,6 +17,7 @@ from edgekit.catalog import prompting, weight_files
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint, gguf_rope
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError, require_plain
+from edgekit.errors import unknown_name
 
 # Pre-tokenizers that llama.cpp knows by name, by a part of the regular expression that only they have.
 PRE_TOKENIZERS = {r"|\p{N}{1,3}|": "llama-bpe", r"?\p{L}+|\p{N}| ?[^": "qwen2"}
@@ -32,7 +33,7 @@ OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.wei
 def gguf_bytes(source: Artifact, *, dtype: str) -> int:
     """About what the GGUF file will take on disk. Raises BuildError as `to_gguf` does for what is known beforehand."""
     if dtype not in ELEMENT_BYTES:
-        raise BuildError(f"gguf: unknown dtype {dtype!r}; known: {', '.join(ELEMENT_BYTES)}")
+        raise BuildError("gguf: " + unknown_name("dtype", dtype, ELEMENT_BYTES))
     require_plain("gguf", source)
     a = source.spec.architecture
     gguf_rope.require_carried(a, graph_of(a), source.spec.name)

@@ -24,6 +24,7 @@ from edgekit.compress import training_texts
 from edgekit.compress import written as teachers_texts
 from edgekit.compress.artifact import Artifact, BuildError, address, require_plain
 from edgekit.compress.student import Student, prompting_of
+from edgekit.errors import unknown_name
 from edgekit.training import loop as training
 
 DATA = ("logits", "text", "both", "none")
@@ -61,7 +62,7 @@ class Distillation:
     def __post_init__(self) -> None:
         for name, known in (("data", DATA), ("init", INITS)):
             if getattr(self, name) not in known:
-                raise BuildError(f"distilled: unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}")
+                raise BuildError("distilled: " + unknown_name(name, getattr(self, name), known))
         if self.steps < 1 or self.length < 2 or self.tokens < self.length or self.tokens % self.length or self.prompts < 1:
             raise BuildError("distilled: expected steps and prompts of at least 1, and tokens a multiple of length (at least "
                              f"2), got steps={self.steps}, tokens={self.tokens}, length={self.length}, prompts={self.prompts}")

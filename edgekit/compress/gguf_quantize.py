@@ -14,6 +14,7 @@ from pathlib import Path
 from edgekit.compress import convert, importance
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.calibration import NONE, Calibration
+from edgekit.errors import unknown_name
 
 # name -> (llama.cpp's file type, bits a weight of its main format with scales: ggml-quants block sizes)
 TYPES = {
@@ -29,7 +30,7 @@ def quantized_bytes(source: Artifact, *, type: str, **_) -> int:
 
 def _known(type: str) -> None:
     if type not in TYPES:
-        raise BuildError(f"gguf_quantized: unknown type {type!r}; known: {', '.join(TYPES)}")
+        raise BuildError("gguf_quantized: " + unknown_name("type", type, TYPES))
 
 
 def to_quantized_gguf(source: Artifact, folder: Path, *, type: str, calibration: str = NONE, samples: int = 64,

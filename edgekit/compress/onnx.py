@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from edgekit.compress.artifact import Artifact, BuildError, require_plain
+from edgekit.errors import unknown_name
 
 INSTALL = "python3 edgekit/environment/install.py --extra onnx"
 BUILDER = "onnxruntime_genai.models.builder"
@@ -28,7 +29,7 @@ def onnx_bytes(source: Artifact, *, precision: str) -> int:
     """About what the folder will take on disk at most: float32 weights, rotations for the whole context. Raises BuildError as
     `to_onnx` does for what is known beforehand."""
     if precision not in PRECISIONS:
-        raise BuildError(f"onnx: unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+        raise BuildError("onnx: " + unknown_name("precision", precision, PRECISIONS))
     require_plain("onnx", source)
     if source.spec.kind == "shape":
         raise BuildError(f"onnx: {source.spec.name} is a shape, without a tokenizer, and the folder of a model for "

@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 def awq_bytes(source: Artifact, *, bits: int, group: int) -> int:
     """About what the artifact will take on disk. Raises BuildError for what AWQ's layout cannot hold."""
     _require_awq(source, bits, group)
-    return _bytes(source, bits, group)
+    return stored_bytes(source, bits, group)
 
 
 def gptq_bytes(source: Artifact, *, bits: int, group: int, symmetric: bool = False) -> int:
     """About what the artifact will take on disk. Raises BuildError for what GPTQ's layout cannot hold."""
     _require_gptq(source, bits, group)
-    return _bytes(source, bits, group)
+    return stored_bytes(source, bits, group)
 
 
-def _bytes(source: Artifact, bits: int, group: int) -> int:
+def stored_bytes(source: Artifact, bits: int, group: int) -> int:
+    """About what packed weights take on disk, with the embeddings at 16 bits."""
     a = source.spec.architecture
     outer = a.embeddings * (1 if a.tied else 2)
     return int(rtn.bits_per_weight(bits, group) / 8 * (a.parameters - outer)) + 2 * outer + (1 << 20)

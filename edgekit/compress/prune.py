@@ -20,6 +20,7 @@ from edgekit.compress import checkpoint, removal, saliency
 from edgekit.compress.artifact import Artifact, BuildError, require_plain
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.saliency import Scores
+from edgekit.errors import unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +56,7 @@ class Pruning:
         for name, known in (("score", saliency.METHODS), ("allocation", ALLOCATIONS), ("form", FORMS),
                             ("unit", removal.UNITS)):
             if getattr(self, name) not in known:
-                raise BuildError(f"pruned: unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}")
+                raise BuildError("pruned: " + unknown_name(name, getattr(self, name), known))
         for name in ("rounds", "multiple"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

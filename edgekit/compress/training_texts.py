@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit import store, text_files
 from edgekit.compress.artifact import BuildError
+from edgekit.errors import unknown_name
 
 if TYPE_CHECKING:
     from edgekit.catalog.prompting import Prompting
@@ -35,8 +36,8 @@ def file_of(name: str) -> Path:
     """The file of a set. Raises BuildError for an unknown one."""
     file = text_files.path_of(name) if name.endswith(".jsonl") else store.ROOT / FOLDER / f"{name}.jsonl"
     if not file.is_file():
-        raise BuildError(f"unknown training texts {name!r}; known: {', '.join(names())}, or the path of a .jsonl file whose "
-                         "lines hold prompt and completion")
+        raise BuildError(unknown_name("training texts", name, names(),
+                                      ", or the path of a .jsonl file whose lines hold prompt and completion"))
     return file
 
 

@@ -20,7 +20,7 @@ from edgekit.catalog.hf_config import packing_of
 from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, onnx, packed, prune, rtn, shape
 from edgekit.compress.artifact import Artifact, address, build_once, remove
 from edgekit.compress.calibration import NONE, Calibration
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 
 # step name -> (function(source, folder, **arguments), size in bytes(source, **arguments), format of what it makes)
 # A step that looks at calibration texts has the arguments calibration, samples, length and seed.
@@ -129,7 +129,7 @@ def _parse_step(link: str, text: str) -> Step:
         raise VariantError(f"{text!r}: expected a step written name(key=value, …), got {link!r}")
     name, inside = match.groups()
     if name not in STEPS:
-        raise VariantError(f"{text!r}: unknown step {name!r}; known: {', '.join(STEPS)}")
+        raise VariantError(f"{text!r}: " + unknown_name("step", name, STEPS))
     arguments = []
     for pair in filter(None, (part.strip() for part in split(inside, ","))):
         key, equals, value = (part.strip() for part in pair.partition("="))

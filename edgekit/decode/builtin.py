@@ -14,6 +14,7 @@ from edgekit.catalog.engines import BUILTIN_SPECULATIVE
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import EngineError, EngineInfo
+from edgekit.errors import unknown_name
 
 LEAST_HEAD = 32  # size of a head, for vLLM on a CPU
 
@@ -40,7 +41,7 @@ class Native(ABC):
 def require_known(name: str) -> None:
     """Raise EngineError for a name that is none of these loops."""
     if name not in BUILTIN_SPECULATIVE:
-        raise EngineError(f"unknown loop {name!r}; known: {', '.join(BUILTIN_SPECULATIVE)}")
+        raise EngineError(unknown_name("loop", name, BUILTIN_SPECULATIVE))
 
 
 def base_of(name: str) -> str:

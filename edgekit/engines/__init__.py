@@ -6,19 +6,40 @@ of each stands in edgekit.catalog.engines.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 from edgekit import provenance
 from edgekit.catalog.engines import ENGINES, take_back
 from edgekit.compress.artifact import Artifact
 from edgekit.engines import builds, probe
 from edgekit.engines.base import Engine, EngineError
+from edgekit.errors import unknown_name
+
+_ASSUMED: ContextVar[bool] = ContextVar("assumed", default=False)
+
+
+@contextlib.contextmanager
+def assumed(elsewhere: bool = True) -> Iterator[None]:
+    """Whether meanwhile a plan is made for another machine, which cannot be asked: every engine then counts as there."""
+    token = _ASSUMED.set(elsewhere)
+    try:
+        yield
+    finally:
+        _ASSUMED.reset(token)
+
+
+def are_assumed() -> bool:
+    """Whether engines and sensors are taken to be there, as `assumed` says."""
+    return _ASSUMED.get()
 
 
 def require_known(name: str) -> None:
     """Raise EngineError for a name that is not an engine's."""
     if name not in ENGINES:
-        raise EngineError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}")
+        raise EngineError(unknown_name("engine", name, ENGINES))
 
 
 def formats(engine: str) -> tuple[str, ...]:
@@ -42,6 +63,8 @@ def version(engine: str) -> str | None:
 def runtime(engine: str) -> str:
     """Package, version and build behind an engine: rows of one are not rows of the next. "absent" if it is not installed. The
     build is left out where it goes without saying (see builds.py)."""
+    if are_assumed():
+        return "assumed"
     found = version(engine)
     if found is None:
         return f"{ENGINES[engine].runtime.packages[0]} absent"
@@ -55,6 +78,8 @@ def absence(engine: str, format: str | None = None) -> str | None:
     Its package is not installed, or the build that is has no kernel for `format` (by default for plain weights) on this
     processor.
     """
+    if are_assumed():
+        return None
     behind = ENGINES[engine].runtime
     if version(engine) is None:
         return f"{engine}: {' or '.join(behind.packages)} is not installed; install it: {behind.install()}"

@@ -16,8 +16,10 @@ from llama_cpp import llama_cpp as c
 
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step
+from edgekit.errors import unknown_name
 
 MICRO_BATCH = 512
+DEVICES = ("cpu", "cuda", "mps")
 
 
 @c.llama_log_callback
@@ -41,8 +43,8 @@ class LlamaCpp(Engine):
         c.llama_log_set(_quiet, ctypes.c_void_p(0))
         c.llama_backend_init()
         model_options = c.llama_model_default_params()
-        if device not in ("cpu", "cuda", "mps"):
-            raise EngineError(f"llama_cpp: unknown device {device!r}; known: cpu, cuda, mps")
+        if device not in DEVICES:
+            raise EngineError("llama_cpp: " + unknown_name("device", device, DEVICES))
         if device != "cpu" and not c.llama_supports_gpu_offload():
             raise EngineError(f"llama_cpp: this build has no GPU support, so device {device!r} is not there; use cpu, or build "
                               "llama-cpp-python for the GPU")

@@ -17,6 +17,7 @@ from edgekit.catalog.engines import ENGINES
 EVERYTHING = "*"  # stands for every format
 TIMEOUT_S = 300  # importing a runtime from a cold disk is slow
 CHILD = "from edgekit.engines import probe; probe.main()"
+IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
 WNA16 = "cpu_gemm_wna16"  # vLLM's product of 16-bit activations and 4-bit weights on a CPU
 
 
@@ -38,22 +39,39 @@ def lacks(engine: str) -> Mapping[str, str]:
     if probe is None:
         return {}
     done = _in_a_child(probe)
+    if failed := _failed(engine, done):
+        return {EVERYTHING: failed}
+    return {format: f"{engine}: {why}" for format, why in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
+@functools.cache
+def unloadable(engine: str) -> str | None:
+    """Why an installed engine does not load at all, by its probe or, where it has none, by an import in a process of its own;
+    None where it does. Asked once a process."""
+    entry = ENGINES[engine]
+    if entry.probe is not None:
+        return lacks(engine).get(EVERYTHING)
+    return _failed(engine, _in_a_child(entry.module, IMPORT))
+
+
+def _failed(engine: str, done: subprocess.CompletedProcess | None) -> str | None:
+    """Why an engine does not load, by the end of the process that tried; None where it does."""
     if done is None:
-        return {EVERYTHING: f"{engine}: did not load within {TIMEOUT_S} s"}
+        return f"{engine}: did not load within {TIMEOUT_S} s"
     if done.returncode == 0:
-        return {format: f"{engine}: {why}" for format, why in json.loads(done.stdout.splitlines()[-1]).items()}
+        return None
     if done.returncode < 0:
         said = f"signal {-done.returncode}"
     else:
         said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-    return {EVERYTHING: f"{engine}: does not load ({said}); delete .venv and install it again: "
-                        f"{ENGINES[engine].runtime.install()}"}
+    return f"{engine}: does not load ({said}); delete .venv and install it again: {ENGINES[engine].runtime.install()}"
 
 
-def _in_a_child(function: str) -> subprocess.CompletedProcess | None:
-    """The end of a process that calls a `module:function` and prints its answer as the last line; None after TIMEOUT_S."""
+def _in_a_child(argument: str, program: str = CHILD) -> subprocess.CompletedProcess | None:
+    """The end of a process that calls a `module:function` and prints its answer as the last line, or of another `program`; None
+    after TIMEOUT_S."""
     try:
-        return subprocess.run([sys.executable, "-c", CHILD, function], capture_output=True, text=True, check=False,
+        return subprocess.run([sys.executable, "-c", program, argument], capture_output=True, text=True, check=False,
                               timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return None

@@ -19,6 +19,7 @@ from edgekit.catalog import prompting
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, require_range, uniforms
 from edgekit.engines.batch import GrowingLayer, continue_all, greedy
+from edgekit.errors import unknown_name
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PACKED = ("awq", "gptq")
@@ -33,7 +34,7 @@ class Transformers(Engine):
 
     def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int):
         if dtype not in DTYPES:
-            raise EngineError(f"{self.name}: unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
+            raise EngineError(f"{self.name}: " + unknown_name("dtype", dtype, DTYPES))
         there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if not there.get(device):
             raise EngineError(f"{self.name}: device {device!r} is not there; expected one of "

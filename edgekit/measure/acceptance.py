@@ -19,8 +19,8 @@ from edgekit.catalog import prompting
 from edgekit.catalog import tasks as catalog
 from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import Engine, EngineError
-from edgekit.measure.engine_lm import log_softmax
-from edgekit.measure.quality import MOST_CONTEXT
+from edgekit.errors import unknown_name
+from edgekit.measure.scoring import MOST_CONTEXT, log_softmax
 
 MAX_NEW_TOKENS = 144
 PROSE_TOKENS = 48  # greedy prose hardly ever ends: the likeliest thing after a sentence is another one
@@ -32,7 +32,7 @@ DOMAINS = {"chain think": "pocket_chain_think", "chain direct": "pocket_chain_di
 def prompts_of(domain: str, count: int) -> list[tuple[str, str]]:
     """(id, prompt) of a domain, depths or levels in turn. Raises TaskError for an unknown domain or too few items."""
     if domain not in DOMAINS:
-        raise TaskError(f"unknown domain {domain!r}; known: {', '.join(DOMAINS)}")
+        raise TaskError(unknown_name("domain", domain, DOMAINS))
     if DOMAINS[domain] is None:
         return [(story.id, story.prompt + story.text[:story.text.index(".") + 1]) for story in catalog.stories(count)]
     task = catalog.load(DOMAINS[domain])

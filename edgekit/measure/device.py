@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.catalog import platforms
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 from edgekit.measure.sensors import (
     ROOT,
     energy_sensors,
@@ -86,6 +86,14 @@ def free_memory_bytes(on: str = "cpu") -> int:
     free = min(facts["available_bytes"], facts.get("limit_bytes", facts["available_bytes"]))
     board = gpu().get("memory_bytes") if on == "cuda" else None
     return min(free, board) if isinstance(board, int) else free
+
+
+def total_memory_bytes(on: str = "cpu") -> int:
+    """Memory of the device, in use or not: as free_memory_bytes counts what is free."""
+    facts = memory()
+    total = facts.get("limit_bytes", facts["total_bytes"])
+    board = gpu().get("memory_bytes") if on == "cuda" else None
+    return min(total, board) if isinstance(board, int) else total
 
 
 def last_level_cache_bytes(root: Path = ROOT) -> int | dict[str, str]:
@@ -225,7 +233,7 @@ def matmul_flops(threads: int | None = None, dtype: str = "float32", seconds: fl
 
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in kinds:
-        raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(kinds)}")
+        raise ValueError(unknown_name("dtype", dtype, kinds))
     before = torch.get_num_threads()
     torch.set_num_threads(threads or allowed_threads())
     try:

@@ -23,8 +23,7 @@ from edgekit.catalog.prompting import Prompting
 from edgekit.catalog.texts import EvaluationText
 from edgekit.compress import variant as variants
 from edgekit.engines.base import Engine, EngineError
-from edgekit.measure.engine_lm import log_softmax
-from edgekit.measure.quality import MOST_CONTEXT
+from edgekit.measure.scoring import MOST_CONTEXT, log_softmax
 from edgekit.schema import DTYPE, ENGINE
 
 PROSE = "prose"

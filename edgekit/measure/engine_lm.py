@@ -17,6 +17,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from edgekit import progress
 from edgekit.catalog.prompting import Prompting
 from edgekit.engines.base import Engine, EngineError
+from edgekit.measure.scoring import log_softmax
 
 # What lm-eval's own models generate at most where a task does not say.
 LM_EVAL_TOKENS = 256
@@ -168,10 +169,3 @@ class EngineLM(TemplateLM):
         if len(tokens) > most:
             self.cut.append(len(tokens) - most)
         return list(tokens[-most:])
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities in nats, in double precision, over the last axis."""
-    logits = logits.astype(np.float64)
-    top = logits.max(-1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))

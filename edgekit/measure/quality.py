@@ -17,9 +17,9 @@ from edgekit.engines.base import EngineError
 from edgekit.measure import foreign_tasks
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.measure.samples import run_task
+from edgekit.measure.scoring import MOST_CONTEXT
 
 NO_ANSWER = "[no answer]"
-MOST_CONTEXT = 2048
 
 
 def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],

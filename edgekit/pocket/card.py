@@ -16,7 +16,8 @@ from typing import Any
 
 from edgekit import text_files
 from edgekit.catalog.models import damage
-from edgekit.errors import InvalidRequest
+from edgekit.columns import aligned
+from edgekit.errors import InvalidRequest, unknown_name
 from edgekit.pocket import language, tasks
 from edgekit.pocket.evaluate import Accuracy, evaluate
 from edgekit.pocket.recipe import Recipe, recipe_of
@@ -41,20 +42,26 @@ def read_card(name: str, root: Path = MODELS) -> dict[str, Any]:
     """The card of a model; CardError with the known names if there is none."""
     path = root / name / CARD
     if not path.exists():
-        known = ", ".join(sorted(card.parent.name for card in root.glob(f"*/{CARD}"))) or "none"
-        raise CardError(f"no model card for {name!r}; models with a card: {known}")
+        raise CardError(unknown_name("model with a card", name, list_models(root)))
     return text_files.json_of(path, CardError, f"restore {root / name}")
 
 
-def summary(name: str, root: Path = MODELS) -> str:
-    """A model in a few lines: its size, its training, and the share of right answers by mode and depth with intervals."""
-    card = read_card(name, root)
-    lines = [f"{name}: {card['parameters']:,} parameters, {card['training']['tokens']:,} tokens seen"]
-    tasks_of: dict[str, list[str]] = {}
-    for cell in card["accuracy"]["cells"]:
-        low, high = cell["interval_95"]
-        tasks_of.setdefault(cell["task"], []).append(f"{cell['share']:.2f} ({low:.2f}-{high:.2f})")
-    return "\n".join(lines + [f"  {task:21s} depth 1 to {len(cells)}: {'  '.join(cells)}" for task, cells in tasks_of.items()])
+def table(names: Sequence[str], root: Path = MODELS) -> list[str]:
+    """Models in aligned lines, headings first: size, training, and the share of right answers to each task by depth or level,
+    with its 95 % interval. Raises CardError."""
+    rows, depths = [], set()
+    for name in names:
+        card = read_card(name, root)
+        shares: dict[str, dict[int, str]] = {}
+        for cell in card["accuracy"]["cells"]:
+            low, high = cell["interval_95"]
+            shares.setdefault(cell["task"], {})[cell["depth"]] = f"{cell['share']:.2f} ({low:.2f}-{high:.2f})"
+            depths.add(cell["depth"])
+        told = (name, f"{card['parameters']:,}", f"{card['training']['tokens']:,}")
+        rows += [(told if i == 0 else ("", "", ""), task, by_depth) for i, (task, by_depth) in enumerate(shares.items())]
+    lines = [(*told, task, *(by_depth.get(depth, "") for depth in sorted(depths))) for told, task, by_depth in rows]
+    heads = ("model", "parameters", "tokens seen", "task", *(f"depth {depth}" for depth in sorted(depths)))
+    return aligned(heads, lines, left=4)
 
 
 def check(name: str, root: Path = MODELS) -> list[str]:

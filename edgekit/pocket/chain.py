@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from edgekit.errors import unknown_name
 from edgekit.pocket.splits import draw_from
 from edgekit.pocket.words import NAMES, THINGS
 
@@ -84,7 +85,7 @@ class Problem:
             raise ValueError(f"wording needs {len(self.steps) + 2} numbers (one a sentence), got {len(self.wording)}")
         for op, _ in self.steps:
             if op not in OPERATIONS:
-                raise ValueError(f"unknown operation {op!r}; known: {', '.join(OPERATIONS)}")
+                raise ValueError(unknown_name("operation", op, OPERATIONS))
         if any(not 0 <= value <= LARGEST for value in self.values):
             raise ValueError(f"results must stay in 0..{LARGEST}, got {self.values}")
 

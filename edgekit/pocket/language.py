@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 from edgekit.pocket import chain, grammar, queries
 from edgekit.pocket.chain import MAX_DEPTH
 from edgekit.pocket.splits import draw_from
@@ -50,7 +50,7 @@ class Text:
 def limit_of(mode: str) -> int | None:
     """The reasoning lines that a mode allows. Raises ModeError, listing the known ones."""
     if mode not in MODES:
-        raise ModeError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
+        raise ModeError(unknown_name("mode", mode, MODES))
     return MODES[mode]
 
 

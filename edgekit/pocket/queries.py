@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 from edgekit.pocket.splits import draw_from
 from edgekit.pocket.words import NAMES, THINGS, TOPICS, TOWNS
 
@@ -124,7 +124,7 @@ LEVELS = (1, 2, 3, 4)
 def draw_query(rng: Random, *, domain: str, level: int, split: str) -> Query:
     """Draw one query of a domain and level (1 to 4) from a split."""
     if domain not in _DRAW:
-        raise DomainError(f"unknown domain {domain!r}; known: {', '.join(_DRAW)}")
+        raise DomainError(unknown_name("domain", domain, _DRAW))
     if level not in LEVELS:
         raise DomainError(f"{domain}: expected a level of {LEVELS[0]} to {LEVELS[-1]}, got {level}")
     return draw_from(split, lambda: _DRAW[domain](rng, level), lambda query: query.key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Literal
 
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 from edgekit.pocket.tokenizer import CONTEXT, VOCABULARY
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ SIZES = {
 def known_size(name: str) -> Size:
     """The shape of a family member. Raises SizeError, listing the known names."""
     if name not in SIZES:
-        raise SizeError(f"unknown pocket model {name!r}; known: {', '.join(SIZES)}")
+        raise SizeError(unknown_name("pocket model", name, SIZES))
     return SIZES[name]
 
 

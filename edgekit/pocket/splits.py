@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 
 SPLITS = ("train", "validation", "test")
 
@@ -27,7 +27,7 @@ def split_of(key: str) -> str:
 def draw_from(split: str, draw: Callable[[], Drawn], key: Callable[[Drawn], str]) -> Drawn:
     """The first draw whose `key` lies in `split`; others are thrown away. Raises SplitError for an unknown split."""
     if split not in SPLITS:
-        raise SplitError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+        raise SplitError(unknown_name("split", split, SPLITS))
     while True:
         drawn = draw()
         if split_of(key(drawn)) == split:

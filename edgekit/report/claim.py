@@ -19,7 +19,8 @@ def bodies(blocks: Iterable[Mapping], out: Path) -> dict[str, tuple[str, str]]:
     for block in blocks:
         for line in block["lines"]:
             # arithmetic is the same for every platform, and told once
-            parts = [part | {"source": block["source"]} if part["platform"] else part for part in line["parts"]]
+            of = {"source": block["source"], "of": ", in this run" * (block["kind"] == "this")}
+            parts = [part | of if part["platform"] else part for part in line["parts"]]
             found.setdefault(line["id"], []).append(line | {"parts": parts})
     here = next(iter(blocks))["source"]
 

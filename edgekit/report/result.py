@@ -11,7 +11,8 @@ from edgekit.claims import forest as outcomes
 
 # Outcome -> what stands below its number.
 WORDS = {"stands": "stand", "falls": "fall", "open": "are open", "contradicts itself": "contradict themselves",
-         "agrees with itself": "agree with themselves, and nothing was measured for them"}
+         "agrees with itself": "agree with themselves"}
+UNMEASURED = ("contradicts itself", "agrees with itself")
 
 
 def result(lines: Sequence[Mapping], out: Path) -> dict:
@@ -23,27 +24,35 @@ def result(lines: Sequence[Mapping], out: Path) -> dict:
     cells = {line["id"]: line for line in lines}
     return {
         "total": len(lines), "numbers": [_number(outcome, count) for outcome, count in outcomes.tally(lines).items()],
-        "misses": [cells[miss.claim] | {"sentence": sentence(miss)} for miss in outcomes.clearest(table).itertuples()],
+        "misses": [cells[miss.claim] | {"missed": _ours(miss), "sentence": sentence(miss)}
+                   for miss in outcomes.clearest(table).itertuples()],
         "figure": drawn, "values": [_value(line, cells[line.claim]) for line in table.itertuples()]}
 
 
 def sentence(miss) -> str:
     """How far a test (a line of `forest.table`) misses what is accepted."""
     below = miss.value < miss.edge
-    near = miss.high if below else miss.low
-    ends = miss.low != miss.high
-    seen = ("even the near end of its interval, " if ends else "") + f"{number(near)} {miss.unit}".rstrip() + "," * ends
-    far = "has the other sign than" if math.isinf(miss.missed) else (
-        f"is {number(miss.missed)} times {'less' if below else 'more'} than")
-    return f"{miss.what[0].upper()}{miss.what[1:]}: {seen} {far} what is accepted, {miss.accepted}."
+    near = f"{number(miss.high if below else miss.low)} {miss.unit}".rstrip()
+    seen = f"{miss.what[0].upper()}{miss.what[1:]}: " + (
+        f"it is {near}" if miss.low == miss.high else f"even the near end of its interval is {near}")
+    if math.isinf(miss.missed):
+        return f"{seen}, which has the other sign than what is accepted, {miss.accepted}."
+    if below:
+        return f"{seen}, and the least that is accepted, {miss.edge:g}, is {number(miss.missed)} times as much."
+    return f"{seen}, {number(miss.missed)} times the most that is accepted, {miss.edge:g}."
 
 
 def _number(outcome: str, count: Mapping[str, int]) -> dict:
-    several = [f"{many} {verdict}" for verdict, many in count.items()]
-    return {"count": sum(count.values()), "words": WORDS[outcome], "verdicts": ", ".join(several) * (len(several) > 1)}
+    told = ", ".join(f"{many} {verdict}" for verdict, many in count.items()) if len(count) > 1 else ""
+    return {"count": sum(count.values()), "words": WORDS[outcome],
+            "told": "by arithmetic on what they print" if outcome in UNMEASURED else told}
 
 
 def _value(line, cell: Mapping) -> dict:
+    return {"id": line.claim, "what": line.what, "ours": _ours(line), "accepted": line.accepted, "verdict": line.verdict,
+            "kind": cell["kind"]}
+
+
+def _ours(line) -> str:
     ends = "" if math.isnan(line.low) or line.low == line.high else f" ({number(line.low)} to {number(line.high)})"
-    return {"id": line.claim, "what": line.what, "ours": f"{number(line.value)} {line.unit}".rstrip() + ends,
-            "accepted": line.accepted, "verdict": line.verdict, "kind": cell["kind"]}
+    return f"{number(line.value)} {line.unit}".rstrip() + ends

@@ -57,8 +57,8 @@ def _block(kind: str, name: str, title: str, ours: str, note: str, source: Sourc
 
 
 def _line(cell: dict, source: Source, out: Path) -> dict:
-    """A cell with its badge and links: those of the part that its verdict is."""
-    links = source.links(cell["parts"][0], cell["study"], out)
+    """A cell with its badge and links: its page, which says why, then those of the part that its verdict is."""
+    links = [("why", f"claims/{cell['id']}.html"), *source.links(cell["parts"][0], cell["study"], out)]
     if cell["quantities"]:
         links.append(("code", f"claims/{cell['id']}.html#code"))
     return cell | {"kind": VERDICTS[cell["verdict"]][0], "links": links, "missing": missing(cell)}

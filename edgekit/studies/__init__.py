@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from edgekit.errors import InvalidRequest
+from edgekit.errors import InvalidRequest, unknown_name
 
 STUDIES = {
     "00_published_claims": "edgekit.studies.published_claims",
@@ -27,13 +27,17 @@ class StudyError(InvalidRequest):
     """No such study; the message lists the known ones."""
 
 
-def module(notebook: str, part: str = "plan") -> ModuleType:
-    """A part of the study behind a notebook; its short name (`baseline`) is taken too. Raises StudyError."""
-    by_short = {name.split("_", 1)[1]: name for name in STUDIES}
-    name = by_short.get(notebook, notebook)
+def full_name(notebook: str) -> str:
+    """The name of a notebook that may be given without its number (`baseline`). Raises StudyError for an unknown one."""
+    name = {name.split("_", 1)[1]: name for name in STUDIES}.get(notebook, notebook)
     if name not in STUDIES:
-        raise StudyError(f"unknown notebook or study {notebook!r}; known: {', '.join(STUDIES)}")
-    return importlib.import_module(f"{STUDIES[name]}.{part}")
+        raise StudyError(unknown_name("notebook", notebook, STUDIES))
+    return name
+
+
+def module(notebook: str, part: str = "plan") -> ModuleType:
+    """A part of the study behind a notebook, whose number may be left out. Raises StudyError."""
+    return importlib.import_module(f"{STUDIES[full_name(notebook)]}.{part}")
 
 
 def measures(notebook: str) -> bool:

@@ -29,6 +29,8 @@ from edgekit.measure.device import DeviceError
 from edgekit.measure.worker import JobFailed, Worker, run_job
 from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store, StoreError
+from edgekit.studies import needs
+from edgekit.studies.needs import Held
 
 BUILD_TIMEOUT_S = 3600.0
 RETRY = "EDGEKIT_RETRY"  # set in the environment, which notebooks inherit, by --retry
@@ -44,7 +46,8 @@ class Unit:
     before (answers and losses: yes; times and memory: no), so it may share a process with other such units. `first`: what it
     makes is used by others, so it comes before those of its repeat that are not. `variants`: the chains that the job opens,
     built before it starts, each in a process of its own and outside of the unit's time limit, unless `makes` says that it
-    builds them itself. `source`: how its rows know (see schema.SOURCES).
+    builds them itself. `source`: how its rows know (see schema.SOURCES). `holds`: what its process has in memory, in turn, each
+    time together; a unit for which that is too much is refused before it starts (see needs.py).
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -60,6 +63,7 @@ class Unit:
     variants: tuple[str, ...] = ()
     makes: bool = False
     source: str = "measured"
+    holds: tuple[tuple[Held, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,9 @@ def task_hash(task: dict) -> str:
     return hashlib.blake2b(store.canonical(task).encode(), digest_size=8).hexdigest()
 
 
-def keys_of(study: str, version: int, units: Sequence[Unit]) -> dict[str, Unit]:
-    """The units by their keys on this machine."""
-    platform = platforms.current().slug
+def keys_of(study: str, version: int, units: Sequence[Unit], platform: str | None = None) -> dict[str, Unit]:
+    """The units by their keys on a platform, by default on this machine."""
+    platform = platform or platforms.current().slug
     return {store.condition_key(study, version, unit.condition, repeat=unit.repeat, artifact=unit.artifact, task=unit.task,
                                 platform=platform): unit for unit in units}
 
@@ -119,6 +123,8 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
+    free = needs.free_here(config.memory_share, device.total_memory_bytes(config.device))
+    units = needs.fitting(units, memory_limit_bytes, free)
     platform = platforms.current().slug
     path = store.runs_folder(config.profile) / f"{study}.jsonl"
     keys = keys_of(study, version, units)
@@ -216,6 +222,8 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     """
     run = manifest.run
 
+    began = time.monotonic()
+
     def skip(reason: str, expected: bool, tried: bool = True) -> bool:
         file.skip(Skip(run, study, unit.condition, reason, expected, key, tried))
         return False
@@ -238,7 +246,7 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
         return skip(f"gave a number that cannot be kept: {error}", expected=False)
     if not rows:
         return skip("gave no observations", expected=False)
-    file.append(key, rows)
+    file.append(key, rows, round(time.monotonic() - began, 3))
     if "engine" in answer:
         manifest.engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
     manifest.warnings += [told for told in answer.get("warnings", ()) if told not in manifest.warnings]

@@ -10,8 +10,10 @@ from edgekit.catalog.engines import ENGINES
 from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.compress import variant as variants
 from edgekit.measure import energy
-from edgekit.schema import DTYPE, ENGINE
+from edgekit.measure.scoring import MOST_CONTEXT
+from edgekit.schema import DTYPE, ENGINE, REFERENCE
 from edgekit.studies.config import LossConfig, MeasuringConfig
+from edgekit.studies.needs import Held
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 LOSS = "edgekit.measure.losses:measure_loss"
@@ -62,17 +64,25 @@ def loss_unit(config: LossConfig, condition: Mapping, chain: str, *, base: str, 
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
     return Unit(dict(task="loss", **condition, **where), 0, job, dict(chain=chain, **where, **work), artifact,
                 task_hash({**work, "hashes": hashes}), refusal, shared=ENGINES[engine].shares_process,
-                variants=(chain, base), makes=True)
+                variants=(chain, base), makes=True, holds=() if refusal else _compared(base, chain, engine, dtype))
 
 
-def timed_unit(config: MeasuringConfig, condition: Mapping, chain: str, job: str, work: dict, repeat: int, *, engine: str,
-               dtype: str, refusal: str | None = None, impossible: str | None = None) -> Unit:
-    """A variant in an engine, measured in a process of its own. `refusal`: why not on this machine; `impossible`: why it cannot
-    be made at all."""
+def _compared(base: str, chain: str, engine: str, dtype: str) -> tuple[tuple[Held, ...], ...]:
+    """What measure/losses.py has in memory, one after the other: the reference, what a packed variant is dequantized to, and
+    the variant itself."""
+    plain = () if variants.format_of(chain) == "safetensors" else (chain + variants.DEQUANTIZED,)
+    return (*((Held(one, *REFERENCE, MOST_CONTEXT),) for one in (base, *plain)), (Held(chain, engine, dtype, MOST_CONTEXT),))
+
+
+def timed_unit(config: MeasuringConfig, condition: Mapping, chain: str, job: str, work: dict, repeat: int, *, tokens: int,
+               texts: int = 1, engine: str, dtype: str, refusal: str | None = None, impossible: str | None = None) -> Unit:
+    """A variant in an engine, measured in a process of its own. tokens: kept at most, of all `texts` together. refusal: why not
+    on this machine; impossible: why it cannot be made at all."""
     where = dict(engine=engine, dtype=dtype, **config.where)
     artifact = "" if impossible else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
     return Unit({**condition, **where}, repeat, job, dict(variant=chain, **where, **work), artifact, task_hash(work),
-                impossible or refusal, variants=(chain,))
+                impossible or refusal, variants=(chain,),
+                holds=() if impossible or refusal else ((Held(chain, engine, dtype, tokens, texts),),))
 
 
 def speed_unit(config: MeasuringConfig, condition: Mapping, chain: str, grid: Mapping[int, Iterable[int]], repeat: int,
@@ -80,8 +90,9 @@ def speed_unit(config: MeasuringConfig, condition: Mapping, chain: str, grid: Ma
     """Times over a grid of prompt lengths with their output lengths; `named`: as for timed_unit."""
     work = dict(grid=[[length, sorted(set(outputs))] for length, outputs in grid.items()], seed=config.seed,
                 warmups=config.warmups)
+    longest = max(length + max(outputs) for length, outputs in grid.items())
     return timed_unit(config, dict(task="speed", batch=1, **condition), chain, "edgekit.measure.latency:measure_speed", work,
-                      repeat, **named)
+                      repeat, tokens=longest, **named)
 
 
 def energy_unit(config: MeasuringConfig, condition: Mapping, chain: str, prompt_tokens: int, output_tokens: int, repeat: int,
@@ -89,7 +100,7 @@ def energy_unit(config: MeasuringConfig, condition: Mapping, chain: str, prompt_
     """Energy of requests of one length; `named`: as for timed_unit."""
     work = dict(prompt_tokens=prompt_tokens, output_tokens=output_tokens, seed=config.seed)
     return timed_unit(config, dict(task="energy", batch=1, **condition), chain, "edgekit.measure.energy:measure_energy", work,
-                      repeat, **named)
+                      repeat, tokens=prompt_tokens + output_tokens, **named)
 
 
 def roofs_unit(config: MeasuringConfig, repeat: int) -> Unit:
@@ -99,7 +110,9 @@ def roofs_unit(config: MeasuringConfig, repeat: int) -> Unit:
 
 
 def no_sensor(config: MeasuringConfig) -> Unit | None:
-    """Tells once why energy is not measured; None where there is a sensor."""
+    """Tells once why energy is not measured; None where there is a sensor, or may be on a machine that is not this one."""
+    if engines.are_assumed():
+        return None
     sensors = energy.sensors(config.device)
     if not isinstance(sensors, energy.Unavailable):
         return None

@@ -14,18 +14,16 @@ from edgekit import engines
 from edgekit.catalog import tasks
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import ELEMENT_BYTES
-from edgekit.measure import device as devices
+from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.studies.cells import FLOATS, Cell
 from edgekit.studies.config import MeasuringConfig, cell_with, known_model, parameter, trained_for
+from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import absent_unit, energy_unit, no_sensor, resolved, roofs_unit, speed_unit, study_run
 
 STUDY = "02_baseline"
 VERSION = 2
-# Memory beside the weights: the interpreter with its libraries, caches, activations.
-OVERHEAD_BYTES = 1.5e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +57,9 @@ class Config(MeasuringConfig):
                     f"{name}: shapes belong under `shapes`, models with trained weights under `models`")
 
 
-def plan(config: Config, free_bytes: float | None = None) -> Iterator[Unit]:
-    """All units of the study, repeat by repeat. A model that does not fit in `free_bytes`, by default the memory that is free
-    on the device, is planned as a refusal."""
+def plan(config: Config) -> Iterator[Unit]:
+    """All units of the study, repeat by repeat."""
     config = config.with_threads()
-    free_bytes = devices.free_memory_bytes(config.device) if free_bytes is None else free_bytes
     blind = no_sensor(config)
     if blind:
         yield blind
@@ -75,32 +71,27 @@ def plan(config: Config, free_bytes: float | None = None) -> Iterator[Unit]:
     for repeat in range(config.repeats):
         yield roofs_unit(config, repeat)
         for spec, cell in cells:
-            yield _speed(config, spec, cell, repeat, free_bytes)
+            yield _speed(config, spec, cell, repeat)
             if not blind:
-                condition, chain, of = _cell(config, spec, cell, free_bytes)
+                condition, chain, of = _cell(spec, cell)
                 yield energy_unit(config, condition, chain, max(config.prompt_tokens), max(config.output_tokens), repeat, **of)
     for name in (name for name in config.task_models if name in specs):
         for cell in config.task_cells:
-            yield _accuracy(config, specs[name], cell, free_bytes)
+            yield _accuracy(config, specs[name], cell)
 
 
 run = study_run(STUDY, VERSION, plan)
 
 
-def _cell(config: Config, spec: ModelSpec, cell: str, free_bytes: float) -> tuple[dict, str, dict]:
+def _cell(spec: ModelSpec, cell: str) -> tuple[dict, str, dict]:
     """(condition, variant, {engine, dtype, refusal}) of a model in a cell."""
     of = Cell.parse(cell, FLOATS)
     chain = of.chain(spec.name)
-    needs = ELEMENT_BYTES[of.weights] * spec.architecture.parameters + OVERHEAD_BYTES
-    refusal = of.refusal(chain)
-    if needs > config.memory_share * free_bytes:
-        refusal = (f"needs about {needs / 1e9:.1f} GB in {of.weights}: more than memory_share ({config.memory_share:.0%}) of "
-                   "the memory that was free")
-    return dict(model=spec.name), chain, dict(engine=of.engine, dtype=of.weights, refusal=refusal)
+    return dict(model=spec.name), chain, dict(engine=of.engine, dtype=of.weights, refusal=of.refusal(chain))
 
 
-def _speed(config: Config, spec: ModelSpec, cell: str, repeat: int, free_bytes: float) -> Unit:
-    condition, chain, of = _cell(config, spec, cell, free_bytes)
+def _speed(config: Config, spec: ModelSpec, cell: str, repeat: int) -> Unit:
+    condition, chain, of = _cell(spec, cell)
     grid = {length: list(config.output_tokens) for length in config.prompt_tokens}
     if spec.name in config.workload_models and cell in config.workload_cells:
         grid[config.workload_prompt_tokens] = [*grid.get(config.workload_prompt_tokens, []), config.workload_output_tokens]
@@ -110,11 +101,12 @@ def _speed(config: Config, spec: ModelSpec, cell: str, repeat: int, free_bytes: 
     return speed_unit(config, condition, chain, dict(sorted(grid.items())), repeat, **of)
 
 
-def _accuracy(config: Config, spec: ModelSpec, cell: str, free_bytes: float) -> Unit:
-    condition, chain, of = _cell(config, spec, cell, free_bytes)
+def _accuracy(config: Config, spec: ModelSpec, cell: str) -> Unit:
+    condition, chain, of = _cell(spec, cell)
     where = dict(engine=of["engine"], dtype=of["dtype"], **config.where)
     work = dict(tasks=list(config.tasks), items_per_depth=config.items_per_depth)
     hashes = {name: tasks.content_hash(name) for name in config.tasks}
     return Unit(dict(task="accuracy", batch=1, **condition, **where), 0, "edgekit.measure.quality:measure_accuracy",
                 dict(variant=chain, **where, **work), f"{variants.content_hash(chain)} {engines.runtime(of['engine'])}",
-                task_hash({**work, "hashes": hashes}), of["refusal"], shared=True, variants=(chain,))
+                task_hash({**work, "hashes": hashes}), of["refusal"], shared=True, variants=(chain,),
+                holds=() if of["refusal"] else ((Held(chain, of["engine"], of["dtype"], MOST_CONTEXT),),))

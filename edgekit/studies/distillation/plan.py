@@ -15,14 +15,16 @@ from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.compress import calibration, distil, removal, training_texts
 from edgekit.compress import variant as variants
 from edgekit.params import require
-from edgekit.schema import NONE
+from edgekit.schema import NONE, REFERENCE
 from edgekit.studies.config import LossConfig, parameter, trained_for
 from edgekit.studies.distillation.plan_chains import CALIBRATION, LEARNINGS, Chain, all_chains, learners, shares, way_of
+from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit
 from edgekit.studies.units import absent_unit, loss_unit, study_run
 
 STUDY = "05_distillation"
 VERSION = 1
+TRAINED = 3  # copies of the weights while they learn: themselves, their gradients and Muon's momentum
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def plan(config: Config) -> Iterator[Unit]:
         text = chain.text(config)
         yield Unit(dict(task="training", model=config.model, **chain.condition(), **config.where), 0,
                    "edgekit.studies.distillation.jobs:measure_training", dict(chain=text, **config.where),
-                   variants.content_hash(text), "", shared=True, first=True, variants=(text,), makes=True)
+                   variants.content_hash(text), "", shared=True, first=True, variants=(text,), makes=True,
+                   holds=((Held(chain.student, *REFERENCE, copies=TRAINED), Held(config.teacher, *REFERENCE)),))
     for chain in dict.fromkeys(all_chains(config)):
         yield _loss(config, chain, specs[chain.student])
 

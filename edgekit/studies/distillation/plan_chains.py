@@ -11,6 +11,7 @@ from edgekit.catalog.models import Architecture, ModelSpec
 from edgekit.compress import gguf_quantize, removal
 from edgekit.compress.artifact import BuildError
 from edgekit.compress.quantization_spec import BITS, QuantizationSpec
+from edgekit.errors import unknown_name
 from edgekit.params import ParamsError
 from edgekit.schema import NONE, PRUNE_FIRST, QUANTIZE_FIRST
 
@@ -103,8 +104,8 @@ def way_of(quantization: str, samples: int, seed: int) -> QuantizationSpec:
         return QuantizationSpec("gguf", type=quantization)
     found = CALIBRATED.fullmatch(quantization)
     if not found:
-        raise ParamsError(f"quantizations: unknown {quantization!r}; known: {', '.join(gguf_quantize.TYPES)}, and "
-                         "awq(bits=4, group=32) or gptq(bits=4, group=32), with other numbers too")
+        raise ParamsError("quantizations: " + unknown_name("", quantization, gguf_quantize.TYPES,
+                         ", and awq(bits=4, group=32) or gptq(bits=4, group=32), with other numbers too"))
     return QuantizationSpec(found[1], int(found[2]), int(found[3]), calibration=CALIBRATION, samples=samples,
                             calibration_seed=seed, search="all")
 

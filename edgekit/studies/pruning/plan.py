@@ -14,9 +14,10 @@ from edgekit.compress import calibration, removal, saliency
 from edgekit.compress import variant as variants
 from edgekit.compress.pruning_spec import PruningSpec
 from edgekit.params import require
-from edgekit.schema import NONE
+from edgekit.schema import NONE, REFERENCE
 from edgekit.studies.cells import FLOATS, Cell
 from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, trained_for
+from edgekit.studies.needs import Held
 from edgekit.studies.pruning.plan_grid import ablations, compared, sweep
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import LOSS, absent_unit, loss_unit, resolved, speed_unit, study_run, timed_unit
@@ -126,14 +127,15 @@ def _ranking(config: Config, spec: ModelSpec, seed: int) -> Unit:
     where = config.where
     return Unit(dict(task="ranking", model=spec.name, calibration=config.calibration, calibration_seed=seed, **where), 0,
                 "edgekit.studies.pruning.jobs:measure_ranking", dict(model=spec.name, **where, **work),
-                variants.content_hash(spec.name), task_hash({**work, "drawn": drawn.hash}), shared=True, variants=(spec.name,))
+                variants.content_hash(spec.name), task_hash({**work, "drawn": drawn.hash}), shared=True, variants=(spec.name,),
+                holds=((Held(spec.name, *REFERENCE, copies=2),),))  # weights and their gradients
 
 
 def _sizes(config: Config, spec: ModelSpec, cut: PruningSpec) -> Unit:
     work = dict(heads=cut.heads, mlp=cut.mlp, multiple=config.multiple)
     condition = dict(task="shape", model=spec.name, heads=cut.heads, mlp=cut.mlp, **config.where)
     return Unit(condition, 0, "edgekit.studies.pruning.jobs:measure_shape", dict(model=spec.name, **work), spec.identity,
-                task_hash(work), cut.refusal(spec, config.multiple), shared=True, variants=(spec.name,), makes=True)
+                task_hash(work), cut.refusal(spec, config.multiple), shared=True)
 
 
 def _speed(config: Config, spec: ModelSpec, cut: PruningSpec, cell: str, repeat: int) -> Unit:
@@ -146,8 +148,9 @@ def _batches(config: Config, spec: ModelSpec, cut: PruningSpec, cell: str, repea
     condition, chain, of = _cell(config, spec, cut, cell)
     work = dict(batches=list(config.batches), prompt_tokens=list(config.prompt_tokens), output_tokens=config.output_tokens,
                 seed=config.seed)
+    most = max(config.batches)
     return timed_unit(config, dict(task="batches", **condition), chain, "edgekit.measure.batches:measure_batches", work, repeat,
-                      **of)
+                      tokens=most * (max(config.prompt_tokens) + config.output_tokens), texts=most, **of)
 
 
 def _cell(config: Config, spec: ModelSpec, cut: PruningSpec, cell: str) -> tuple[dict, str, dict]:

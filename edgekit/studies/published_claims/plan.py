@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from edgekit.catalog import models
+from edgekit.errors import unknown_name
 from edgekit.params import require
 from edgekit.studies.config import StudyConfig, parameter
 from edgekit.studies.published_claims import tables as audit_tables
@@ -33,7 +34,7 @@ class Config(StudyConfig):
 
     def check(self) -> None:
         known = models.architectures()
-        require(self.model in known, f"model: unknown architecture {self.model!r}; known: {', '.join(known)}")
+        require(self.model in known, "model: " + unknown_name("architecture", self.model, known))
         require(self.quantized_bits < self.baseline_bits, "quantized_bits, baseline_bits: expected the first below the second, "
                 f"got {self.quantized_bits} and {self.baseline_bits}")
 

@@ -17,9 +17,10 @@ from edgekit.compress import calibration, gguf_quantize, rtn
 from edgekit.compress import variant as variants
 from edgekit.compress.quantization_spec import CALIBRATED, CHANGES, METHODS, QuantizationSpec
 from edgekit.params import require
-from edgekit.schema import DTYPE, ENGINE, NONE
+from edgekit.schema import DTYPE, ENGINE, NONE, REFERENCE
 from edgekit.studies.cells import FLOATS, PACKED, Cell
 from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, trained_for
+from edgekit.studies.needs import Held
 from edgekit.studies.quantization.plan_grid import ablations, four_bit, main_grid
 from edgekit.studies.runner import Unit
 from edgekit.studies.units import (
@@ -131,7 +132,8 @@ def _build(config: Config, spec: ModelSpec, way: QuantizationSpec) -> Unit:
     where = config.where
     condition = dict(task="build", model=spec.name, **way.condition(), engine=NONE, dtype=NONE, **where)
     return Unit(condition, 0, "edgekit.studies.quantization.jobs:measure_build", dict(chain=chain, **where),
-                variants.content_hash(chain), "", first=True, variants=(chain,), makes=True)
+                variants.content_hash(chain), "", first=True, variants=(chain,), makes=True,
+                holds=((Held(spec.name, *REFERENCE),),) if way.method in CALIBRATED else ())
 
 
 def _speeds(config: Config, specs: Mapping[str, ModelSpec]) -> Iterator[Unit]:

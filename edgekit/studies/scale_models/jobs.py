@@ -12,7 +12,8 @@ from edgekit.catalog import prompting
 from edgekit.catalog import tasks as catalog
 from edgekit.compress import variant as variants
 from edgekit.measure.engine_lm import EngineLM
-from edgekit.measure.quality import MOST_CONTEXT, answer_tasks
+from edgekit.measure.quality import answer_tasks
+from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.studies.scale_models import jobs_outliers as outliers
 from edgekit.studies.scale_models import jobs_prose as prose
 

@@ -14,7 +14,7 @@ from edgekit import progress
 from edgekit.catalog.prompting import Prompting
 from edgekit.catalog.tasks import Story
 from edgekit.engines.base import Engine, EngineError
-from edgekit.measure.engine_lm import log_softmax
+from edgekit.measure.scoring import log_softmax
 
 
 def encode_story(prompting: Prompting, story: Story) -> tuple[list[int], int]:

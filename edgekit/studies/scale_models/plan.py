@@ -15,9 +15,11 @@ from edgekit.catalog import models, tasks
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import rtn
 from edgekit.compress import variant as variants
+from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
-from edgekit.schema import DTYPE, ENGINE
+from edgekit.schema import DTYPE, ENGINE, REFERENCE
 from edgekit.studies.config import MeasuringConfig, parameter, trained_for
+from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import by_depth, study_run
 
@@ -74,10 +76,10 @@ def plan(config: Config) -> Iterator[Unit]:
     hashes = {name: tasks.load(name).hash for name in config.tasks} | {"prose": store.hash_files([tasks.prose_file()])}
     cell = dict(engine=ENGINE, dtype=DTYPE, **config.where)
 
-    def unit(kind: str, job: str, artifact: str, work: dict, opens: tuple[str, ...], **named) -> Unit:
+    def unit(kind: str, job: str, artifact: str, work: dict, opens: tuple[str, ...], holds=None, **named) -> Unit:
         asked = task_hash({**work, "hashes": hashes})
-        return Unit(dict(task=kind, **named, **cell), 0, job, {**cell, **work}, artifact, asked, shared=True,
-                    variants=opens)
+        return Unit(dict(task=kind, **named, **cell), 0, job, {**cell, **work}, artifact, asked, shared=True, variants=opens,
+                    holds=holds or (tuple(Held(name, *REFERENCE, MOST_CONTEXT) for name in opens),))
 
     runtime = engines.runtime(ENGINE)
     for spec in specs:
@@ -90,10 +92,10 @@ def plan(config: Config) -> Iterator[Unit]:
                         tasks=by_depth(config.rounded_tasks, config.rounded_depths),
                         items_per_depth=config.rounded_items, stories=config.rounded_stories)
             # What building would write is part of the address, so a change of the rounding measures anew.
-            made = " ".join(variants.content_hash(f"{spec.name} > rtn(bits={bits}, group={group})")
-                            for group in work["groups"] for bits in config.bits)
+            rounded = [f"{spec.name} > rtn(bits={bits}, group={group})" for group in work["groups"] for bits in config.bits]
+            made = " ".join(map(variants.content_hash, rounded))
             yield unit("rounded", f"{JOBS}:measure_rounded", f"{task_hash({'made': made})} {runtime}", work, (spec.name,),
-                       model=spec.name)
+                       tuple((Held(chain, *REFERENCE, MOST_CONTEXT),) for chain in rounded), model=spec.name)
     if config.domains:
         work = dict(models=list(config.models), domains=list(config.domains), prompts=config.prompts, seed=config.seed)
         artifact = " ".join([*(variants.content_hash(name) for name in config.models), runtime])

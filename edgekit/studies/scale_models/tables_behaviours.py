@@ -16,7 +16,7 @@ import pandas as pd
 
 from edgekit import store, text_files
 from edgekit.analyze import stats
-from edgekit.errors import RunFailed
+from edgekit.errors import RunFailed, unknown_name
 from edgekit.studies.scale_models import tables as scale
 
 ALIKE, UNLIKE, ABSENT, OPEN, UNKNOWN = "alike", "unlike", "not present", "undecided", "not measured"
@@ -66,8 +66,7 @@ def load() -> list[Behaviour]:
             raise BehavioursError(f"{path}, entry {position}: expected the keys {', '.join(sorted(KEYS))}, got "
                                   f"{', '.join(sorted(entry))}")
         if entry["beside"] not in QUANTITIES:
-            raise BehavioursError(f"{path}, {entry['id']}: unknown quantity {entry['beside']!r}; known: "
-                                  f"{', '.join(QUANTITIES)}")
+            raise BehavioursError(f"{path}, {entry['id']}: " + unknown_name("quantity", entry["beside"], QUANTITIES))
         texts = {name: " ".join(str(entry[name]).split()) for name in KEYS - {"numbers"}}
         found.append(Behaviour(**texts, numbers=tuple(entry["numbers"])))
     return found

@@ -18,7 +18,7 @@ from edgekit.decode import speculative
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import Engine, EngineError
 from edgekit.measure.acceptance import prompts_of
-from edgekit.measure.quality import MOST_CONTEXT
+from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.schema import LOOKUP
 from edgekit.studies.speculative.jobs_pair import PLAIN, Pair, clock, count, take_apart
 

@@ -10,7 +10,7 @@ import numpy as np
 from edgekit import progress
 from edgekit.decode.builtin import open_builtin
 from edgekit.engines.base import EngineError
-from edgekit.measure.quality import MOST_CONTEXT
+from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.studies.speculative.jobs import ids_of, pair_of, require_drafted, sizes_of
 from edgekit.studies.speculative.jobs_pair import PLAIN
 

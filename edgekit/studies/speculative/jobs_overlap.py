@@ -6,8 +6,7 @@ import numpy as np
 
 from edgekit import engines
 from edgekit.measure import acceptance, divergence
-from edgekit.measure.engine_lm import log_softmax
-from edgekit.measure.quality import MOST_CONTEXT
+from edgekit.measure.scoring import MOST_CONTEXT, log_softmax
 from edgekit.schema import DTYPE, ENGINE  # the reference: in a runtime only its kernels would be added
 from edgekit.studies.speculative.jobs import ids_of, pair_of, sizes_of
 

@@ -11,14 +11,17 @@ from edgekit.catalog import tasks
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
 from edgekit.measure import acceptance
+from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.schema import DTYPE, ENGINE, LOOKUP
 from edgekit.studies.cells import Cell
+from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 
 JOBS = "edgekit.studies.speculative.jobs"  # and the modules whose names go on behind it
 ARROW = " < "  # between a target and a draft
 ITSELF = "itself"  # among the timed drafts: every self-draft
+PAIRS = (("target", "draft"), ("recorded_target", "recorded_draft"))  # arguments that a job opens together
 LEAVE_PLAIN = ("pruned", "distilled")  # steps that leave plain weights, of which a format can still be made
 
 
@@ -73,8 +76,8 @@ def texts_hash(domain: str) -> str:
 
 
 def pair_unit(config, task: str, named: dict, opens: dict[str, str], function: str, work: dict, repeat: int = 0, *, engine: str,
-              told: dict | None = None, **how) -> Unit:
-    """A unit of a target and a draft on the prompts of the domain in `work`.
+              told: dict | None = None, refusal: str | None = None, **how) -> Unit:
+    """A unit of a target and a draft, in memory at the same time, on the prompts of the domain in `work`.
 
     named: its coordinates beside the task, threads and device. opens: the job's arguments that are variants; told: those beside
     them, the place and the work. engine: whose version is part of the key. how: further fields of the Unit.
@@ -82,7 +85,14 @@ def pair_unit(config, task: str, named: dict, opens: dict[str, str], function: s
     return Unit(dict(task=task, **named, domain=work["domain"], **config.where), repeat, function,
                 {**opens, **(told or {}), **config.where, **work}, f"{hashes(*opens.values())} {engines.runtime(engine)}",
                 task_hash({**work, "texts": texts_hash(work["domain"])}),
-                variants=tuple(one for one in opens.values() if one != LOOKUP), **how)
+                refusal, variants=tuple(one for one in opens.values() if one != LOOKUP),
+                holds=() if refusal else _in_memory(opens, engine, named["dtype"], named.get("batch", 1)), **how)
+
+
+def _in_memory(opens: dict[str, str], engine: str, dtype: str, texts: int) -> tuple[tuple[Held, ...], ...]:
+    """The pairs that a job opens one after the other, each of `texts` at a time."""
+    return tuple(tuple(Held(opens[name], engine, dtype, texts * MOST_CONTEXT, texts) for name in pair
+                       if opens.get(name, LOOKUP) != LOOKUP) for pair in PAIRS)
 
 
 def overlap_units(config, target: str, draft: str) -> Iterator[Unit]:

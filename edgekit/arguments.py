@@ -1,0 +1,104 @@
+"""What the command `edgekit` may be given, and what a shell completes it with. Nothing heavy is imported for that."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+import edgekit
+from edgekit.errors import InvalidRequest, unknown_name
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose complaints are InvalidRequests: a sentence, as of all else that is asked wrongly."""
+
+    def error(self, message: str) -> None:
+        raise InvalidRequest(f"{message}; {self.prog} --help says what there is")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise InvalidRequest(unknown_name(action.metavar or action.dest, value, action.choices))
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(prog="edgekit", description="Reproduce experiments with language models on edge devices.")
+    top.add_argument("--version", action="version", version=f"edgekit {edgekit.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, text: str, *parts: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, parents=parts)
+
+    several, one, profile, retry, as_json = _parts()
+    command("plan", "Say what notebooks would take before anything runs: units, downloads, disk, memory, minutes, refusals.",
+            several, profile, as_json)
+    run = command("run", "Execute notebooks by papermill; what has been measured already is not measured again.", several,
+                  profile, retry)
+    run.add_argument("--force", action="store_true", help="execute notebooks again although nothing changed")
+    run.add_argument("--report", action="store_true", help="render the report afterwards, also when a notebook failed")
+    command("measure", "Measure a notebook's rows without Jupyter; the notebook then finds them.", one, profile, retry)
+    report = command("report", "Render the executed notebooks and the index of claims into reports/.")
+    _profile(report, "pocket", "runs/")
+    publish = command("publish", "Copy a run's rows and figures to data/results/ and figures/, to be committed.", one)
+    _profile(publish, "reference", "runs/")
+    command("doctor", "Print what this machine has and what follows: engines, processor, memory, bandwidth, sensors, advice.",
+            as_json)
+    claims = command("claims", "Print the claims with verdicts from the committed rows, or all that one of them comes from.")
+    claims.add_argument("id", nargs="?", help="e.g. S2.2").completer = claim_ids
+    claims.add_argument("--write", action="store_true", help="bring README.md and docs/claims/ up to date")
+    parameters = command("parameters", "Print what every parameter is, or write it beside the parameters and into "
+                         "docs/reference.md.")
+    parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")
+    models = command("models", "List, check or train the shipped models.")
+    _models_actions(models.add_subparsers(dest="action", required=True, metavar="action"))
+    return top
+
+
+def _parts() -> list[argparse.ArgumentParser]:
+    """Arguments that several commands have: notebooks, one notebook, a profile, --retry, --json."""
+    several, one, profile, retry, as_json = (Parser(add_help=False) for _ in range(5))
+    several.add_argument("notebooks", nargs="*", metavar="notebook", help="e.g. 02_baseline or baseline").completer = _notebooks
+    several.add_argument("--all", action="store_true", help="every notebook")
+    one.add_argument("notebook", help="e.g. 02_baseline or baseline").completer = _notebooks
+    _profile(profile, "pocket", "params/")
+    retry.add_argument("--retry", action="store_true", help="try again what failed or was too slow before")
+    as_json.add_argument("--json", action="store_true", help="for programs: bytes, seconds, null for what is not known")
+    return [several, one, profile, retry, as_json]
+
+
+def _profile(command: argparse.ArgumentParser, default: str, folder: str) -> None:
+    command.add_argument("--profile", default=default, help=f"a folder of {folder} (default: {default})").completer = _profiles
+
+
+def _models_actions(actions) -> None:
+    actions.add_parser("list", help="the shipped models, with accuracy by depth")
+    actions.add_parser("check", help="compare all files with the hashes in their cards")
+    train = actions.add_parser("train", help="train one model as its card says; goes on where it was interrupted")
+    train.add_argument("name", help="e.g. pocket-200k").completer = _pocket_models
+    train.add_argument("--device", default=None, choices=("cpu", "cuda"), help="default: cuda where there is one")
+    train.add_argument("--steps", type=int, default=None, help="of one cycle; default: the size's own number")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--out", default=None, metavar="FOLDER", help="default: data/models")
+
+
+def _notebooks(**_) -> Iterable[str]:
+    from edgekit import studies
+
+    return studies.STUDIES
+
+
+def _profiles(**_) -> Iterable[str]:
+    from edgekit import params
+
+    return params.profiles()
+
+
+def claim_ids(**_) -> Iterable[str]:
+    from edgekit.catalog import published
+
+    return [entry["id"] for entry in published.entries()]
+
+
+def _pocket_models(**_) -> Iterable[str]:
+    from edgekit.catalog import models
+
+    return models.pocket_names()
