@@ -168,7 +168,7 @@ def test_a_verdict_says_what_was_seen_and_where():
     assert "14.3 % of the heads and 15.1 % of the MLP width removed" in saved.seen[0].where
     assert saved.seen[1].estimate.value == pytest.approx(20, abs=2) and "llama_cpp float16, 64 tokens in" in saved.seen[1].where
     lost = as_told("S1.7", FRAME)
-    assert lost.seen[0].where.startswith("pocket-10m, 20.0 % of the heads and 15.0 %")
+    assert lost.seen[0].where.startswith("pocket-10m, 20 % of the heads and 15 %")
     assert "nats a token added" in lost.seen[0].note
 
 

@@ -116,7 +116,7 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     table = style.require(style.require(table, "pruning_saving").dropna(subset=["clock"]), "pruning_saving")
     parts = dict(list(table.groupby("model", sort=False)))
     stated = float(published[published.quantity == "compute_removed"].value.iloc[0]) / 100
-    fig = Figure(figsize=(style.WIDTH, 1.0 + sum(0.45 + 0.2 * len(here) for here in parts.values())))
+    fig = Figure(figsize=(style.WIDTH, 1.0 + sum(0.45 + 0.185 * len(here) for here in parts.values())))
     axes = fig.subplots(len(parts), 1, squeeze=False, sharex=True,
                         height_ratios=[1.6 + len(here) for here in parts.values()])[:, 0]
     for ax, (model, here) in zip(axes, parts.items(), strict=True):

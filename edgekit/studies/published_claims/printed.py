@@ -92,6 +92,17 @@ def ceilings(numbers: Numbers, assumed: Assumptions, platform: str) -> dict[str,
             "optimized": roofline.decode_ceiling_tok_per_s(rate, pruned) * numbers.one("speculative_speedup").value}
 
 
+def bandwidth_share(numbers: Numbers, assumed: Assumptions, platform: str, stage: str) -> Span:
+    """Share of the platform's nominal bandwidth that its printed rate at a stage needs: bytes a second over bytes a second. The
+    optimized rate has 4-bit weights, the printed share pruned and the printed gain of drafting."""
+    speed = numbers.by(f"{stage}_tok_per_s")[platform]
+    if stage == "baseline":
+        read = speed * baseline_bytes(assumed.architecture, assumed.baseline_bits)
+    else:
+        read = speed / numbers.one("speculative_speedup") * optimized_bytes(numbers, assumed)
+    return read / audit.exact(platforms.get(platform).memory_bandwidth_byte_per_s)
+
+
 def bits_allowed(numbers: Numbers, assumed: Assumptions, platform: str) -> float:
     """The most bits a weight with which the baseline's rate fits into the usable share of the bandwidth."""
     budget = assumed.usable_share * platforms.get(platform).memory_bandwidth_byte_per_s

@@ -17,6 +17,7 @@ from edgekit.catalog import models, platforms
 from edgekit.studies.published_claims.printed import (
     Assumptions,
     Numbers,
+    bandwidth_share,
     baseline_bytes,
     bits_allowed,
     ceilings,
@@ -112,9 +113,7 @@ def compression_share_needed(numbers: Numbers, assumed: Assumptions, platform: s
 
 def baseline_bandwidth_share(numbers: Numbers, assumed: Assumptions, platform: str) -> Observation:
     """Bytes a second that the printed baseline reads, over the nominal bandwidth."""
-    rate = platforms.get(platform).memory_bandwidth_byte_per_s
-    speed = numbers.by("baseline_tok_per_s")[platform]
-    share = speed * baseline_bytes(assumed.architecture, assumed.baseline_bits) / audit.exact(rate)
+    speed, share = numbers.by("baseline_tok_per_s")[platform], bandwidth_share(numbers, assumed, platform, "baseline")
     ceiling = ceilings(numbers, assumed, platform)["baseline"]
     return _seen(share, "share of the nominal bandwidth that the baseline needs", "", 1, _at(platform, assumed),
                  f"the {assumed.baseline_bits}-bit ceiling is {number(ceiling)} tokens/s; within "
@@ -124,9 +123,7 @@ def baseline_bandwidth_share(numbers: Numbers, assumed: Assumptions, platform: s
 
 def optimized_bandwidth_share(numbers: Numbers, assumed: Assumptions, platform: str) -> Observation:
     """The same for the optimized rate, with 4-bit weights, the printed share pruned and the printed gain of drafting."""
-    rate = platforms.get(platform).memory_bandwidth_byte_per_s
-    steps = numbers.by("optimized_tok_per_s")[platform] / numbers.one("speculative_speedup")
-    share = steps * optimized_bytes(numbers, assumed) / audit.exact(rate)
+    share = bandwidth_share(numbers, assumed, platform, "optimized")
     ceiling = ceilings(numbers, assumed, platform)["optimized"]
     return _seen(share, "share of the nominal bandwidth that the optimized rate needs", "", 3, _at(platform, assumed),
                  f"the ceiling in {assumed.quantized_bits} bits, pruned and drafted as printed, is {number(ceiling)} tokens/s")

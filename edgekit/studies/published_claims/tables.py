@@ -14,17 +14,18 @@ from edgekit.catalog import models, platforms, published
 from edgekit.studies.published_claims.printed import (
     Assumptions,
     Numbers,
+    bandwidth_share,
     baseline_bytes,
     bits_allowed,
     ceilings,
     draft_cost_in_16_bits,
     efficiencies,
+    ends,
     printed_numbers,
 )
-from edgekit.studies.published_claims.quantities import baseline_bandwidth_share, optimized_bandwidth_share
 
 STAGES = ("baseline", "quantized", "optimized")
-SHARES = {"baseline": baseline_bandwidth_share, "optimized": optimized_bandwidth_share}  # of the bandwidth, by what is audited
+PRINTED = ("baseline", "optimized")  # those of which a rate was printed
 
 
 def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
@@ -35,12 +36,12 @@ def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
         facts = platforms.get(platform)
         allowed = ceilings(printed, assumed, platform)
         for stage in STAGES:
-            rate = printed.by(f"{stage}_tok_per_s")[platform].value if stage in SHARES else None
-            share = SHARES[stage](printed, assumed, platform).estimate if stage in SHARES else None
+            rate = printed.by(f"{stage}_tok_per_s")[platform].value if stage in PRINTED else None
+            share = bandwidth_share(printed, assumed, platform, stage) if stage in PRINTED else None
             lines.append({
                 "task": "ceilings", "platform": platform, "label": printed.name(platform), "stage": stage,
                 "printed_tok_per_s": rate, "ceiling_tok_per_s": allowed[stage],
-                **(stats.ends_of("share", share) or dict.fromkeys(stats.with_ends("share"))),
+                **dict(zip(stats.with_ends("share"), ends(share) if share else [None] * 3, strict=True)),
                 "bits_allowed": bits_allowed(printed, assumed, platform) if stage == "baseline" else None,
                 "usable_share": assumed.usable_share, "memory_bandwidth_byte_per_s": facts.memory_bandwidth_byte_per_s,
                 "bandwidth_source": facts.where("memory bandwidth")})
@@ -50,7 +51,7 @@ def ceiling_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
 def speedup_table(printed: Numbers, assumed: Assumptions) -> pd.DataFrame:
     """How many times as fast the optimized model is by each row of the results table, with the ends over rounding, and the
     printed tokens/s."""
-    before, after = (printed.by(f"{stage}_tok_per_s") for stage in SHARES)
+    before, after = (printed.by(f"{stage}_tok_per_s") for stage in PRINTED)
     lines = []
     for platform in before:
         times = after[platform] / before[platform]
