@@ -78,7 +78,7 @@ def _run(options) -> int:
 
     outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
     page = report.render(options.profile) if options.report else None
-    print(report.closing.block(outcomes, options.profile, page, retry=options.retry))
+    print(report.closing.block(outcomes, options.profile, report.cells_here(options.profile), page, retry=options.retry))
     return report.exit_code(outcomes)
 
 

@@ -240,7 +240,7 @@ def missing_share(path: Path) -> float:
         return 1.0
     planned = set(json.loads(plan_path(path).read_text(encoding="utf-8")))
     _, skips, done, _, _ = _blocks(path)
-    return len(planned - done - skips.keys()) / max(len(planned), 1)
+    return len(planned - done.keys() - skips.keys()) / max(len(planned), 1)
 
 
 def read_frame(path: Path) -> tuple[pd.DataFrame, list[Skip]]:

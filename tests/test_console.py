@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from edgekit import console, store
-from edgekit.report import closing, durations
+from edgekit.report import closing
 from edgekit.report.execute import _Told
 from edgekit.report.run import Outcome
+from edgekit.studies import durations
 
 
 class Terminal(io.StringIO):
@@ -89,19 +90,21 @@ def test_failures_are_counted_and_the_most_frequent_come_first():
     assert closing.failed(["a", "b", "c", "d", "e", "e"]).endswith("and 2 more reasons")
 
 
-def test_the_last_words_are_verdicts_failures_the_report_and_the_next_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(closing, "tally", lambda profile: "3 reproduced, 2 undecided")
+def test_the_last_words_are_verdicts_failures_the_report_and_the_next_command(tmp_path):
+    cells = [{"verdict": word} for word in ("undecided", "reproduced", "reproduced")]
     outcomes = [outcome("01"), outcome("02", "killed", tried=1), outcome("03", state="failed", sentence="failed: no disk")]
-    lines = closing.block(outcomes, "pocket", tmp_path / "index.html", retry=False).split("\n")
+    lines = closing.block(outcomes, "pocket", cells, tmp_path / "index.html", retry=False).split("\n")
     assert [line.split()[0] for line in lines if line] == ["verdicts", "02", "03", "report", "next"]
-    assert "1 failure: killed" in lines[2] and lines[4].endswith((tmp_path / "index.html").as_uri())
+    assert lines[1].endswith("2 reproduced, 1 undecided") and "1 failure: killed" in lines[2]
+    assert lines[4].endswith((tmp_path / "index.html").as_uri())
     assert "edgekit run --profile pocket --retry 02" in lines[5]
 
 
 def test_a_tally_counts_every_claim_once():
+    from edgekit import report
     from edgekit.claims import file
 
-    counted = sum(int(part.split()[0]) for part in closing.tally("nobody-ran-this").split(", "))
+    counted = sum(int(part.split()[0]) for part in closing.tally(report.cells_here("nobody-ran-this")).split(", "))
     assert counted == len(file.load())
 
 

@@ -79,11 +79,11 @@ def test_what_was_measured_stands_first_and_the_clearest_miss_on_top():
 def test_a_miss_is_told_in_one_sentence():
     told = {miss.claim: result.sentence(miss) for miss in outcomes.clearest(outcomes.table(ALL)).itertuples()}
     assert told == {
-        "A": "What 0: even the near end of its interval is 40.0 %, 20.0 times the most that is accepted, 2.",
-        "B": "What 0: even the near end of its interval is 9.00 %, and the least that is accepted, 10, is 1.11 times as much.",
-        "C": "What 0: even the near end of its interval is -2.00 %, which has the other sign than what is accepted, at least 10."}
+        "A": "What 0: even the near end of its interval is 40 %, 20 times the most that is accepted, 2.",
+        "B": "What 0: even the near end of its interval is 9 %, and the least that is accepted, 10, is 1.11 times as much.",
+        "C": "What 0: even the near end of its interval is -2 %, which has the other sign than what is accepted, at least 10."}
     [counted] = outcomes.clearest(outcomes.table([cell("K", "not reproduced", (3, 3, 3, 6, None, []))])).itertuples()
-    assert result.sentence(counted) == "What 0: it is 3.00 %, and the least that is accepted, 6, is 2.00 times as much."
+    assert result.sentence(counted) == "What 0: it is 3 %, and the least that is accepted, 6, is 2 times as much."
 
 
 def test_the_front_page_counts_all_and_draws_what_has_a_value(tmp_path):
@@ -91,7 +91,7 @@ def test_the_front_page_counts_all_and_draws_what_has_a_value(tmp_path):
     assert found["total"] == 9 == sum(number["count"] for number in found["numbers"])
     assert [miss["id"] for miss in found["misses"]] == ["C", "A", "B"] and len(found["values"]) == 8
     assert '<figure id="fig-claims">' in found["figure"] and (tmp_path / "claims.csv").read_text().count("\n") == 9
-    assert found["misses"][1]["missed"] == "50.0 % (40.0 to 60.0)"
+    assert found["misses"][1]["missed"] == "50 % (40 to 60)"
     nothing = result.result(ABSENT, tmp_path)
     assert (nothing["figure"], nothing["values"], nothing["misses"], nothing["total"]) == ("", [], [], 2)
 
@@ -108,7 +108,7 @@ def test_every_test_has_a_line_with_its_claim_its_value_and_a_band_of_what_is_ac
     bands = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ratios.patches if isinstance(patch, Rectangle)]
     left, right = ratios.get_xlim()
     assert bands[1] == (left, 1) and bands[2] == (1, pytest.approx(right)) and bands[5] == pytest.approx((1, 1.5))
-    assert "50.0 %; accepted: at most 2" in [text.get_text() for text in ratios.texts]
+    assert "50 %; accepted: at most 2" in [text.get_text() for text in ratios.texts]
     assert ratios.get_xscale() == "log" and differences.get_xscale() == "linear"
 
 
@@ -120,8 +120,9 @@ def test_an_interval_that_leaves_the_axis_ends_in_an_arrow():
 
 def test_each_verdict_differs_in_colour_and_mark_and_what_was_computed_is_open():
     assert forest.LOOKS.keys() == set(judgement.VERDICTS)
-    assert len({colour for colour, _ in forest.LOOKS.values()}) == len(forest.LOOKS)
-    measured = [marker for verdict, (_, marker) in forest.LOOKS.items() if verdict not in ("inconsistent", "consistent")]
+    valued = {verdict: look for verdict, look in forest.LOOKS.items() if verdict not in outcomes.WITHOUT_VALUE}
+    assert len({colour for colour, _ in valued.values()}) == len(valued) == 7
+    measured = [marker for verdict, (_, marker) in valued.items() if verdict not in ("inconsistent", "consistent")]
     assert len(set(measured)) == len(measured)
     marks = {line.get_color(): line.get_fillstyle() for line in forest.claims(outcomes.table([FAR, AUDIT]))[0].axes[0].lines
              if line.get_marker() == "s"}

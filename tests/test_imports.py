@@ -16,10 +16,10 @@ from edgekit import store
 PACKAGE = store.ROOT / "edgekit"
 BASE = {"errors", "schema", "text_files", "params", "store", "provenance", "catalog"}
 WORKS = {"compress", "engines", "decode", "measure"}
-EVERYWHERE = {"progress", "columns"}  # whatever works may say so, and whatever is printed in columns
+EVERYWHERE = {"progress", "columns", "console"}  # whatever works may say so, and whatever is printed in columns
 # part -> parts that it may import beside itself
 MAY = {
-    "progress": set(), "columns": set(), "errors": set(), "schema": set(), "text_files": {"errors", "store"},
+    "progress": set(), "columns": set(), "console": set(), "errors": set(), "schema": set(), "text_files": {"errors", "store"},
     "params": {"errors", "store", "text_files"}, "store": {"errors", "schema"},
     "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store", "text_files"},
     "training": {"errors"},  # one loop for what pocket trains and what compress distils

@@ -18,7 +18,12 @@ def made(frame: pd.DataFrame, **options) -> str:
 def test_numbers_stand_to_the_right_under_a_header_that_says_what_it_heads():
     table = made(pd.DataFrame({"model": ["a", "b"], "share (%)": [1234.5, None], "mixed": ["3", "three"], "empty": ["", ""]}))
     assert '<th scope="col">model</th><th scope="col" class="n">share (%)</th><th scope="col">mixed</th>' in table
-    assert '<td>a</td><td class="n">1,234.50</td><td>3</td><td></td>' in table and '<td class="n"></td>' in table
+    assert '<td>a</td><td class="n">1,234</td><td>3</td><td></td>' in table and '<td class="n"></td>' in table
+
+
+def test_a_number_with_its_interval_is_one():
+    text = made(pd.DataFrame({"kl": [0.5, 4.24e-4], "kl_low": [0.45, 3.7e-4], "kl_high": [0.55, 4.79e-4], "n": [3, 3]}))
+    assert '<td class="n">0.50 (0.45 to 0.55)</td>' in text and '<td class="n">4.2 (3.7 to 4.8) × 10⁻⁴</td>' in text
 
 
 def test_what_pandas_writes_for_its_own_styles_is_gone():

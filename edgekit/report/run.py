@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit import params, provenance, store, studies
-from edgekit.report import closing, durations
+from edgekit.report import closing
 from edgekit.report.check import check, source_path
 from edgekit.report.execute import execute, shown
-from edgekit.studies import runner
+from edgekit.studies import durations, runner
 from edgekit.studies.config import MEASURE
 
 

@@ -8,7 +8,9 @@ import re
 FOLDED_ABOVE = 25  # lines; the stylesheet then shows the first twelve
 ROW = re.compile(r"<tr\b[^>]*>(.*?)</tr>", re.S)
 CELL = re.compile(r"<(t[hd])\b([^>]*)>(.*?)</\1>", re.S)
-NUMBER = re.compile(r"[-+−±]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?%)?|[-+−]?inf")
+FIGURES = r"[-+−±]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?%)?"
+# A number, with its interval where it has one, and the power of ten that small ones share.
+NUMBER = re.compile(rf"{FIGURES}( \(({FIGURES} to {FIGURES}|too noisy)\))?( × 10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?|[-+−]?inf")
 NOTHING = ("", "nan", "none", "-", "–", "—")
 
 
