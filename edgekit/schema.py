@@ -66,6 +66,7 @@ COORDINATES = {
     "dtype": "float type of the arithmetic, or the GGUF type of the weights",
     "weights": "how the weights are stored: a float type, a GGUF type, awq or gptq",
     "kernel": "what ran, in the runtime's own words",
+    "stored_as": "formats of a GGUF file's weights with their shares, which may not be the type that was asked for",
     "threads": "threads of the engine", "device": "cpu, cuda or mps", "batch": "texts at a time",
     "prompt_tokens": "tokens before the first that was written", "output_tokens": "tokens that were written",
     "phase": "the part of a request to which energy belongs", "scope": "what a sensor's number includes",

@@ -25,7 +25,7 @@ def test_every_coordinate_of_committed_rows_is_known(path):
 def test_every_coordinate_that_a_study_varies_is_known(notebook):
     study = studies.module(notebook)
     config = params.of_profile(study.Config, "ci", notebook)
-    units = list(study.plan(config, 64e9) if notebook == "02_baseline" else study.plan(config))
+    units = list(study.plan(config))
     varied = {name for unit in units for name in unit.condition}
     assert "task" in varied and varied <= set(schema.COORDINATES)
     for module, function in {tuple(unit.function.split(":")) for unit in units if unit.function}:
