@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from edgekit import arguments as known
+from edgekit.console import fields
 from edgekit.errors import EdgekitError, unknown_name
 
 CLOSED = 141  # what a shell says of a program that ended for want of a reader
@@ -98,7 +99,7 @@ def _measure(options) -> int:
     print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
           f"rows in {result.path}")
     for skip in result.unexpected:
-        print(f"edgekit: skipped: {' '.join(map(str, skip.condition.values()))}: {skip.reason}", file=sys.stderr)
+        print(f"edgekit: skipped: {fields(skip.condition)}: {skip.reason}", file=sys.stderr)
     if result.tried and not options.retry:
         print(f"edgekit: to try again what failed or was too slow: edgekit measure {options.notebook} --profile "
               f"{options.profile} --retry", file=sys.stderr)

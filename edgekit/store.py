@@ -209,6 +209,12 @@ def _blocks(path: Path) -> tuple[list[dict], dict[str, Skip], dict[str, float | 
     return rows, skips, done, end, len(records) - end + bool(torn)
 
 
+def plan_of(rows_path: Path) -> set[str] | None:
+    """The keys of the plan beside a rows file; None where there is none."""
+    path = plan_path(rows_path)
+    return set(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
 def _read(path: Path) -> tuple[list[dict], list[Skip]]:
     path = Path(path)
     if not path.exists():
@@ -217,8 +223,7 @@ def _read(path: Path) -> tuple[list[dict], list[Skip]]:
     if torn:
         warnings.warn(f"{path}: {torn} line(s) of an unfinished unit at the end are not read", stacklevel=3)
     standing = list(skips.values())
-    if plan_path(path).exists():
-        planned = set(json.loads(plan_path(path).read_text(encoding="utf-8")))
+    if (planned := plan_of(path)) is not None:
         rows = [row for row in rows if row["key"] in planned]
         standing = [skip for skip in standing if skip.key in planned]
     return rows, standing
@@ -236,9 +241,9 @@ def read(path: Path) -> tuple[list[Row], list[Skip]]:
 
 def missing_share(path: Path) -> float:
     """How much of the plan beside a rows file has neither rows nor a reason for having none; 1 where nothing is there."""
-    if not (path.exists() and plan_path(path).exists()):
+    planned = plan_of(path)
+    if planned is None or not path.exists():
         return 1.0
-    planned = set(json.loads(plan_path(path).read_text(encoding="utf-8")))
     _, skips, done, _, _ = _blocks(path)
     return len(planned - done.keys() - skips.keys()) / max(len(planned), 1)
 

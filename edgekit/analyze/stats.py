@@ -183,10 +183,10 @@ def bounded_interval(samples: Sequence[float], least: float = 0.0, most: float =
     """Mean over runs of a quantity that lies between `least` and `most`, with a t-interval that does so too.
 
     The t-interval of the mean is carried to the logit scale by its slope there (the delta method), and its ends are carried
-    back; for correlations, -1 to 1, the logit of (1 + r) / 2 is twice
-    Fisher's z, so these are intervals on the z scale. The mean is what is transformed and not each sample, because single
-    samples may lie on an edge (few ranked units soon agree wholly), where a logit is infinite. Samples that are all alike have
-    ends like their mean; one sample has none. Raises ValueError for samples outside of the range.
+    back; for correlations, -1 to 1, the logit of (1 + r) / 2 is twice Fisher's z, so these are intervals on the z scale. The
+    mean is what is transformed and not each sample, because single samples may lie on an edge (few ranked units soon agree
+    wholly), where a logit is infinite. Samples that are all alike have ends like their mean; one sample has none. Raises
+    ValueError for samples outside of the range.
     """
     values = _samples(samples)
     if values.min() < least or values.max() > most:
@@ -305,7 +305,7 @@ def clustered_share(counts: Sequence[float], totals: Sequence[float], confidence
     if found.value in (0.0, 1.0):
         ends = wilson(int(found.value) * found.n, found.n, confidence)
         return Estimate(found.value, ends.low, ends.high, found.n, "", what)
-    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n, "", what)
+    return found.within(0.0, 1.0)
 
 
 def clustered_difference(a: Sequence[float], b: Sequence[float], totals: Sequence[float], confidence: float = 0.95, *,

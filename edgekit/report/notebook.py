@@ -8,6 +8,7 @@ from numbers import Number
 from typing import TYPE_CHECKING
 
 from edgekit import params, provenance, store, studies
+from edgekit.console import fields
 from edgekit.studies.config import MEASURE, parameters
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Experiment:
 
     def skips(self) -> Markdown:
         """What has no rows, and why, and what the jobs warned of."""
-        lines = [f"- {' '.join(map(str, skip.condition.values()))}: {skip.reason}{'' if skip.expected else ' **(failed)**'}"
+        lines = [f"- {fields(skip.condition)}: {skip.reason}{'' if skip.expected else ' **(failed)**'}"
                  for skip in self.skipped]
         warned = dict.fromkeys(f"- warning: {told}" for facts in self._manifests() for told in facts.get("warnings", []))
         return _markdown("\n".join([*lines, *warned]) or "Nothing was skipped.")

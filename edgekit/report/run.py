@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import sys
@@ -122,8 +121,7 @@ def _plans_the_same(notebook: str, profile: str) -> bool:
         return True
     study = studies.module(notebook)
     planned = runner.keys_of(study.STUDY, study.VERSION, list(study.plan(params.of_profile(study.Config, profile, notebook))))
-    path = store.plan_path(_rows_path(notebook, profile))
-    return path.exists() and set(json.loads(path.read_text(encoding="utf-8"))) == set(planned)
+    return store.plan_of(_rows_path(notebook, profile)) == set(planned)
 
 
 def _rows_path(notebook: str, profile: str) -> Path:

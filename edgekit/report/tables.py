@@ -8,9 +8,7 @@ import re
 FOLDED_ABOVE = 25  # lines; the stylesheet then shows the first twelve
 ROW = re.compile(r"<tr\b[^>]*>(.*?)</tr>", re.S)
 CELL = re.compile(r"<(t[hd])\b([^>]*)>(.*?)</\1>", re.S)
-FIGURES = r"[-+−±]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?%)?"
-# A number, with its interval where it has one, and the power of ten that small ones share.
-NUMBER = re.compile(rf"{FIGURES}( \(({FIGURES} to {FIGURES}|too noisy)\))?( × 10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?|[-+−]?inf")
+NUMBER = re.compile(r"[-+−±]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?%)?|[-+−]?inf")
 NOTHING = ("", "nan", "none", "-", "–", "—")
 
 
@@ -36,13 +34,15 @@ def tidy(table: str) -> str:
 
 
 def _numeric(lines: list[list[tuple[str, str, str]]]) -> set[int]:
-    """Places of the columns that hold numbers and nothing else."""
+    """Places of the columns that `notebook.shown` says are numbers, with intervals or without, and of those whose texts are."""
+    said = {place for line in lines for place, (_, attributes, _) in enumerate(line) if re.search(r"\bnumber\b", attributes)}
     texts: dict[int, list[str]] = {}
     for line in lines:
         for place, (_, _, content) in enumerate(line):
             texts.setdefault(place, []).append(html.unescape(re.sub(r"<[^>]+>", "", content)).strip())
-    return {place for place, found in texts.items()
-            if (filled := [text for text in found if text.lower() not in NOTHING]) and all(map(NUMBER.fullmatch, filled))}
+    return said | {
+        place for place, found in texts.items()
+        if (filled := [text for text in found if text.lower() not in NOTHING]) and all(map(NUMBER.fullmatch, filled))}
 
 
 def _row(line: list[tuple[str, str, str]], right: set[int], scope: str) -> str:

@@ -16,10 +16,10 @@ FILE = "durations.json"  # under data/results: a line a platform, profile and no
 
 def expected(notebooks: Iterable[str], profile: str) -> dict[str, float | None]:
     """Seconds that each notebook should take here, what has its rows already left out; None where nobody knows."""
-    found: dict[str, float | None] = {}
+    known, found = measured(), {}
     for notebook in notebooks:
         missing = store.missing_share(store.runs_folder(profile) / f"{notebook}.jsonl") if studies.measures(notebook) else 1.0
-        seconds = [_here(entry) for entry in measured() if (entry["notebook"], entry["profile"]) == (notebook, profile)] \
+        seconds = [_here(entry) for entry in known if (entry["notebook"], entry["profile"]) == (notebook, profile)] \
             if missing else [0.0]
         found[notebook] = missing * statistics.median(seconds) if seconds else None
     return found
