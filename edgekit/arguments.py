@@ -70,8 +70,11 @@ def _profile(command: argparse.ArgumentParser, default: str, folder: str) -> Non
 
 
 def _models_actions(actions) -> None:
-    actions.add_parser("list", help="the shipped models, with accuracy by depth")
-    actions.add_parser("check", help="compare all files with the hashes in their cards")
+    actions.add_parser("list", help="the shipped models, with accuracy by depth, and weights that can be had by name")
+    actions.add_parser("check", help="compare all files with the hashes in their cards and lists")
+    fetch = actions.add_parser("fetch", help="bring trained weights that are listed by name")
+    fetch.add_argument("names", nargs="+", metavar="name", help="e.g. smollm2-135m-instruct").completer = _weights
+    fetch.add_argument("--file", default=None, metavar="PATH", help="take a file that is here; its content must be the same")
     train = actions.add_parser("train", help="train one model as its card says; goes on where it was interrupted")
     train.add_argument("name", help="e.g. pocket-200k").completer = _pocket_models
     train.add_argument("--device", default=None, choices=("cpu", "cuda"), help="default: cuda where there is one")
@@ -96,6 +99,12 @@ def claim_ids(**_) -> Iterable[str]:
     from edgekit.catalog import published
 
     return [entry["id"] for entry in published.entries()]
+
+
+def _weights(**_) -> Iterable[str]:
+    from edgekit.catalog import weights
+
+    return weights.listed()
 
 
 def _pocket_models(**_) -> Iterable[str]:

@@ -164,6 +164,7 @@ def _models(options) -> int:
     from pathlib import Path
 
     from edgekit import store
+    from edgekit.catalog import weights
     from edgekit.pocket import card
 
     if options.action == "train":
@@ -172,14 +173,34 @@ def _models(options) -> int:
         _listed([*card.table([folder.name], root), folder])
         return 0
     if options.action == "list":
-        _listed(card.table(card.list_models()))
+        _listed([*card.table(card.list_models()), "", *weights.table()])
         return 0
+    if options.action == "fetch":
+        return _fetch(options)
+    here = [one.name for one in weights.listed().values() if one.path.is_file()]
     problems = [problem for name in card.list_models() for problem in card.check(name)]
+    problems += filter(None, map(weights.damage, here))
     for problem in problems:
         print(f"edgekit: {problem}", file=sys.stderr)
     if not problems:
-        print(f"{', '.join(card.list_models())}: all files as in their cards")
+        print(f"{', '.join([*card.list_models(), *here])}: all files as in their cards and lists")
     return 1 if problems else 0
+
+
+def _fetch(options) -> int:
+    from pathlib import Path
+
+    from edgekit.catalog import fetch, weights
+    from edgekit.console import Console
+    from edgekit.params import ParamsError
+
+    wanted = [weights.named(name) for name in dict.fromkeys(options.names)]
+    if options.file and len(wanted) > 1:
+        raise ParamsError("--file is one file: name one model with it")
+    console = Console(sys.stderr)
+    fetch.fetch_all(wanted, console, file=Path(options.file).expanduser() if options.file else None)
+    _listed(one.path for one in wanted)
+    return 0
 
 
 if __name__ == "__main__":

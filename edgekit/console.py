@@ -16,12 +16,12 @@ class Console:
 
     def __init__(self, stream: TextIO):
         self.stream = stream
-        self._over = stream.isatty()
+        self.over = stream.isatty()
         self._shown = False
 
     def now(self, line: str) -> None:
         """What goes on."""
-        if not self._over:
+        if not self.over:
             self.stays(line)
             return
         width = shutil.get_terminal_size().columns - 1

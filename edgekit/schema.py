@@ -31,6 +31,7 @@ METRICS = {
     "train_loss": "mean cross-entropy of the training texts since the point before, nats a token, when `tokens` had been seen",
     "wall_s": "time of a training until `tokens` had been seen",
     "quantize_s": "time that the last step of a variant took to build",
+    "source_bits_per_weight": "bits of the tensors of the file that a model came as, over the number of their weights",
     "stored_bits_per_weight": "bits of all stored tensors over the number of weights: scales, zero points and embeddings too",
     "kept_share": "share of the `unit` (heads or neurons) of one layer that pruning kept",
     "rank_correlation": "Spearman's correlation of the scores of a layer's `unit` from few sequences with those from many",
@@ -67,6 +68,7 @@ COORDINATES = {
     "weights": "how the weights are stored: a float type, a GGUF type, awq or gptq",
     "kernel": "what ran, in the runtime's own words",
     "stored_as": "formats of a GGUF file's weights with their shares, which may not be the type that was asked for",
+    "rescaled": "weights that came rounded were taken off their grid by factors up to 1 + this, which cancel",
     "threads": "threads of the engine", "device": "cpu, cuda or mps", "batch": "texts at a time",
     "prompt_tokens": "tokens before the first that was written", "output_tokens": "tokens that were written",
     "phase": "the part of a request to which energy belongs", "scope": "what a sensor's number includes",
@@ -76,6 +78,7 @@ COORDINATES = {
     "group": "weights that share a scale", "type": "GGUF type", "search": "what of the method's own choices was varied",
     # how the model was pruned
     "score": "what ranks heads and neurons", "heads": "share of the heads removed", "mlp": "share of the MLP neurons removed",
+    "layers": "share of whole layers removed",
     "rounds": "rounds of scoring and removing", "allocation": "uniform over layers, or global",
     # what a method looked at
     "calibration": "calibration set", "samples": "calibration sequences",
@@ -103,6 +106,7 @@ COORDINATES = {
 COLUMNS = ("metric", "value", "repeat", "source", "run")
 
 NONE = "none"  # as a method, score, step of a chain, engine or dtype: nothing was done, or none had a part in it
+STORED = "stored"  # as a method or weights: a GGUF file as it came
 ENGINE, DTYPE = REFERENCE = ("transformers", "float32")  # in which variants are compared with the model that they come from
 UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model as it was, or its quantized weights as floats
 PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"  # `order`

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit import store
+from edgekit import building, store
+from edgekit.building import BuildError
 from edgekit.catalog import models, prompting
-from edgekit.compress import artifact, calibration, checkpoint, convert, gguf_rope, shape, variant
-from edgekit.compress.artifact import BuildError
+from edgekit.compress import calibration, checkpoint, convert, gguf_rope, shape, variant
+from edgekit.compress.artifact import Artifact
 from edgekit.compress.variant import VariantError
 
 
@@ -130,7 +131,7 @@ def test_a_build_that_fails_leaves_nothing_that_looks_built(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(BuildError, match="No space left"):
-        artifact.build_once({"source": "x", "step": "y"}, "x", 0, half)
+        building.build_once({"source": "x", "step": "y"}, "x", 0, half)
     assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
 
 
@@ -138,13 +139,13 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(monkeypa
     import collections
 
     usage = collections.namedtuple("usage", "total used free")
-    monkeypatch.setattr(artifact.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 10**9))
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 10**9))
     with pytest.raises(BuildError, match="shape of shape:llama-2-7b needs 14.4 GB in .*1.0 GB are free; make room"):
         variant.build("shape:llama-2-7b")
 
 
 @pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", True)])
-def test_a_sizehas_exactly_the_tensors_that_transformers_expects(tmp_path, family, tied):
+def test_a_shape_has_exactly_the_tensors_that_transformers_expects(tmp_path, family, tied):
     import torch
     import transformers
 
@@ -156,7 +157,7 @@ def test_a_sizehas_exactly_the_tensors_that_transformers_expects(tmp_path, famil
     shape.write(spec, folder, seed=0)
     _, report = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.bfloat16)
     assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
-    made = artifact.Artifact("shape:test", spec, folder, "safetensors", "hash")
+    made = Artifact("shape:test", spec, folder, "safetensors", "hash")
     assert made.bytes_read_per_step("bfloat16") == 2 * architecture.read_per_step + (0 if tied else -2 * architecture.width)
 
 

@@ -17,11 +17,11 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from edgekit import engines, store
+from edgekit.building import BuildError
 from edgekit.catalog import hf_config
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError
 from edgekit.compress import variant
-from edgekit.compress.artifact import BuildError
 
 FAMILIES = ("llama", "mistral", "qwen2")
 TOKENS = np.random.default_rng(0).integers(0, 160, 200).tolist()

@@ -10,9 +10,9 @@ import tiny
 import torch
 
 from edgekit import engines, store
+from edgekit.building import BuildError
 from edgekit.catalog.hf_config import ModelError
 from edgekit.compress import checkpoint, convert, packed, rtn, variant
-from edgekit.compress.artifact import BuildError
 
 AWQ, GPTQ = "packed_awq(bits=4, group=32)", "packed_gptq(bits={}, group=32, symmetric={})"
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from edgekit import store
+from edgekit.building import BuildError
 from edgekit.catalog import models, prompting
 from edgekit.compress import checkpoint, distil, training_texts, variant, written
 from edgekit.compress import student as student_module
-from edgekit.compress.artifact import BuildError
 from edgekit.compress.training_texts import Rows, Text
 from edgekit.training import loop as training
 

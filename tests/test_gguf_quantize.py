@@ -7,8 +7,9 @@ import pytest
 import tiny
 
 from edgekit import store
-from edgekit.compress import calibration, gguf_quantize, importance, variant
-from edgekit.compress.artifact import BuildError
+from edgekit.building import BuildError
+from edgekit.catalog import gguf_file
+from edgekit.compress import calibration, importance, variant
 from edgekit.compress.calibration import Calibration
 from edgekit.measure import losses
 
@@ -25,6 +26,10 @@ def tensors(file):
     import gguf
 
     return {t.name: (t.tensor_type.name, gguf.dequantize(t.data, t.tensor_type)) for t in gguf.GGUFReader(file).tensors}
+
+
+def stored_as(file) -> str:
+    return gguf_file.read(file).stored_as
 
 
 def pair(type, **arguments):
@@ -75,7 +80,7 @@ def test_fewer_bits_mean_smaller_files_and_larger_errors():
 
 
 def test_formats_are_counted_and_fallbacks_are_seen():
-    counted = gguf_quantize.formats_of(variant.build(f"{POCKET} > gguf_quantized(type=Q4_K_M)").file)
+    counted = gguf_file.read(variant.build(f"{POCKET} > gguf_quantized(type=Q4_K_M)").file).kinds()
     parameters = variant.build(POCKET).spec.architecture.parameters
     assert sum(counted.values()) == parameters
     assert "Q4_K" not in counted and {"F32"} < set(counted), "no width of the smallest model is a multiple of 256"
@@ -84,11 +89,11 @@ def test_formats_are_counted_and_fallbacks_are_seen():
 def test_a_type_that_does_not_fit_is_told_and_the_same_file_is_seen_to_be_the_same():
     """None of the smallest model's widths is a multiple of 256: Q2_K's wish ends in the blocks of Q4_0."""
     q2, q4 = (variant.build(f"{POCKET} > gguf_quantized(type={type})").file for type in ("Q2_K", "Q4_0"))
-    assert gguf_quantize.in_words(q2) == gguf_quantize.in_words(q4) and "Q2_K" not in gguf_quantize.in_words(q2)
-    shares = [float(part.split()[1]) for part in gguf_quantize.in_words(q2).split(", ")]
+    assert stored_as(q2) == stored_as(q4) and "Q2_K" not in stored_as(q2)
+    shares = [float(part.split()[1]) for part in stored_as(q2).split(", ")]
     assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=0.2)
     told = [one.get("stored_as") for one in losses.size_of(variant.build(f"{POCKET} > gguf_quantized(type=Q2_K)"))]
-    assert told == [None, gguf_quantize.in_words(q2), None]
+    assert told == [None, stored_as(q2), None]
 
 
 def test_importance_is_the_mean_square_of_what_goes_in():

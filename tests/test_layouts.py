@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.building import BuildError
 from edgekit.catalog import packing
 from edgekit.compress import layouts, packed, rtn
-from edgekit.compress.artifact import BuildError
 from edgekit.compress.layouts import Coded
 
 

@@ -13,8 +13,8 @@ import torch
 import transformers
 
 from edgekit import store
+from edgekit.building import BuildError
 from edgekit.compress import awq, checkpoint, rtn, variant
-from edgekit.compress.artifact import BuildError
 from edgekit.compress.calibration import Calibration
 
 POCKET = "pocket-200k"

@@ -12,9 +12,10 @@ import tiny
 import torch
 
 from edgekit import engines, store
+from edgekit.building import BuildError
 from edgekit.catalog import models
 from edgekit.compress import onnx, variant
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact
 
 POCKET = "pocket-200k"
 PRUNED = f"{POCKET} > pruned(heads=0.25, mlp=0.25, samples=4, length=64, multiple=16)"

@@ -9,8 +9,8 @@ import tiny
 import torch
 
 from edgekit import store
+from edgekit.building import BuildError
 from edgekit.compress import checkpoint, layouts, rtn, variant
-from edgekit.compress.artifact import BuildError
 
 
 @pytest.fixture(autouse=True)

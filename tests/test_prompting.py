@@ -13,10 +13,10 @@ from tiny_tokenizers import BEGIN, END, TURN
 from toy_session import Table
 
 from edgekit import engines, store
+from edgekit.building import BuildError
 from edgekit.catalog import models, prompting
 from edgekit.catalog.models import ModelError
 from edgekit.compress import variant, written
-from edgekit.compress.artifact import BuildError
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.training_texts import Rows, Text
 from edgekit.decode import builtin, speculative

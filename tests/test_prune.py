@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 from edgekit import engines, store
+from edgekit.building import BuildError
 from edgekit.catalog import models
 from edgekit.compress import checkpoint, prune, removal, saliency, shape, variant
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact
 from edgekit.compress.calibration import Calibration
 
 TOKENS = list(range(1, 90))

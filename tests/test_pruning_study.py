@@ -9,11 +9,11 @@ import pytest
 import tiny
 
 from edgekit import engines, params, studies
+from edgekit.building import BuildError
 from edgekit.catalog import models
 from edgekit.catalog.engines import Runtime
 from edgekit.compress import pruning_spec as cuts
 from edgekit.compress import variant
-from edgekit.compress.artifact import BuildError
 from edgekit.engines.base import EngineError
 from edgekit.measure import batches
 from edgekit.params import ParamsError

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgekit import engines, store
+from edgekit.building import BuildError
 from edgekit.compress import rtn, variant
-from edgekit.compress.artifact import BuildError
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from edgekit import params, store, text_files
+from edgekit.building import BuildError
 from edgekit.catalog import lm_eval_tasks, tasks, texts
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import training_texts
-from edgekit.compress.artifact import BuildError
 from edgekit.compress.calibration import Calibration
 from edgekit.errors import InvalidRequest
 

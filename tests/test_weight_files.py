@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgekit import engines, store
+from edgekit.building import BuildError
 from edgekit.catalog import models, weight_files
 from edgekit.catalog.hf_config import ModelError
 from edgekit.catalog.weight_files import INDEX, SINGLE
 from edgekit.compress import saliency, variant
-from edgekit.compress.artifact import BuildError
 
 AWQ, GPTQ = "packed_awq(bits=4, group=32)", "packed_gptq(bits=4, group=32, symmetric=True)"
 UP = "model.layers.1.mlp.up_proj.weight"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.catalog import weight_files
+from edgekit.catalog import weight_files, weights
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError
 
@@ -65,8 +65,29 @@ def fetch(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=WANTED))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        raise ModelError(f"{name}: not in the local hub cache and not to be had from the hub ({_first_line(error)}); connect "
+        raise ModelError(f"{name}: not in the local hub cache and not to be had from the hub ({first_line(error)}); connect "
                          "to the network, run `hf download` beforehand, or name a local folder") from error
+
+
+def fetch_file(repository: str, file: str) -> Path:
+    """A file of a repository, downloaded where it is not here. Raises ModelError where it cannot be had."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, file))
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ModelError(f"{repository}:{file}: not in the local hub cache and not to be had from the hub "
+                         f"({first_line(error)}); connect to the network, run `hf download {repository} {file}` beforehand, or "
+                         "name the path of a file") from error
+
+
+def file_here(repository: str, file: str) -> Path | None:
+    """A file of a repository in the local cache; None where it is not there. Asks nobody."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file)
+    return Path(found) if isinstance(found, str) else None
 
 
 def here(name: str) -> Path | None:
@@ -83,11 +104,14 @@ def here(name: str) -> Path | None:
 
 
 def download(name: str) -> Download:
-    """What fetching a repository would be: the hub is asked for the sizes of its files, and where it does not say,
-    PUBLISHED is."""
+    """What fetching a repository would be, or weights that are listed: of a repository the hub is asked for the sizes of its
+    files, and where it does not say, PUBLISHED is."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    if name in weights.listed():
+        one = weights.named(name)
+        return Download(name, one.nbytes, False, f"as {weights.LISTED} says; {one.licence}")
     known = published_as(name)
     gated = known and known.gated
     try:
@@ -96,12 +120,12 @@ def download(name: str) -> Download:
     except GatedRepoError:
         gated, why = True, "the hub shows it to those who may have it"
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        why = f"the hub was not reached: {_first_line(error)}"
+        why = f"the hub was not reached: {first_line(error)}"
     if known is None:
         return Download(name, None, gated, why)
     return Download(name, 2 * known.architecture.parameters, gated, f"its published sizes at 16 bits; {why}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """What an error says first, in a sentence; its class where it says nothing."""
     return str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__

@@ -1,9 +1,14 @@
-"""Names of models to what they are: a shipped pocket model, a shape, a hub id, a local folder.
+"""Names of models to what they are: a shipped pocket model, trained weights by name, a shape, a hub id, a local folder or file.
 
 `pocket-3m` ships with the kit. `shape:qwen2.5-0.5b` is a published architecture with random weights: it costs what the
 real model costs in time, memory and energy, and says nothing about quality. `owner/name` is a hub id and is loaded from
 the local hub cache, or downloaded where there is a network. A path is a model folder: one that starts with `/`, `./`, `../` or
 `~`, or a relative one with a slash that is a folder there. Relative ones are taken from the kit's folder.
+
+`smollm2-135m-instruct` and the like are trained weights that data/published/weights.yaml lists, fetched where they are not
+here. They are GGUF files, as are a path that ends in .gguf and `owner/name:FILE.gguf` of the hub: llama.cpp can run such a file
+as it is, and as a model it is the folder that its weights make (see compress/unpack.py), whose weights were rounded before
+they came here.
 """
 
 from __future__ import annotations
@@ -13,41 +18,51 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgekit import store, text_files
-from edgekit.catalog import hub, weight_files
+from edgekit import building, store, text_files
+from edgekit.catalog import fetch, gguf_file, hub, weight_files, weights
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError, packing_of
 from edgekit.errors import unknown_name
 
 _ABSENT: ContextVar[dict[str, ModelSpec | None] | None] = ContextVar("absent", default=None)  # see without_downloads
 # What else of a folder decides what its texts are: tokens, and which of them begin and end a text (see prompting.py).
-SETTINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+SETTINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
+            "chat_template.jinja")
+HUB_FILE = re.compile(r"([^/:]+/[^/:]+):(.+\.gguf)")  # a file of a repository
+UNPACKED_VERSION = 1  # a change of what compress/unpack.py writes must change where it stands
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What a model name means. `identity` is the content that an artifact made of it is addressed by; `format`: what its
-    weights are stored as, plain (safetensors) or packed."""
+    weights are stored as, plain (safetensors) or packed. file: the GGUF file that it is; `folder` is then where its weights
+    stand once they are unpacked, None for a model that only llama.cpp can run (format gguf)."""
 
     name: str
-    kind: Literal["pocket", "shape", "hub", "folder"]
+    kind: Literal["pocket", "weights", "shape", "hub", "folder", "gguf"]
     architecture: Architecture
     folder: Path | None
     identity: str
-    format: Literal["safetensors", "awq", "gptq"] = "safetensors"
+    format: Literal["safetensors", "awq", "gptq", "gguf"] = "safetensors"
+    file: Path | None = None
 
     def require_weights(self, purpose: str) -> None:
         """Raise ModelError if this is a shape: its weights are random, so `purpose` would measure noise."""
         if self.kind == "shape":
             raise ModelError(f"{self.name} has random weights, so {purpose} cannot be measured on it; shapes serve speed, "
-                             f"memory and energy only: name a pocket model ({', '.join(pocket_names())}), a hub id or a "
-                             "folder")
+                             f"memory and energy only: name a pocket model ({', '.join(pocket_names())}), trained "
+                             f"weights ({', '.join(weights.listed())}), a hub id or a folder")
+
+    def unpacked_from(self) -> dict:
+        """What the folder of a GGUF file's weights is made of (see building.py)."""
+        return unpacked_from(self.identity)
 
 
 def architectures() -> dict[str, Architecture]:
@@ -71,13 +86,23 @@ def card(name: str) -> dict:
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` may need the network: it is then looked up when its turn comes, and not when the params are read."""
-    return plain_name(name).count("/") == 1 and not is_folder(name)
+    plain = plain_name(name)
+    if plain in weights.listed():
+        return not weights.named(plain).is_here()
+    return bool(HUB_FILE.fullmatch(plain)) or (plain.count("/") == 1 and not is_folder(name) and not is_gguf(name))
 
 
 def is_folder(name: str) -> bool:
     """Whether `name` is the path of a model folder. `models/mine` may be a hub id too: it is the folder where there is one."""
     path = plain_name(name)
-    return path.startswith(("/", "./", "../", "~")) or ("/" in path and text_files.path_of(path).is_dir())
+    return not is_gguf(name) and (path.startswith(("/", "./", "../", "~"))
+                                  or ("/" in path and text_files.path_of(path).is_dir()))
+
+
+def is_gguf(name: str) -> bool:
+    """Whether `name` is the path of a GGUF file."""
+    path = plain_name(name)
+    return path.endswith(".gguf") and not HUB_FILE.fullmatch(path)
 
 
 def plain_name(name: str) -> str:
@@ -101,12 +126,18 @@ def resolve(name: str) -> ModelSpec:
         if not folder.is_dir():
             raise ModelError(unknown_name("pocket model", name, pocket_names()))
         return _from_folder(name, "pocket", folder)
+    plain = plain_name(name)
+    if plain in weights.listed():
+        return _of_weights(name, weights.named(plain))
+    if is_gguf(name):
+        return _of_gguf(name, "gguf", text_files.path_of(plain))
     if is_folder(name):
-        return _from_folder(name, "folder", text_files.path_of(plain_name(name)))
+        return _from_folder(name, "folder", text_files.path_of(plain))
     if is_hub_id(name):
         return _of_hub(name)
-    raise ModelError(unknown_name("model", name, [*pocket_names(), *(f"shape:{shape}" for shape in architectures())],
-                                  ", a hub id owner/name, or a folder (/…, ./…, ~…)"))
+    raise ModelError(unknown_name("model", name, [*pocket_names(), *weights.listed(),
+                                                  *(f"shape:{shape}" for shape in architectures())],
+                                  ", a hub id owner/name, a folder (/…, ./…, ~…), or the path of a .gguf file"))
 
 
 def _identity_of_facts(architecture: Architecture) -> str:
@@ -141,6 +172,35 @@ def _from_folder(name: str, kind: str, folder: Path) -> ModelSpec:
                      "safetensors" if packing is None else packing.method)
 
 
+def unpacked_from(identity: str) -> dict:
+    return dict(source=identity, step="unpacked", arguments={}, version=UNPACKED_VERSION)
+
+
+def _of_weights(name: str, one: weights.Weights) -> ModelSpec:
+    """Trained weights by name, fetched where they are not here."""
+    if not one.is_here() and _ABSENT.get() is not None:
+        return _absent(name, hub.published()[one.architecture])
+    try:
+        return _of_gguf(name, "weights", fetch.fetch(one), one.sha256)
+    except fetch.FetchError as error:
+        raise ModelError(str(error)) from error
+
+
+def _of_gguf(name: str, kind: str, file: Path, sha256: str | None = None) -> ModelSpec:
+    """The model that a GGUF file is. sha256: its hash, where it is known; else the file is read for it."""
+    if not file.is_file():
+        raise ModelError(f"{name}: there is no file {file}")
+    identity = sha256 or _sha256(file, file.stat().st_size, file.stat().st_mtime_ns)
+    folder = building.place(unpacked_from(identity))
+    if building.is_whole(folder):  # its config.json is read in no time, a file's vocabulary takes a second
+        config = folder / "config.json"
+        return ModelSpec(name, kind, Architecture.from_hf(_read_json(config), str(config)), folder, identity, file=file)
+    told = gguf_file.read(file)
+    if told.is_known:
+        return ModelSpec(name, kind, told.architecture(), folder, identity, file=file)
+    return ModelSpec(name, kind, told.architecture(), None, identity, "gguf", file)
+
+
 def _named(error: ModelError, name: str, kind: str) -> ModelError:
     """The same with the model's name before the folder's, where that is another."""
     return error if kind == "folder" else ModelError(f"{name}: {error}")
@@ -163,7 +223,7 @@ def _hash_unchanged(files: tuple[tuple[Path, int, int], ...]) -> str:
 @functools.lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, changed: int) -> str:
     """Hash of a file's content, read once for each process, size and time of change: a plan names models hundreds of times."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return weights.sha256_of(path)
 
 
 def damage(name: str, folder: Path) -> list[str]:
@@ -194,15 +254,24 @@ def without_downloads() -> Iterator[dict[str, ModelSpec | None]]:
 
 
 def _of_hub(name: str) -> ModelSpec:
-    plain, absent = plain_name(name), _ABSENT.get()
-    if absent is None:
+    plain = plain_name(name)
+    if match := HUB_FILE.fullmatch(plain):
+        if _ABSENT.get() is None or hub.file_here(*match.groups()) is not None:
+            return _of_gguf(name, "hub", hub.fetch_file(*match.groups()))
+        return _absent(name, None)
+    if _ABSENT.get() is None:
         return _from_folder(name, "hub", hub.fetch(plain))
+    if (folder := hub.here(plain)) is not None:
+        return _from_folder(name, "hub", folder)
+    return _absent(name, hub.published_as(plain))
+
+
+def _absent(name: str, known: hub.Published | None) -> ModelSpec:
+    """What can be said of a model that is not here and is not to be fetched now (see without_downloads)."""
+    plain, absent = plain_name(name), _ABSENT.get()
     if plain not in absent:
-        if (folder := hub.here(plain)) is not None:
-            return _from_folder(name, "hub", folder)
-        known = hub.published_as(plain)
         absent[plain] = known and ModelSpec(name, "hub", known.architecture, None, f"not here: {plain}")
     if absent[plain] is None:
         raise ModelError(f"{name}: not in the local hub cache, and {hub.PUBLISHED} does not have its sizes; nothing can be "
-                         f"said of it before it is here: run `hf download {plain}`")
+                         f"said of it before it is here: run `hf download {plain.replace(':', ' ')}`")
     return absent[plain]

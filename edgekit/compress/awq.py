@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgekit.building import BuildError
 from edgekit.catalog import weight_files
 from edgekit.catalog.packing import AWQ_BITS
 from edgekit.compress import calibrated
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact
 
 
 def size_bytes(source: Artifact, *, bits: int = 4, group: int = 128, **_) -> int:

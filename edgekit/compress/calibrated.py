@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.building import BuildError
+from edgekit.compress.artifact import Artifact
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.checkpoint import COPIED, rounded
 from edgekit.compress.packed import require_whole_words
@@ -24,7 +25,7 @@ def check(step: str, source: Artifact, bits: int, known: tuple[int, ...], group:
     are no multiples of `words`."""
     if isinstance(bits, bool) or bits not in known:
         raise BuildError(f"{step}: its layout holds {', '.join(map(str, known))} bits, got {bits!r}")
-    require(step, source, group)
+    require(step, source, bits, group)
     require_whole_words(step, source, words)
 
 

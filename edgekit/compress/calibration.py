@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store, text_files
+from edgekit.building import BuildError
 from edgekit.catalog import prompting
-from edgekit.compress.artifact import BuildError
 from edgekit.errors import unknown_name
 
 RANDOM = "random"

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import text_files
+from edgekit.building import BuildError
 from edgekit.catalog import weight_files
 from edgekit.catalog.hf_config import ModelError
-from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:
     import torch
 
 SHARD_BYTES = 2 * 10**9
-COPIED = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+COPIED = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 class Weights(Mapping):

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit import text_files
+from edgekit.building import BuildError
 from edgekit.catalog import prompting, weight_files
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint, gguf_rope
-from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, BuildError, require_plain
+from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, require_plain
 from edgekit.errors import unknown_name
 
-# Pre-tokenizers that llama.cpp knows by name, by a part of the regular expression that only they have.
-PRE_TOKENIZERS = {r"|\p{N}{1,3}|": "llama-bpe", r"?\p{L}+|\p{N}| ?[^": "qwen2"}
+# Pre-tokenizers that llama.cpp knows by name, by a part that only they have.
+PRE_TOKENIZERS = {r"|\p{N}{1,3}|": "llama-bpe", r"?\p{L}+|\p{N}| ?[^": "qwen2", '"individual_digits": true': "smollm"}
 SEED_OSS_NORM = "post_attention_norm"  # the one weight that this graph names otherwise
 LAYER_NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",

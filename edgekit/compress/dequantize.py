@@ -6,13 +6,18 @@ times scales is computed in float32 from the stored float16 scales; kernels that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.building import BuildError
+from edgekit.catalog.architecture import Architecture
+from edgekit.catalog.gguf_file import ROTATIONS
 from edgekit.catalog.hf_config import ModelError, packing_of
 from edgekit.compress import checkpoint, convert, layouts, removal
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact
+
+ROWS = 4096  # of a matrix that are turned into floats at once
 
 if TYPE_CHECKING:
     import torch
@@ -33,24 +38,33 @@ def to_float(source: Artifact, folder: Path) -> None:
     model that the artifact was made of.
     """
     dequantized_bytes(source)
-    expected = dict(source.spec.architecture.tensors())
+    a = source.spec.architecture
     with checkpoint.ShardWriter(folder) as out:
-        for name, weight in READERS[source.format](source):
-            wanted = expected.pop(name, None)
-            if tuple(weight.shape) != wanted:
-                raise BuildError(f"dequantized: {name} of {source.variant} has shape {tuple(weight.shape)}, its base "
-                                 f"{source.spec.name} {wanted or 'no such tensor'}; delete {source.path} to build it again")
+        for name, weight in whole(READERS[source.format](source), a, f"dequantized: {source.variant}",
+                                  f"delete {source.path} to build it again"):
             out.add(name, weight.float())
-    if expected:
-        raise BuildError(f"dequantized: {source.variant} lacks {len(expected)} tensors of its base {source.spec.name}, among "
-                         f"them {next(iter(expected))}; delete {source.path} to build it again")
     if source.format != "gguf":
         config, beside = checkpoint.read_config(source.path), source.path
     else:  # a GGUF folder has no config.json: that of the base
         beside = source.spec.folder
-        a = source.spec.architecture
         config = removal.pruned_config(a.to_hf() if beside is None else checkpoint.read_config(beside), a)
     checkpoint.write_beside(folder, config, beside, dtype="float32")
+
+
+def whole(weights: Iterable[tuple[str, torch.Tensor]], a: Architecture, what: str,
+          hint: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """The same weights, as far as they are those of `a`. Raises BuildError, in the name of `what` and with what to do, for one
+    of another shape, and at the end for one that is missing."""
+    expected = dict(a.tensors())
+    for name, weight in weights:
+        wanted = expected.pop(name, None)
+        if tuple(weight.shape) != wanted:
+            raise BuildError(f"{what}: {name} has shape {tuple(weight.shape)}, in a model of this config "
+                             f"{wanted or 'there is no such tensor'}; {hint}")
+        yield name, weight
+    if expected:
+        raise BuildError(f"{what} lacks {len(expected)} tensors of a model of this config, among them "
+                         f"{next(iter(expected))}; {hint}")
 
 
 def _from_packed(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
@@ -83,21 +97,31 @@ def _reader(source: Artifact):
 
 
 def _from_gguf(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from floats(source.file, source.spec.architecture, source.spec.name)
+
+
+def floats(file: Path, a: Architecture, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights of a GGUF file of the model `name`, float32, one at a time and in transformers' names and order of rows.
+
+    Raises BuildError for a tensor that such a model has not."""
+    import numpy as np
     import torch
     from gguf import GGUFReader
     from gguf import dequantize as gguf_dequantize
 
-    a = source.spec.architecture
-    names = {convert.gguf_name(name, convert.graph_of(a)): name for name, _ in a.tensors()}
-    for tensor in GGUFReader(source.file).tensors:
+    names = {convert.gguf_name(of, convert.graph_of(a)): of for of, _ in a.tensors()}
+    for tensor in GGUFReader(file).tensors:
         if tensor.name not in names:
-            if tensor.name == "rope_freqs.weight":  # made from the config, not a weight
+            if tensor.name == ROTATIONS:  # made from the config, not a weight
                 continue
-            raise BuildError(f"dequantized: {source.file} has a tensor {tensor.name!r}, which {source.spec.name} has not")
-        name = names[tensor.name]
-        weight = torch.from_numpy(gguf_dequantize(tensor.data, tensor.tensor_type).copy())
-        heads = convert.rotated_heads(name, a)
-        yield name, weight if heads is None else convert.unpermute_rotary(weight, heads)
+            raise BuildError(f"dequantized: {file} has a tensor {tensor.name!r}, which {name} has not")
+        of = names[tensor.name]
+        weight = torch.empty(tuple(int(size) for size in reversed(tensor.shape)))
+        for begin in range(0, len(weight), ROWS):  # the library needs several times what it gives
+            rows = slice(begin, begin + ROWS)
+            weight[rows] = torch.from_numpy(np.array(gguf_dequantize(tensor.data[rows], tensor.tensor_type)))
+        heads = convert.rotated_heads(of, a)
+        yield of, weight if heads is None else convert.unpermute_rotary(weight, heads)
 
 
 READERS = {"awq": _from_packed, "gptq": _from_packed, "gguf": _from_gguf}

@@ -18,11 +18,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from edgekit import store
+from edgekit.building import BuildError, address
 from edgekit.catalog import models
 from edgekit.catalog.models import ModelError, ModelSpec
 from edgekit.compress import training_texts
 from edgekit.compress import written as teachers_texts
-from edgekit.compress.artifact import Artifact, BuildError, address, require_plain
+from edgekit.compress.artifact import Artifact, require_plain
 from edgekit.compress.student import Student, prompting_of
 from edgekit.errors import unknown_name
 from edgekit.training import loop as training

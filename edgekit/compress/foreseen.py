@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store
+from edgekit.building import is_whole
 from edgekit.catalog import models, weight_files
 from edgekit.catalog.models import ModelSpec
-from edgekit.compress import gguf_quantize, packed, removal, variant
-from edgekit.compress.artifact import is_whole
+from edgekit.compress import gguf_quantize, packed, removal, shorten, variant
 from edgekit.compress.prune import Pruning
 from edgekit.compress.variant import Step
 
@@ -31,8 +31,9 @@ class Link:
 
     @property
     def path(self) -> Path | None:
-        """The folder of the model that the chain begins with; None of a shape, or of a repository that is not here."""
-        return self.spec.folder
+        """The folder of the model that the chain begins with; None of a shape, or where it is not here."""
+        folder = self.spec.folder
+        return folder if folder is not None and folder.is_dir() else None
 
     def size_bytes(self) -> int:
         return self.nbytes
@@ -57,6 +58,7 @@ STAYS = {
     "gptq": lambda source, bits, group=128, **_: packed.stored_bytes(source, bits, group),
     "gguf_quantized": _gguf_bytes,
     "distilled": lambda source, **_: source.nbytes,
+    "stored": lambda source: source.spec.file.stat().st_size if source.spec.file else source.nbytes,
 }
 
 
@@ -69,14 +71,16 @@ def _next(source: Link, step: Step) -> Link:
         room(source, **arguments)  # raises for what cannot be; some look at the model's tokenizer
     architecture = _left(source.spec.architecture, step)
     nbytes = stays(source, **arguments)
-    # pruning is the one step that leaves fewer weights, in the type that they had
+    # pruning and shortening leave fewer weights, in the type that they had
     nbytes = nbytes * architecture.parameters // source.spec.architecture.parameters
-    return Link(f"{source.variant} > {step}", dataclasses.replace(source.spec, architecture=architecture), made_format, nbytes,
-                True)
+    spec = dataclasses.replace(source.spec, architecture=architecture, file=None)
+    return Link(f"{source.variant} > {step}", spec, made_format, nbytes, True)
 
 
 def _left(a: models.Architecture, step: Step) -> models.Architecture:
-    """The architecture after a step: pruning slices it, unless weights are only set to zero."""
+    """The architecture after a step: pruning slices it, unless weights are only set to zero, and layers may go."""
+    if step.name == "shortened":
+        return shorten.left(a, dict(step.arguments)["layers"])
     if step.name != "pruned" or (asked := Pruning(**dict(step.arguments))).form == "masked":
         return a
     return removal.pruned_architecture(a, removal.kept(a, heads=asked.heads, mlp=asked.mlp, unit=asked.unit,
@@ -87,7 +91,7 @@ def links(text: str) -> list[Link]:
     """The links of a chain, the model first. Raises VariantError, ModelError, and BuildError for what a step refuses."""
     parsed = variant.parse(text)
     spec = models.resolve(parsed.model)
-    found = [Link(parsed.model, spec, spec.format, _stored_bytes(spec), spec.kind == "shape")]
+    found = [Link(parsed.model, spec, spec.format, _stored_bytes(spec), variant.is_made(parsed.model))]
     for step in parsed.steps:
         found.append(_next(found[-1], step))
     return found
@@ -99,7 +103,9 @@ def whole(text: str) -> Link:
 
 
 def _stored_bytes(spec: ModelSpec) -> int:
-    """Bytes of a model's files; of one without files, a shape or a repository that is not here, at 16 bits."""
-    if spec.folder is None:
+    """Bytes of a model's files; of one without files, a shape, weights to unpack or what is not here, at 16 bits."""
+    if spec.format == "gguf":
+        return spec.file.stat().st_size
+    if spec.folder is None or not spec.folder.is_dir():
         return 2 * spec.architecture.parameters
     return sum(file.stat().st_size for file in weight_files.files_of(spec.folder))

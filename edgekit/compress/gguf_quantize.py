@@ -1,18 +1,18 @@
 """llama.cpp's own quantizer: a safetensors artifact to a GGUF file in one of its block formats.
 
 The blocks: `Q8_0` and `Q4_0` hold 32 weights and one scale; k-quants hold 256 weights with scales of their own, mixed by
-tensor (`_M`). A matrix whose width is no multiple of 256 gets a fallback format from llama.cpp: `formats_of` says what each
+tensor (`_M`). A matrix whose width is no multiple of 256 gets a fallback format from llama.cpp: gguf_file.py says what each
 tensor became. With a calibration set, rounding errors are weighed by how strongly each input is driven.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
 from pathlib import Path
 
-from edgekit.compress import convert, importance
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.building import BuildError
+from edgekit.compress import convert, grid, importance
+from edgekit.compress.artifact import Artifact
 from edgekit.compress.calibration import NONE, Calibration
 from edgekit.errors import unknown_name
 
@@ -25,6 +25,7 @@ TYPES = {
 def quantized_bytes(source: Artifact, *, type: str, **_) -> int:
     """About what the build will take on disk: the 16-bit file that is made first, and the quantized one."""
     _known(type)
+    grid.require_new_type("gguf_quantized", source, type=type, file_type=TYPES[type][0])
     return int((16 + TYPES[type][1] + 2) / 8 * source.spec.architecture.parameters) + (1 << 20)
 
 
@@ -42,7 +43,7 @@ def to_quantized_gguf(source: Artifact, folder: Path, *, type: str, calibration:
     """
     from llama_cpp import llama_cpp as c
 
-    _known(type)
+    quantized_bytes(source, type=type)
     options = c.llama_model_quantize_default_params()
     options.ftype = TYPES[type][0]
     kept = []  # ctypes holds no references to what it points to
@@ -83,19 +84,3 @@ def _as_struct(by_weight: dict, kept: list):
         kept += [text, values]
     kept.append(entries)
     return entries
-
-
-def formats_of(file: Path) -> Counter[str]:
-    """Weights by the block format that they are stored in, fallbacks included."""
-    from gguf import GGUFReader
-
-    counted: Counter[str] = Counter()
-    for tensor in GGUFReader(file).tensors:
-        counted[tensor.tensor_type.name] += int(tensor.n_elements)
-    return counted
-
-
-def in_words(file: Path) -> str:
-    """`formats_of` as shares of the weights, the largest first: "Q4_0 83.1 %, Q6_K 16.8 %, F32 0.1 %"."""
-    counted = formats_of(file)
-    return ", ".join(f"{name} {100 * count / counted.total():.1f} %" for name, count in counted.most_common())

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from edgekit.building import BuildError
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ORIGINAL
-from edgekit.compress.artifact import BuildError
 
 if TYPE_CHECKING:
     import gguf

@@ -13,9 +13,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgekit.building import BuildError
 from edgekit.catalog.packing import GPTQ_BITS, GPTQ_V1, GPTQ_V2
 from edgekit.compress import calibrated
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact
 
 DAMPING = 0.01  # section 3.3, step 3
 

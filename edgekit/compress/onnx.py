@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgekit.compress.artifact import Artifact, BuildError, require_plain
+from edgekit.building import BuildError
+from edgekit.compress.artifact import Artifact, require_plain
 from edgekit.errors import unknown_name
 
 INSTALL = "python3 edgekit/environment/install.py --extra onnx"

@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.building import BuildError
 from edgekit.catalog import packing
 from edgekit.compress import checkpoint, layouts, rtn
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact
 from edgekit.compress.layouts import Coded
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def _require_awq(source: Artifact, bits: int, group: int) -> None:
     if bits != packing.AWQ_BITS:
         raise BuildError(f"packed_awq: AWQ's layout holds {packing.AWQ_BITS} bits, got {bits!r}; packed_gptq holds "
                          f"{', '.join(map(str, packing.GPTQ_BITS))}")
-    rtn.require("packed_awq", source, group)
+    rtn.require("packed_awq", source, bits, group)
     require_whole_words("packed_awq", source, 8)
 
 
 def _require_gptq(source: Artifact, bits: int, group: int) -> None:
     if bits not in packing.GPTQ_BITS:
         raise BuildError(f"packed_gptq: GPTQ's layout holds {', '.join(map(str, packing.GPTQ_BITS))} bits, got {bits!r}")
-    rtn.require("packed_gptq", source, group)
+    rtn.require("packed_gptq", source, bits, group)
     require_whole_words("packed_gptq", source, 32)  # what gptqmodel's kernels ask for at any bits
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgekit.building import BuildError
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint, removal, saliency
-from edgekit.compress.artifact import Artifact, BuildError, require_plain
+from edgekit.compress.artifact import Artifact, require_plain
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.saliency import Scores
 from edgekit.errors import unknown_name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import rtn
-from edgekit.schema import NONE
+from edgekit.schema import NONE, STORED
 
 # method -> the bits that it has; those of GGUF are in its types
 BITS = {"rtn": (8, 4, 3, 2), "awq": (4,), "gptq": (8, 4, 3, 2)}
@@ -40,6 +40,8 @@ class QuantizationSpec:
 
     def chain(self, model: str, length: int) -> str:
         """The variant that stores `model` so; calibration sequences are `length` tokens long."""
+        if self.method == STORED:
+            return f"{model} > stored()"
         return model if self.method == NONE else f"{model} > {self.step(length)}"
 
     def step(self, length: int) -> str:

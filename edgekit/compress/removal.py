@@ -11,8 +11,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from edgekit.building import BuildError
 from edgekit.catalog.models import Architecture
-from edgekit.compress.artifact import BuildError
 
 UNITS = ("heads", "groups")
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edgekit.building import BuildError
 from edgekit.catalog.models import Architecture
-from edgekit.compress import checkpoint
-from edgekit.compress.artifact import Artifact, BuildError, require_plain
+from edgekit.compress import checkpoint, grid
+from edgekit.compress.artifact import Artifact, require_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,11 +53,12 @@ def rtn_bytes(source: Artifact, *, bits: int, group: int) -> int:
 def _require(source: Artifact, bits: int, group: int) -> None:
     if bits not in BITS:
         raise BuildError(f"rtn: expected bits of {BITS[0]} to {BITS[-1]}, got {bits!r}")
-    require("rtn", source, group)
+    require("rtn", source, bits, group)
 
 
-def require(step: str, source: Artifact, group: int) -> None:
-    """Raise BuildError, in the name of `step`, for packed weights or a group that does not divide every input width."""
+def require(step: str, source: Artifact, bits: int, group: int) -> None:
+    """Raise BuildError, in the name of `step`, for packed weights, a group that does not divide every input width, or a grid
+    that the weights are on already."""
     require_plain(step, source)
     if group < 1:
         raise BuildError(f"{step}: expected a group of at least one weight, got {group!r}")
@@ -67,6 +69,7 @@ def require(step: str, source: Artifact, group: int) -> None:
         prune = f"; or prune with pruned(…, multiple={group})" if "pruned(" in source.variant else ""
         raise BuildError(f"{step}: group={group} does not divide the input width {told} of {source.spec.name}; groups that "
                          f"divide all widths: {fits}{prune}")
+    grid.require_new(step, source, bits=bits, group=group)
 
 
 def quantize(weight: torch.Tensor, *, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.building import BuildError
 from edgekit.catalog import prompting
 from edgekit.catalog.models import ModelError
 from edgekit.catalog.prompting import Prompting
 from edgekit.compress import checkpoint
-from edgekit.compress.artifact import Artifact, BuildError
+from edgekit.compress.artifact import Artifact
 from edgekit.compress.training_texts import Rows, Text
 from edgekit.training import loop as training
 

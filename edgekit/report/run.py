@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit import params, provenance, store, studies
+from edgekit.catalog import fetch, weights
+from edgekit.console import Console
 from edgekit.report import closing
 from edgekit.report.check import check, source_path
 from edgekit.report.execute import execute, shown
@@ -46,6 +48,7 @@ def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False
     units again that failed or were too slow, which are otherwise left as they are and told.
     """
     values = {notebook: check(notebook, profile) for notebook in notebooks}
+    _fetch(value for parameters in values.values() for value in parameters.values())
     expected = durations.expected(values, profile)
     begun, outcomes, pictured = time.monotonic(), [], False
     print(f"{closing.notebooks(len(values))}, profile {profile}: {durations.told(expected.values())}", flush=True)
@@ -62,6 +65,15 @@ def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False
         if outcomes[-1].state == "interrupted":
             break
     return outcomes
+
+
+def _fetch(values: Iterable[object]) -> None:
+    """Bring the trained weights that parameters name, before anything is timed. What is not to be had is told, and its units
+    are skipped with the same sentence."""
+    try:
+        fetch.fetch_all(weights.named_in(values), Console(sys.stdout))
+    except fetch.FetchError as error:
+        print(f"edgekit: {error}", file=sys.stderr, flush=True)
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:

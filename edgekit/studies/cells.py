@@ -11,17 +11,19 @@ from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.engines.base import EngineError
 from edgekit.params import ParamsError, require
+from edgekit.schema import STORED
 
 # 4-bit formats of runtimes, and the step that rounds to them without calibration.
 PACKED = {"awq": "packed_awq(bits=4, group={})", "gptq": "packed_gptq(bits=4, group={}, symmetric=True)"}
 FLOATS = tuple(ELEMENT_BYTES)
-UNPACKED = (*FLOATS, *gguf_quantize.TYPES)
+UNPACKED = (*FLOATS, *gguf_quantize.TYPES, STORED)
 WEIGHTS = (*UNPACKED, *PACKED)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """An engine, and the weights that it is given: a float type, a GGUF type, or awq or gptq at 4 bits."""
+    """An engine, and the weights that it is given: a float type, a GGUF type, the file that a model came as (`stored`), or awq
+    or gptq at 4 bits."""
 
     engine: str
     weights: str
@@ -59,7 +61,7 @@ class Cell:
             return f"{name} > {PACKED[self.weights].format(group)}"
         if self.weights in FLOATS:
             return engines.variant_for(self.engine, name, self.weights)
-        return f"{name} > gguf_quantized(type={self.weights})"
+        return f"{name} > stored()" if self.weights == STORED else f"{name} > gguf_quantized(type={self.weights})"
 
     def refusal(self, *chains: str) -> str | None:
         """Why its engine cannot run these chains on this machine (package, kernel for their format); None where it can."""

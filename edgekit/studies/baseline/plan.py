@@ -16,6 +16,7 @@ from edgekit.catalog.models import ModelSpec
 from edgekit.compress import variant as variants
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
+from edgekit.schema import STORED
 from edgekit.studies.cells import FLOATS, Cell
 from edgekit.studies.config import MeasuringConfig, cell_with, known_model, parameter, trained_for
 from edgekit.studies.needs import Held
@@ -24,6 +25,7 @@ from edgekit.studies.units import absent_unit, energy_unit, no_sensor, resolved,
 
 STUDY = "02_baseline"
 VERSION = 2
+CELLS = (*FLOATS, STORED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Config(MeasuringConfig):
     """Parameters of the study."""
 
     models: tuple[str, ...] = parameter("models with trained weights", each=known_model)
-    cells: tuple[str, ...] = parameter("engine/dtype pairs for them", each=cell_with(FLOATS))
+    cells: tuple[str, ...] = parameter("engine/dtype pairs for them", each=cell_with(CELLS))
     shapes: tuple[str, ...] = parameter("published architectures with random weights", each=known_model)
     shape_cells: tuple[str, ...] = parameter("engine/dtype pairs for shapes", each=cell_with(FLOATS))
     prompt_tokens: tuple[int, ...] = parameter("prompt lengths, in tokens", least=1, needed=1)
@@ -43,7 +45,7 @@ class Config(MeasuringConfig):
     workload_output_tokens: int = parameter("between the study's mean answer lengths (740 to 1,318), in tokens", least=2)
     tasks: tuple[str, ...] = parameter("tasks that are asked, shipped or lm-eval:NAME", each=tasks.require_known)
     task_models: tuple[str, ...] = parameter("models that are asked", some_of="models shapes", each=trained_for("accuracy"))
-    task_cells: tuple[str, ...] = parameter("engine/dtype pairs that answer them", each=cell_with(FLOATS))
+    task_cells: tuple[str, ...] = parameter("engine/dtype pairs that answer them", each=cell_with(CELLS))
     items_per_depth: int = parameter("problems of each depth, the same for every model and cell", least=1)
     repeats: int = parameter("processes per cell, in shuffled order", least=1)
     warmups: int = parameter("most warm-up streams before a measurement; fewer where the spread settles", least=1)
@@ -85,7 +87,7 @@ run = study_run(STUDY, VERSION, plan)
 
 def _cell(spec: ModelSpec, cell: str) -> tuple[dict, str, dict]:
     """(condition, variant, {engine, dtype, refusal}) of a model in a cell."""
-    of = Cell.parse(cell, FLOATS)
+    of = Cell.parse(cell, CELLS)
     chain = of.chain(spec.name)
     return dict(model=spec.name), chain, dict(engine=of.engine, dtype=of.weights, refusal=of.refusal(chain))
 

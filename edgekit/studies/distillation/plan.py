@@ -17,7 +17,16 @@ from edgekit.compress import variant as variants
 from edgekit.params import require
 from edgekit.schema import NONE, REFERENCE
 from edgekit.studies.config import LossConfig, parameter, trained_for
-from edgekit.studies.distillation.plan_chains import CALIBRATION, LEARNINGS, Chain, all_chains, learners, shares, way_of
+from edgekit.studies.distillation.plan_chains import (
+    CALIBRATION,
+    LEARNINGS,
+    LEAST_SQUARES,
+    Chain,
+    all_chains,
+    learners,
+    shares,
+    way_of,
+)
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit
 from edgekit.studies.units import absent_unit, loss_unit, study_run
@@ -40,6 +49,7 @@ class Config(LossConfig):
     learnings: tuple[str, ...] = parameter(f"how students learn: {', '.join(LEARNINGS)}", known=LEARNINGS)
     small_learnings: tuple[str, ...] = parameter("how students from fresh weights learn", known=LEARNINGS)
     seeds: tuple[int, ...] = parameter("draws of calibration and training rows; every chain is made anew for each", needed=1)
+    calibration: str = parameter("set of calibration texts: mixture, prose, or random tokens")
     samples: int = parameter("calibration sequences that pruning looks at")
     steps: int = parameter("optimizer steps of every training")
     tokens: int = parameter("of each step, in rows of `length`")
@@ -52,14 +62,16 @@ class Config(LossConfig):
     training_texts: str = parameter("set of data/training, or the path of a .jsonl file", each=training_texts.file_of)
     prompts: int = parameter("of these texts that the teacher continues, for learning from its own texts")
     quantizations: tuple[str, ...] = parameter("what chains end in: GGUF types, or the steps awq and gptq with bits and group "
-                                               "in brackets", each=lambda quantization: way_of(quantization, 1, 0))
+                                               "in brackets", each=lambda quantization: way_of(quantization, 1, 0, CALIBRATION))
     chain_learning: str = parameter("how students learn in the search over chains; one of `learnings`", some_of="learnings")
 
     def check(self) -> None:
         LossConfig.check(self)
+        require(LEAST_SQUARES not in self.small_learnings,
+                f"small_learnings: {LEAST_SQUARES} fits what pruning left, and a small model starts from fresh weights")
         require(self.model not in self.small_models,
                 f"small_models: {self.model} is the model itself; name smaller ones, which start from fresh weights")
-        calibration.Calibration(CALIBRATION, self.samples, self.length, 0)
+        calibration.Calibration(self.calibration, self.samples, self.length, 0)
         for rate in (self.learning_rate, self.fresh_learning_rate):
             distil.Distillation("logits", self.steps, self.teacher, self.temperature, self.mix, rate, "source", self.tokens,
                                 self.length, self.training_texts, self.prompts, 0, self.device)
@@ -77,7 +89,7 @@ def plan(config: Config) -> Iterator[Unit]:
     except ModelError as error:
         yield absent_unit(config, "loss", config.model, str(error))
         return
-    for chain in learners(config):
+    for chain in (one for one in learners(config) if one.learning != LEAST_SQUARES):  # which has no curve
         text = chain.text(config)
         yield Unit(dict(task="training", model=config.model, **chain.condition(), **config.where), 0,
                    "edgekit.studies.distillation.jobs:measure_training", dict(chain=text, **config.where),

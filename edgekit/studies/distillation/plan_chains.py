@@ -7,20 +7,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edgekit.building import BuildError
 from edgekit.catalog.models import Architecture, ModelSpec
 from edgekit.compress import gguf_quantize, removal
-from edgekit.compress.artifact import BuildError
+from edgekit.compress import variant as variants
 from edgekit.compress.quantization_spec import BITS, QuantizationSpec
 from edgekit.errors import unknown_name
 from edgekit.params import ParamsError
 from edgekit.schema import NONE, PRUNE_FIRST, QUANTIZE_FIRST
 
 CALIBRATED = re.compile(r"(awq|gptq)\(bits=(\d+), group=(\d+)\)")  # a quantization that is no GGUF type
-CALIBRATION = "mixture"  # its texts, which are those that pruning looks at
+CALIBRATION = "mixture"  # what a step looks at that names no set
+LEAST_SQUARES, REFIT = "least squares", "refit"  # in closed form, without an optimizer: see compress/refit.py
 # way to learn -> (what comes from the teacher, whether the texts' own cross-entropy has a share); see compress/distil.py
 LEARNINGS = {
     "fine-tuning": ("none", True), "logits": ("logits", False), "logits and texts": ("logits", True),
-    "teacher's texts": ("text", True), "teacher's logits and texts": ("both", True),
+    "teacher's texts": ("text", True), "teacher's logits and texts": ("both", True), LEAST_SQUARES: (REFIT, False),
 }
 
 
@@ -44,12 +46,15 @@ class Chain:
 
     def text(self, config) -> str:
         """The variant, with the lengths and budgets of the study's `config`."""
-        steps = [self.student]
+        plain = self.quantization == NONE or self.learning != NONE  # training moves every weight
+        steps = [self.student if plain else variants.to_round(self.student)]
         if self.order == QUANTIZE_FIRST:
             steps += [self._way(config).step(config.length), "dequantized()"]
         if self.pruning != NONE:
             heads, mlp = shares(self.pruning)
             drawn = f"samples={config.samples}, length={config.length}, seed={self.seed}"
+            if config.calibration != CALIBRATION:
+                drawn += f", calibration={config.calibration}"
             steps.append(f"pruned(heads={heads}, mlp={mlp}, {drawn})")
         if self.learning != NONE:
             steps.append(self._learning(config))
@@ -80,10 +85,13 @@ class Chain:
         return f"{said}; a pruning that would do: {1 - near.heads / whole.heads:.3g}/{1 - near.mlp_width / whole.mlp_width:.3g}"
 
     def _way(self, config) -> QuantizationSpec:
-        return way_of(self.quantization, config.samples, self.seed)
+        return way_of(self.quantization, config.samples, self.seed, config.calibration)
 
     def _learning(self, config) -> str:
         data, has_texts = LEARNINGS[self.learning]
+        if data == REFIT:
+            return (f"refitted(whole={config.model}, calibration={config.calibration}, samples={config.samples}, "
+                    f"length={config.length}, seed={self.seed})")
         told = [f"data={data}", f"steps={config.steps}", f"tokens={config.tokens}", f"length={config.length}",
                 f"texts={config.training_texts}", f"seed={self.seed}", f"device={config.device}"]
         if data != "none":
@@ -97,16 +105,16 @@ class Chain:
         return f"distilled({', '.join([*told, *(['init=scratch'] if fresh else [])])})"
 
 
-def way_of(quantization: str, samples: int, seed: int) -> QuantizationSpec:
+def way_of(quantization: str, samples: int, seed: int, calibration: str) -> QuantizationSpec:
     """How a name of `quantizations` stores weights: a GGUF type, or `awq(bits=4, group=32)` or `gptq(…)`, calibrated on
-    `samples` sequences drawn by `seed`. Raises ParamsError for another."""
+    `samples` sequences of a set drawn by `seed`. Raises ParamsError for another."""
     if quantization in gguf_quantize.TYPES:
         return QuantizationSpec("gguf", type=quantization)
     found = CALIBRATED.fullmatch(quantization)
     if not found:
         raise ParamsError("quantizations: " + unknown_name("", quantization, gguf_quantize.TYPES,
                          ", and awq(bits=4, group=32) or gptq(bits=4, group=32), with other numbers too"))
-    return QuantizationSpec(found[1], int(found[2]), int(found[3]), calibration=CALIBRATION, samples=samples,
+    return QuantizationSpec(found[1], int(found[2]), int(found[3]), calibration=calibration, samples=samples,
                             calibration_seed=seed, search="all")
 
 

@@ -13,6 +13,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from edgekit.plots import claim, intervals, style
 from edgekit.studies.pruning import tables
 
+LAYER_SCORES = {"influence": ("#56B4E9", "P"), "last": ("#8C510A", "v"), "random": ("0.45", "+")}  # of whole layers
+UNIT_LINES = {"layers": "-", "widths": ":"}
 LABELS = {"taylor": "Taylor", "gate": "gate", "activation": "activation", "magnitude": "magnitude", "random": "random"}
 ARITHMETIC = {"color": "black", "linewidth": 1.6}
 UNIFORM = {"color": "0.4", "linewidth": 0.9, "linestyle": "--"}
@@ -208,4 +210,29 @@ def pruning_layers(table: pd.DataFrame) -> style.Drawn:
     for ax in axes[-1]:
         ax.set_xlabel("layer")
     _key(fig, look, Line2D([], [], label="the same in every layer", **UNIFORM))
+    return fig, table
+
+
+@style.styled
+def pruning_units(table: pd.DataFrame) -> style.Drawn:
+    """Nats a token added by the share of the weights that went, a panel a model: whole layers by each score of layers, and
+    heads and neurons by each score of theirs (from `tables_layers.unit_table`)."""
+    style.require(table, "pruning_units")
+    models = list(dict.fromkeys(table.model))
+    fig, axes = style.panels(len(models), 2, 2.6, sharey=False)
+    looks = {("widths", score): look for score, look in style.SCORES.items()}
+    looks |= {("layers", score): look for score, look in LAYER_SCORES.items()}
+    for ax, model in zip(axes, models, strict=True):
+        here = table[table.model == model]
+        for (unit, score), lines in here.groupby(["unit", "score"], sort=False):
+            colour, marker = looks[unit, score]
+            lines = lines.sort_values("removed")
+            style.series(ax, lines, "removed", "added", colour=colour, marker=marker, linestyle=UNIT_LINES[unit])
+        ax.set(title=style.model_label(model), xlabel="weights that went (%)", ylabel="added loss (nats a token)")
+        ax.xaxis.set_major_formatter(PERCENT)
+        intervals.by_marks(ax, [0, *here.added], [*here.added_low, *here.added_high], beyond=0.1)
+        intervals.mark_clipped(ax)
+    found = dict.fromkeys(zip(table.unit, table.score, strict=True))
+    fig.legend(handles=[Line2D([], [], color=looks[key][0], marker=looks[key][1], linestyle=UNIT_LINES[key[0]],
+                               label=f"{key[0]}, {key[1]}") for key in found], loc="outside upper center", ncols=4)
     return fig, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgekit.catalog import published
 from edgekit.plots.figure import Figure
 from edgekit.plots.intervals import AGAIN
-from edgekit.studies.pruning import drawings, tables, tables_savings
+from edgekit.studies.pruning import drawings, tables, tables_layers, tables_savings
 
 FIGURES = (
     Figure("pruning_methods", lambda frame: (tables.method_table(frame),), drawings.pruning_methods, "losses of pruned models",
@@ -24,6 +24,11 @@ FIGURES = (
            "Share of the time that the pruned model saves, paired by repeat, with 95 % t-intervals; black marks: what "
            "arithmetic promises (multiply-accumulates of prefill, bytes that a decode step reads); crosses: the "
            f"published 30 % of the compute; green: what S1.6 accepts of the time of prefill. {AGAIN}"),
+    Figure("pruning_units", lambda frame: (tables_layers.unit_table(frame),), drawings.pruning_units,
+           "losses of models without some of their layers",
+           "Loss added by the share of all weights that went, without any training afterwards: whole layers (solid) by how "
+           "much each turns the stream, by their place, or by chance, and heads and neurons (dotted) by each of their scores; "
+           f"95 % intervals over texts. {AGAIN}"),
     Figure("pruning_ranking", lambda frame: (tables.ranking_table(frame),), drawings.pruning_ranking,
            "rankings of heads and neurons",
            "Spearman's rank correlation, the mean over layers, between scores from few calibration sequences and scores "

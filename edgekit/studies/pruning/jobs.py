@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from edgekit.building import BuildError
 from edgekit.catalog import models
 from edgekit.catalog.models import Architecture
 from edgekit.compress import prune, removal, saliency
 from edgekit.compress import variant as variants
-from edgekit.compress.artifact import BuildError
 from edgekit.compress.calibration import Calibration
 from edgekit.measure.losses import measure_loss
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgekit.catalog.models import ModelSpec
-from edgekit.compress import calibration, removal, saliency
+from edgekit.compress import calibration, removal, saliency, shorten
 from edgekit.compress import variant as variants
 from edgekit.compress.pruning_spec import PruningSpec
 from edgekit.params import require
@@ -18,7 +18,7 @@ from edgekit.schema import NONE, REFERENCE
 from edgekit.studies.cells import FLOATS, Cell
 from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, trained_for
 from edgekit.studies.needs import Held
-from edgekit.studies.pruning.plan_grid import ablations, compared, sweep
+from edgekit.studies.pruning.plan_grid import ablations, compared, sweep, whole_layers
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import LOSS, absent_unit, loss_unit, resolved, speed_unit, study_run, timed_unit
 
@@ -55,6 +55,9 @@ class Config(LossConfig):
                                                each=lambda share: removal.require_ratio("heads", share))
     sweep_mlp: tuple[float, ...] = parameter("shares of neurons of the sweep, [0, 1)",
                                              each=lambda share: removal.require_ratio("mlp", share))
+    dropped_layers: tuple[float, ...] = parameter("shares of whole layers that go, alone, of every model, above 0 to 1",
+                                                  above=0, below=1)
+    layer_scores: tuple[str, ...] = parameter(f"what layers go by: any of {', '.join(shorten.SCORES)}", known=shorten.SCORES)
     ranking_models: tuple[str, ...] = parameter("models for which the ranking is made from fewer sequences", some_of="models")
     ranking_scores: tuple[str, ...] = parameter("scores for that, of those that need calibration", known=saliency.RUNNING)
     ranking_samples: tuple[int, ...] = parameter("numbers of sequences that are compared")
@@ -75,6 +78,7 @@ class Config(LossConfig):
         LossConfig.check(self)
         require("random" not in self.scores or bool(self.random_seeds), "random_seeds: expected at least one for random scores")
         require(self.heads > 0 or self.mlp > 0, "heads, mlp: expected at least one above 0: the point where something goes")
+        require(bool(self.dropped_layers) == bool(self.layer_scores), "dropped_layers, layer_scores: expected both or none")
         require(bool(self.ranking_samples) or not self.ranking_models, "ranking_samples: expected at least one")
         require(bool(self.batches) == bool(self.batch_cells), "batch_cells, batches: expected both or none of them")
         calibration.Calibration(self.calibration, self.samples, self.length, 0)
@@ -87,7 +91,7 @@ def plan(config: Config) -> Iterator[Unit]:
     for name, reason in absent.items():
         yield absent_unit(config, "loss", name, reason)
     for spec in (specs[name] for name in config.models if name in specs):
-        cuts = [PruningSpec(NONE, 0, 0), *compared(config)]
+        cuts = [PruningSpec(NONE, 0, 0), *compared(config), *whole_layers(config)]
         cuts += ablations(config) if spec.name in config.ablated_models else ()
         cuts += sweep(config) if spec.name in config.sweep_models else ()
         for cut in dict.fromkeys(cuts):
@@ -117,7 +121,7 @@ def _loss(config: Config, spec: ModelSpec, cut: PruningSpec) -> Unit:
     chain = cut.chain(spec.name, config.length, config.multiple)
     return loss_unit(config, dict(model=spec.name, **cut.condition()), chain, base=spec.name,
                      refusal=cut.refusal(spec, config.multiple),
-                     job=LOSS if cut.score == NONE else "edgekit.studies.pruning.jobs:measure_pruned")
+                     job=LOSS if cut.score == NONE or cut.layers is not None else "edgekit.studies.pruning.jobs:measure_pruned")
 
 
 def _ranking(config: Config, spec: ModelSpec, seed: int) -> Unit:

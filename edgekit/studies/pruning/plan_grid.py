@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgekit.compress.pruning_spec import PruningSpec
+from edgekit.compress.pruning_spec import INFLUENCE, PruningSpec
 from edgekit.compress.saliency import RUNNING
 
 
@@ -21,6 +21,16 @@ def compared(config) -> Iterator[PruningSpec]:
     for score in config.scores:
         seeds = config.calibration_seeds if score in RUNNING else config.random_seeds if score == "random" else (0,)
         yield from (point(config, score, seed) for seed in seeds)
+
+
+def whole_layers(config) -> Iterator[PruningSpec]:
+    """Shares of whole layers, by each score of layers; no heads or neurons go."""
+    for share in config.dropped_layers:
+        for score in config.layer_scores:
+            drawn = dict(calibration_seed=config.calibration_seeds[0]) if score != "last" else {}
+            if score == INFLUENCE:
+                drawn |= dict(calibration=config.calibration, samples=config.samples)
+            yield PruningSpec(score, 0.0, 0.0, layers=share, **drawn)
 
 
 def ablations(config) -> Iterator[PruningSpec]:

@@ -6,6 +6,7 @@ its shares, allocation, rounds and calibration. What pruning saves is in `analyz
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from edgekit.analyze import losses as quantization
@@ -20,10 +21,16 @@ SCORES = ("taylor", "gate", "activation", "magnitude", "random")
 UNITS = ("heads", "neurons")
 
 
+def widths(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those of models that lost whole layers, of which tables_layers.py has its own table."""
+    gone = "layers" in frame and frame.layers.notna()
+    return frame[~gone] if np.any(gone) else frame
+
+
 @once
 def loss_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`quantization.loss_table` of the ways to prune, with the shares that really went: `removed_heads`, `removed_neurons`."""
-    table, removed = quantization.loss_table(frame, way=WAY), _removed(frame)
+    table, removed = quantization.loss_table(widths(frame), way=WAY), _removed(frame)
     if table.empty:  # empty columns have no type to merge by
         return table.reindex(columns=list(dict.fromkeys([*table.columns, *removed.columns])))
     return table.merge(removed, on=["model", "way"], how="left")
@@ -32,12 +39,12 @@ def loss_table(frame: pd.DataFrame) -> pd.DataFrame:
 @once
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`quantization.accuracy_table` of the ways to prune."""
-    return quantization.accuracy_table(frame, way=WAY)
+    return quantization.accuracy_table(widths(frame), way=WAY)
 
 
 def _kept(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of kept shares by model, way, calibration_seed, unit and layer."""
-    return quantization.rows_of(frame, "kept", WAY)
+    return quantization.rows_of(widths(frame), "kept", WAY)
 
 
 def _removed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +54,7 @@ def _removed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def main_point(frame: pd.DataFrame) -> tuple[str, str]:
     """(heads, mlp) as texts: the shares at which scores are compared, those with most scores. Raises LookupError for none."""
-    table = quantization.loss_table(frame, way=WAY)
+    table = quantization.loss_table(widths(frame), way=WAY)
     table = table[table.score != NONE]
     if table.empty:
         raise LookupError("no pruned model in these rows")
@@ -88,7 +95,7 @@ def contrast_table(frame: pd.DataFrame, base: str = "taylor") -> pd.DataFrame:
     table = method_table(frame)
     if table.empty:
         return pd.DataFrame(columns=columns)
-    blocks = quantization.block_table(frame, way=WAY)
+    blocks = quantization.block_table(widths(frame), way=WAY)
     blocks = blocks.merge(table[["model", "way", "what", "score"]], on=["model", "way"])
     lines = []
     same = ["domain", "block", "tokens"]

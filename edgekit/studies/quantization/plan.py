@@ -13,11 +13,11 @@ from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog.models import ModelSpec
-from edgekit.compress import calibration, gguf_quantize, rtn
+from edgekit.compress import calibration, gguf_quantize, rescale, rtn
 from edgekit.compress import variant as variants
 from edgekit.compress.quantization_spec import CALIBRATED, CHANGES, METHODS, QuantizationSpec
 from edgekit.params import require
-from edgekit.schema import DTYPE, ENGINE, NONE, REFERENCE
+from edgekit.schema import DTYPE, ENGINE, NONE, REFERENCE, STORED
 from edgekit.studies.cells import FLOATS, PACKED, Cell
 from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, trained_for
 from edgekit.studies.needs import Held
@@ -43,6 +43,8 @@ class Config(LossConfig):
     """Parameters of the study."""
 
     models: tuple[str, ...] = parameter("models with trained weights", needed=1, each=trained_for("divergence"))
+    calibrated_models: tuple[str, ...] = parameter("models that methods with calibration quantize too, which takes longest",
+                                                   some_of="models")
     methods: tuple[str, ...] = parameter(f"any of {', '.join(METHODS)}", needed=1, known=METHODS)
     bits: tuple[int, ...] = parameter(f"bits of a code for rtn, awq and gptq, {rtn.BITS[0]} to {rtn.BITS[-1]}",
                                       least=rtn.BITS[0], most=rtn.BITS[-1])
@@ -93,7 +95,7 @@ def plan(config: Config) -> Iterator[Unit]:
         yield absent_unit(config, "loss" if name in config.models else "speed", name, reason)
     for spec in (specs[name] for name in config.models if name in specs):
         yield _loss(config, spec, QuantizationSpec(NONE), ENGINE, DTYPE)
-        main = list(main_grid(config))
+        main = [way for way in main_grid(config) if spec.name in config.calibrated_models or way.method not in CALIBRATED]
         for way in dict.fromkeys([*main, *(ablations(config) if spec.name in config.ablated_models else ())]):
             yield _loss(config, spec, way, ENGINE, DTYPE)
         for way in main if spec.name in config.cost_models else ():
@@ -113,24 +115,33 @@ def _way_of(config: Config, weights: str) -> QuantizationSpec:
     """How the weights of a cell are quantized."""
     if weights in PACKED:
         return four_bit(config, weights)
+    if weights == STORED:
+        return QuantizationSpec(STORED)
     return QuantizationSpec(NONE) if weights in FLOATS else QuantizationSpec("gguf", type=weights)
 
 
 def _loss(config: Config, spec: ModelSpec, way: QuantizationSpec, engine: str, dtype: str) -> Unit:
     """A variant against the unquantized model: dequantized in the reference engine, as it is stored in any other."""
-    chain = way.chain(spec.name, config.length)
+    chain, more = _rounded(config, spec, way)
     if way.method == NONE:
         chain = engines.variant_for(engine, spec.name, dtype)
     elif (engine, dtype) == (ENGINE, DTYPE):
         chain += variants.DEQUANTIZED
-    return loss_unit(config, dict(model=spec.name, **way.condition()), chain, base=spec.name, engine=engine, dtype=dtype,
-                     refusal=way.refusal(spec))
+    return loss_unit(config, dict(model=spec.name, **way.condition(), **more), chain, base=spec.name, engine=engine,
+                     dtype=dtype, refusal=way.refusal(spec))
+
+
+def _rounded(config: Config, spec: ModelSpec, way: QuantizationSpec) -> tuple[str, dict]:
+    """The variant of a model, and what its rows say of how weights that came rounded were taken off their grid before."""
+    if way.method in (NONE, STORED):
+        return way.chain(spec.name, config.length), {}
+    return way.chain(variants.to_round(spec.name), config.length), {} if spec.file is None else dict(rescaled=rescale.BY)
 
 
 def _build(config: Config, spec: ModelSpec, way: QuantizationSpec) -> Unit:
-    chain = way.chain(spec.name, config.length)
+    chain, more = _rounded(config, spec, way)
     where = config.where
-    condition = dict(task="build", model=spec.name, **way.condition(), engine=NONE, dtype=NONE, **where)
+    condition = dict(task="build", model=spec.name, **way.condition(), **more, engine=NONE, dtype=NONE, **where)
     return Unit(condition, 0, "edgekit.studies.quantization.jobs:measure_build", dict(chain=chain, **where),
                 variants.content_hash(chain), "", first=True, variants=(chain,), makes=True,
                 holds=((Held(spec.name, *REFERENCE),),) if way.method in CALIBRATED else ())
@@ -168,6 +179,6 @@ def _cell(config: Config, name: str, cell: str) -> tuple[dict, str, dict]:
     Its weights are random, so what AWQ or GPTQ would choose does not matter: they are rounded to the same format.
     """
     of = Cell.parse(cell)
-    chain = of.chain(name, config.main_group)
+    chain = of.chain(name if of.weights in (*FLOATS, STORED) else variants.to_round(name), config.main_group)
     return (dict(model=name, weights=of.weights), chain,
             dict(engine=of.engine, dtype=of.dtype(config.activations), refusal=of.refusal(chain)))

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator
 
 from edgekit import engines, store
-from edgekit.catalog import tasks
+from edgekit.catalog import models, tasks
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
 from edgekit.measure import acceptance
@@ -22,7 +22,7 @@ JOBS = "edgekit.studies.speculative.jobs"  # and the modules whose names go on b
 ARROW = " < "  # between a target and a draft
 ITSELF = "itself"  # among the timed drafts: every self-draft
 PAIRS = (("target", "draft"), ("recorded_target", "recorded_draft"))  # arguments that a job opens together
-LEAVE_PLAIN = ("pruned", "distilled")  # steps that leave plain weights, of which a format can still be made
+LEAVE_PLAIN = ("pruned", "shortened", "distilled", "rescaled")  # steps after which a format can be made
 
 
 def pairs(config) -> list[tuple[str, str]]:
@@ -30,10 +30,16 @@ def pairs(config) -> list[tuple[str, str]]:
     found = []
     for i, target in enumerate(config.models):
         found += [(target, draft) for draft in config.models[:i]]
-        found += [(target, f"{target} > {f'gguf_quantized(type={step})' if step in gguf_quantize.TYPES else step}")
-                  for step in config.self_drafts]
+        found += [(target, _itself(target, step)) for step in config.self_drafts]
         found += [(target, LOOKUP)] * config.lookup
     return list(dict.fromkeys([*found, *(split_pair("more_pairs", pair) for pair in config.more_pairs)]))
+
+
+def _itself(target: str, step: str) -> str:
+    """A target as its own draft: a GGUF type of it, or a step after it."""
+    if step in gguf_quantize.TYPES:
+        return f"{target if models.is_hub_id(target) else variants.to_round(target)} > gguf_quantized(type={step})"
+    return f"{target} > {step}"
 
 
 def split_pair(name: str, pair: str) -> tuple[str, str]:
