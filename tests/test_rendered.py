@@ -200,8 +200,8 @@ def test_a_claims_page_leads_to_its_rows_and_shows_its_code(toy):
     page = toy["index"].parent / "claims/S3.1.html"
     text = page.read_text()
     assert "Measured on ci, in this run: holds on a shape" in text and "anchor-link" not in text
-    of_the_board = [text.index(f"Measured on far-board, {told}") for told in (
-        "small real models: holds on small real models", "shapes: does not hold on a shape")]
+    of_the_board = [text.index(f"Measured on far-board: {told}") for told in (
+        "holds on small real models", "does not hold on a shape")]
     assert of_the_board == sorted(of_the_board), "the headline first"
     links = set(re.findall(r'<a\b[^>]*\shref="([^"]*)', text))
     rows = {"../../runs/ci/02_baseline.jsonl", "../../../data/results/far-board/02_baseline.jsonl"}

@@ -98,8 +98,8 @@ def test_a_small_real_model_has_the_headline_and_the_pocket_model_stands_beside_
     assert [part["verdict"] for part in cell["parts"]] == list(words) and words[1].capitalize() in cell["reason"]
     assert [line["scale"] for part in cell["parts"] for line in part["lines"]] == ["small", "pocket"]
     page = pages.derivation([cell], lambda part, claim: [])
-    assert f"## Measured on here, small real models: {words[0]}\n" in page
-    assert f"## Measured on here, pocket models: {words[1]}\n" in page[page.index(words[0]):]
+    assert f"## Measured on here: {words[0]}\n" in page
+    assert f"## Measured on here: {words[1]}\n" in page[page.index(words[0]):]
     assert f"| **{words[0]}**; {cell['also']} |" in pages.findings([cell], "{id}.md")
     assert f"| **{words[0]}**; {cell['also']} |" in verdict_text.markdown_table([cell])
 
@@ -129,6 +129,7 @@ def test_what_was_seen_on_a_small_model_that_decides_nothing_stands_beside():
     assert (other.verdict, len(other.outcomes), other.models) == ("not testable here", 1, (SMALL,)) and other.missing
     [cell] = verdict_text.cells([verdict])
     assert cell["also"] == "small: not testable here"
+    assert "## Measured on here, small real models: not testable here" in pages.derivation([cell], lambda part, claim: [])
     assert [part["verdict"] for part in cell["parts"]] == [verdict.verdict, "not testable here", "inconsistent"]
 
 
@@ -139,6 +140,7 @@ def test_of_all_kinds_the_real_ones_lead_then_the_small_ones_and_shapes_stand_fo
     many = judge("S3.9", timed(POCKET, SHAPE, SMALL, REAL))
     assert (many.verdict, [other.verdict for other in many.others]) == (
         "reproduced", [f"holds {names[name]}" for name in (SMALL, SHAPE)])
+    assert "## Measured on here, real models: reproduced" in pages.derivation(verdict_text.cells([many]), lambda *_: [])
     assert verdict_text.cells([many])[0]["also"] == "small: holds; shape: holds"
     assert [one.models for one in (many, *many.others)] == [(REAL,), (SMALL,), (SHAPE,)]
     without = judge("S3.9", timed(POCKET, SMALL))

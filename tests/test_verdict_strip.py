@@ -87,7 +87,7 @@ def test_a_claim_that_was_not_measured_says_what_it_needs():
 
 
 def test_what_models_of_other_kinds_say_stands_below_the_claim():
-    told = "On models of other kinds: pocket: does not hold"
+    told = "On other models (pocket: does not hold)"
     alone, many = (drawn(*[cell(name=name, also="pocket: does not hold") for name in names]) for names in ("A", "ABCD"))
     assert words(alone).count(told) == 1 and words(many).count(told) == 4 and told not in words(drawn(cell()))
     assert strips(alone) and not strips(many)

@@ -22,7 +22,8 @@ CAVEATS = {
     "small": "Small real models are smaller than the document's, and their weights came rounded{came}",
     "several artifacts": "Not one artifact is judged: {claim.several_artifacts}",
 }
-# What a verdict was measured on, by its scale: a few words for headings.
+NAMING = ("does not hold", "holds")  # how a verdict begins that says itself what it was measured on
+# What the others were measured on, by their scale: a few words for headings.
 MODELS = {"pocket": "pocket models", "shape": "shapes", "small": "small real models", "real": "real models"}
 MEASURED = {"inside": "wholly inside of", "outside": "wholly outside of", "across": "not decided against"}
 COMPUTED = {"inside": "wholly inside of", "outside": "in no reading inside of", "across": "in some readings inside of"}
@@ -88,10 +89,7 @@ def reason(verdict: Verdict) -> str:
 
 def _beside(others: Iterable[Verdict]) -> str:
     """What models of other kinds say, in a few words: "pocket: holds"."""
-    def word(verdict: Verdict) -> str:
-        return next((short for short in ("does not hold", "holds") if verdict.verdict.startswith(short)), verdict.verdict)
-
-    return "; ".join(f"{one.scale}: {word(one)}" for one in others)
+    return "; ".join(f"{one.scale}: {next(filter(one.verdict.startswith, NAMING), one.verdict)}" for one in others)
 
 
 def _caveats(verdict: Verdict) -> list[str]:
@@ -106,14 +104,15 @@ def _came(origins: Iterable[Origin]) -> str:
 
 
 def _parts(verdict: Verdict) -> list[dict]:
-    """A verdict, those on models of other kinds, which are told apart by `on`, and the one beside it."""
-    on = [MODELS[one.scale] if verdict.others else "" for one in (verdict, *verdict.others)]
-    parts = [_part(one, told) for one, told in zip((verdict, *verdict.others), on, strict=True)]
+    """A verdict, those on models of other kinds, and the one beside it."""
+    parts = [_part(one, MODELS[one.scale] if verdict.others and not one.verdict.startswith(NAMING) else "")
+             for one in (verdict, *verdict.others)]
     return parts + (_parts(verdict.beside) if verdict.beside else [])
 
 
 def _part(verdict: Verdict, on: str) -> dict:
-    """One verdict with its outcomes, a line each, and what else is to be read with it."""
+    """One verdict with its outcomes, a line each, and what else is to be read with it. on: what tells it from those on models
+    of other kinds."""
     lies = MEASURED if verdict.platform else COMPUTED
     lines = [{
         "quantity": outcome.wanted.quantity, "artifact": outcome.seen.artifact, "scale": outcome.seen.scale,

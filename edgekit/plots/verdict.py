@@ -68,7 +68,7 @@ def _words(cell: Mapping, width: float) -> list[str]:
 
 
 def _others(cell: Mapping) -> str:
-    return f"On models of other kinds: {cell['also']}"
+    return f"On other models ({cell['also']})"
 
 
 def _in_one_line(cell: Mapping) -> list[str]:
