@@ -224,7 +224,7 @@ def test_the_findings_go_between_their_markers_and_nothing_else_changes(kit):
     readme.write_text(f"before\n{publish.START}\nold\n{publish.END}\nafter\n")
     written = generated.write(publish.files())
     text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
     assert all(f"| [{claim}](docs/claims/{claim}.md) " in text for claim in ("S1.3", "S3.1", "S3.9", "S1.1", "S2.2"))
     waiting = text[text.index("Not yet run"):]
     assert "S1.19" in waiting and "S1.5," in waiting and "| [S1.5]" not in text
