@@ -97,7 +97,7 @@ def test_what_was_measured_decides_before_arithmetic_and_arithmetic_where_nothin
     assert "Not testable here: Needs one of the four" in verdict_text.reason(here)
     assert here.figure == "00_published_claims.html#fig-ceilings"
     [there] = claims.judge([both], board_rows(8.0), BOARD)
-    assert there.verdict == "reproduced" and "Inconsistent: Share of the nominal" in verdict_text.reason(there)
+    assert there.verdict == "holds on a shape" and "Inconsistent: Share of the nominal" in verdict_text.reason(there)
     assert there.figure == "02_baseline.html#fig-baseline_7b"
 
 
@@ -105,7 +105,7 @@ def test_the_interval_decides():
     test = claims.Comparison("ttft_s", 5, 12, 0.5, "rounded")
 
     def outcome(value, low, high):
-        return test.outcome(observed.Observation(stats.Estimate(value, low, high, 3), "", "real", "repeats", ""))
+        return test.outcome(observed.Observation(stats.Estimate(value, low, high, 3), "", ("owner/7b",), "repeats", ""))
 
     assert outcome(8, 4.6, 12.4) == "inside"              # the tolerance counts
     assert outcome(14, 13, 15) == "outside" and outcome(3, 2, 4) == "outside"
@@ -113,8 +113,8 @@ def test_the_interval_decides():
     assert outcome(8, None, None) == "across"             # one run decides nothing
 
 
-@pytest.mark.parametrize("rate, verdict", [(8.0, "reproduced"), (20.0, "not reproduced"), (2.0, "not reproduced"),
-                                           (12.5, "undecided")])
+@pytest.mark.parametrize("rate, verdict", [(8.0, "holds on a shape"), (20.0, "does not hold on a shape"),
+                                           (2.0, "does not hold on a shape"), (12.5, "undecided")])
 def test_the_baseline_claim_on_a_board(rate, verdict):
     assert judge("S1.3", board_rows(rate), BOARD).verdict == verdict
 
@@ -144,14 +144,14 @@ def test_decode_over_prefill_is_that_of_the_largest_model_and_its_fastest_engine
     ratio = stats.ratio_interval(decode, ttft)
     assert verdict.seen[0].estimate.value == pytest.approx(ratio.value)
     assert verdict.seen[0].estimate.low == pytest.approx(ratio.low)
-    assert verdict.verdict == ("not reproduced" if ratio.high < 100 else "reproduced")
+    assert verdict.verdict == ("does not hold on a shape" if ratio.high < 100 else "holds on a shape")
     assert "% of the time" in verdict_text.reason(verdict)
 
 
 def test_a_faster_prefill_reproduces_the_dominance_of_decoding():
     frame = made.frame(models=("shape:qwen2.5-0.5b",))
     frame.loc[frame.metric == "ttft_s", "value"] /= 5
-    assert judge("S3.1", frame).verdict == "reproduced"
+    assert judge("S3.1", frame).verdict == "holds on a shape"
 
 
 def test_pocket_models_alone_judge_at_scale():
@@ -166,11 +166,11 @@ def test_pocket_models_alone_judge_at_scale():
 def test_memory_bandwidth_is_the_limit_where_the_fastest_engine_comes_near_it():
     frame = made.frame(models=("shape:qwen2.5-0.5b", "shape:llama-3.2-1b"))
     verdict = judge("S3.9", frame)
-    assert verdict.verdict == "reproduced"
+    assert verdict.verdict == "holds on a shape"
     assert verdict.seen[0].estimate.value == pytest.approx(0.86, rel=0.05)
     assert "llama-3.2-1b" in verdict.seen[0].where and "overhead" in verdict_text.reason(verdict)
     # Only the slow engine: neither limit is near, so the claim fails on the first comparison.
-    assert judge("S3.9", frame[frame.engine != "llama_cpp"]).verdict == "not reproduced"
+    assert judge("S3.9", frame[frame.engine != "llama_cpp"]).verdict == "does not hold on a shape"
 
 
 def test_decoding_that_computes_more_than_it_reads_is_not_limited_by_memory():
@@ -180,13 +180,13 @@ def test_decoding_that_computes_more_than_it_reads_is_not_limited_by_memory():
     limit = frame[slow & (frame["dtype"] == "float32")].value.median() / (2 * made.MODELS["shape:qwen2.5-0.5b"][0])
     frame.loc[frame.metric == "tpot_s", "value"] = 1 / (0.9 * limit)
     verdict = judge("S3.9", frame)
-    assert verdict.verdict == "not reproduced" and verdict.seen[1].estimate.high < 1
+    assert verdict.verdict == "does not hold on a shape" and verdict.seen[1].estimate.high < 1
 
 
 def test_a_processor_without_bfloat16_does_not_make_arithmetic_the_limit():
     from test_roofline import old_processor
 
-    assert judge("S3.9", old_processor()).verdict == "reproduced"
+    assert judge("S3.9", old_processor()).verdict == "holds on a shape"
 
 
 @pytest.mark.parametrize("changes, told", [
@@ -352,7 +352,7 @@ def at_each_group(**of):
     """Quantities that saw two artifacts: `{name: {artifact: (value, low, high)}}`, the first one first."""
     def quantity(seen):
         return observed.Quantity(lambda frame, setting, accepted: [
-            observed.Observation(stats.Estimate(*ends, 9), artifact, "real", "texts", artifact)
+            observed.Observation(stats.Estimate(*ends, 9), artifact, ("owner/7b",), "texts", artifact)
             for artifact, ends in seen.items()], "quality")
     return {name: quantity(seen) for name, seen in of.items()}
 

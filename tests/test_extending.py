@@ -85,7 +85,7 @@ run = study_run(STUDY, VERSION, plan)
 from __future__ import annotations
 
 from edgekit.analyze import roofline
-from edgekit.analyze.observed import NotMeasured, Observation, Quantity, estimate_of, kind
+from edgekit.analyze.observed import NotMeasured, Observation, Quantity, estimate_of
 
 
 def parrot_speed(frame, setting, accepted):
@@ -95,7 +95,7 @@ def parrot_speed(frame, setting, accepted):
         raise NotMeasured("decode times of a parrot")
     line = table.iloc[0]
     speed = estimate_of(line, "decode_tok_per_s", "tokens/s", "decode speed")
-    return [Observation(speed, line.model, kind(line.model), "repeats", line.model)]
+    return [Observation(speed, line.model, (line.model,), "repeats", line.model)]
 
 
 QUANTITIES = {"parrot_speed": Quantity(parrot_speed, "time")}

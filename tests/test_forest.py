@@ -121,7 +121,11 @@ def test_an_interval_that_leaves_the_axis_ends_in_an_arrow():
 def test_each_verdict_differs_in_colour_and_mark_and_what_was_computed_is_open():
     assert forest.LOOKS.keys() == set(judgement.VERDICTS)
     valued = {verdict: look for verdict, look in forest.LOOKS.items() if verdict not in outcomes.WITHOUT_VALUE}
-    assert len({colour for colour, _ in valued.values()}) == len(valued) == 7
+    colours = {outcome: {colour for verdict, (colour, _) in valued.items() if outcomes.COMES_TO[verdict] == outcome}
+               for outcome in outcomes.ORDER}
+    assert sum(map(len, colours.values())) == len(set.union(*colours.values())) == 7, "no colour of two outcomes"
+    assert all(forest.LOOKS[judgement.WORDS["real"][place]][0] not in {forest.LOOKS[words[place]][0] for scale, words in
+               judgement.WORDS.items() if scale != "real"} for place in (0, 1)), "what rests on less has another colour"
     measured = [marker for verdict, (_, marker) in valued.items() if verdict not in ("inconsistent", "consistent")]
     assert len(set(measured)) == len(measured)
     marks = {line.get_color(): line.get_fillstyle() for line in forest.claims(outcomes.table([FAR, AUDIT]))[0].axes[0].lines

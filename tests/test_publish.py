@@ -110,15 +110,17 @@ def test_the_readme_and_the_pages_of_the_claims_are_those_of_the_committed_rows(
 def test_committed_verdicts_judge_one_artifact_each_and_say_what_a_scale_model_is_unlike_in(judged_rows, monkeypatch):
     monkeypatch.setattr(store, "OUTPUT", judged_rows)
     excused = {claim.id for claim in claims.load() if claim.several_artifacts}
-    measured = [(name, part, cell["reason"]) for name, cells in publish.committed_cells().items() for cell in cells
+    measured = [(name, part, " ".join(part["told"])) for name, cells in publish.committed_cells().items() for cell in cells
                 for part in cell["parts"] if part["platform"] and part["verdict"] != "not testable here"]
     assert len(measured) >= 10
-    for name, part, reason in measured:
+    for name, part, told in measured:
         several = len({line["artifact"] for line in part["lines"]}) > 1
         assert not several or name in excused, name
         about = {QUANTITIES[line["quantity"]].about for line in part["lines"] if line["scale"] == "pocket"}
-        assert set(part["caveats"]) == {f"scale {one}" for one in about} | ({"several artifacts"} if several else set())
-        assert ("overhead and caches" in reason) == ("scale time" in part["caveats"])
+        kinds = {line["scale"] for line in part["lines"]} & {"shape", "small"}
+        assert set(part["caveats"]) == {f"scale {one}" for one in about} | kinds | ({"several artifacts"} if several else set())
+        assert ("Random weights" in told) == ("shape" in kinds) and ("came rounded" in told) == ("small" in kinds)
+        assert ("overhead and caches" in told) == ("scale time" in part["caveats"])
 
 
 def test_every_link_of_readme_and_docs_leads_somewhere():
@@ -222,7 +224,7 @@ def test_the_findings_go_between_their_markers_and_nothing_else_changes(kit):
     readme.write_text(f"before\n{publish.START}\nold\n{publish.END}\nafter\n")
     written = generated.write(publish.files())
     text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
     assert all(f"| [{claim}](docs/claims/{claim}.md) " in text for claim in ("S1.3", "S3.1", "S3.9", "S1.1", "S2.2"))
     waiting = text[text.index("Not yet run"):]
     assert "S1.19" in waiting and "S1.5," in waiting and "| [S1.5]" not in text

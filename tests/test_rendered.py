@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -13,23 +14,24 @@ import pytest
 import toy_kit
 
 from edgekit import provenance, report, store
+from edgekit.claims import forest as outcomes
 from edgekit.report import frame, verdicts
 from edgekit.report.links import Source, relative
 
-SPEED = {"task": "speed", "model": "shape:qwen2.5-0.5b", "engine": "llama_cpp", "dtype": "float16", "threads": 2,
-         "batch": 1, "device": "cpu"}
+SHAPE, SMALL = "shape:qwen2.5-0.5b", "qwen2.5-coder-0.5b-instruct"
+SPEED = {"task": "speed", "engine": "llama_cpp", "dtype": "float16", "threads": 2, "batch": 1, "device": "cpu"}
 
 
-def write_speed_rows(path: Path, ratio: float) -> None:
-    """Four repeats in which decoding takes `ratio` times as long as prefill (within 1 %)."""
+def write_speed_rows(path: Path, ratios: dict[str, float]) -> None:
+    """Four repeats in which decoding takes so many times as long as prefill (within 1 %), by model."""
     with store.Store(path) as file:
-        for repeat in range(4):
+        for (model, ratio), repeat in itertools.product(ratios.items(), range(4)):
             near = 1 + (repeat - 1.5) / 200
             seen = [({}, "parameters", 4.94e8), ({"prompt_tokens": 170, "output_tokens": 1}, "ttft_s", 0.2),
                     ({"prompt_tokens": 170, "output_tokens": 800}, "decode_s", 0.2 * ratio * near),
                     ({"prompt_tokens": 170, "output_tokens": 800}, "tpot_s", 0.2 * ratio * near / 799)]
-            file.append(f"{repeat}", [store.Row("r", "02_baseline", SPEED | more, metric, value, repeat)
-                                      for more, metric, value in seen])
+            file.append(f"{model} {repeat}", [store.Row("r", "02_baseline", {"model": model} | SPEED | more, metric, value,
+                                                        repeat) for more, metric, value in seen])
     provenance.write_manifest(path, provenance.Manifest(
         run="r", study="02_baseline", params={}, seed=0, git_commit="0" * 40, git_dirty=False,
         packages={"torch": "9.9"}, machine={"cpu": {"name": "a fast one"}, "governor": {"unavailable": "no cpufreq"}},
@@ -49,8 +51,8 @@ def toy(tmp_path_factory):
         patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
         home = toy_kit.build(folder / "kit", patch, ["90_toy", "91_other"])
         toy_kit.set_param(home, "fault", "error")
-        write_speed_rows(store.runs_folder("ci") / "02_baseline.jsonl", 200)
-        write_speed_rows(home / "data/results/far-board/02_baseline.jsonl", 20)
+        write_speed_rows(store.runs_folder("ci") / "02_baseline.jsonl", {SHAPE: 200})
+        write_speed_rows(home / "data/results/far-board/02_baseline.jsonl", {SHAPE: 20, SMALL: 200})
         outcomes = report.run_notebooks(["90_toy", "91_other"], "ci")
         index = report.render("ci")
         yield {"home": home, "outcomes": outcomes, "index": index, "runs": store.runs_folder("ci")}
@@ -197,7 +199,10 @@ def test_a_verdict_without_rows_says_why(toy):
 def test_a_claims_page_leads_to_its_rows_and_shows_its_code(toy):
     page = toy["index"].parent / "claims/S3.1.html"
     text = page.read_text()
-    assert "Measured on ci, in this run: reproduced" in text and "Measured on far-board" in text and "anchor-link" not in text
+    assert "Measured on ci, in this run: holds on a shape" in text and "anchor-link" not in text
+    of_the_board = [text.index(f"Measured on far-board: {told}") for told in (
+        "holds on small real models", "does not hold on a shape")]
+    assert of_the_board == sorted(of_the_board), "the headline first"
     links = set(re.findall(r'<a\b[^>]*\shref="([^"]*)', text))
     rows = {"../../runs/ci/02_baseline.jsonl", "../../../data/results/far-board/02_baseline.jsonl"}
     assert rows | {"../index.html"} <= links
@@ -257,7 +262,7 @@ def test_the_index_says_first_what_came_out(toy):
         r'<section class="block this".*?</section>', text, flags=re.S)[0])
     counts = {words: int(count) for words, count in numbers}
     assert sum(counts.values()) == len(shown) and counts["contradict themselves"] == shown.count("inconsistent")
-    assert counts["stand"] == sum(verdict in ("reproduced", "holds at scale model") for verdict in shown) > 0
+    assert counts["stand"] == sum(outcomes.COMES_TO[verdict] == "stands" for verdict in shown) > 0
     lines = re.findall(r'<tr><td><a href="claims/([^"]+)\.html">\1</a></td>', body)
     assert "S3.1" in lines and "S1.3" not in lines
     assert (toy["index"].parent / "claims.csv").read_text().count("\n") == len(lines) + 1
@@ -277,7 +282,8 @@ def test_claims_table_is_the_judgement_of_the_rows(toy):
     everything = claims.load()
     assert sorted(shown[0]) == sorted(claim.id for claim in everything)        # here all of them, from elsewhere the measured
     assert list(shown[1]) == [claim.id for claim in everything if claim.tests and claim.study == "02_baseline"]
-    assert (shown[0]["S3.1"], shown[1]["S3.1"]) == ("reproduced", "not reproduced")
+    assert (shown[0]["S3.1"], shown[1]["S3.1"]) == ("holds on a shape", "holds on small real models")
+    assert "<small>shape: does not hold</small>" in blocks[1] and ": does not hold</small>" not in blocks[0]
     assert "200 " in blocks[0] and "far-board" in blocks[1]
     # claims come before everything else
     places = [text.index(mark) for mark in ('data-claim="', 'id="machine"', 'id="skipped"', 'id="notebooks"')]

@@ -11,9 +11,9 @@ from edgekit.plots import claim, style, verdict
 NUMBERS = {"value": 1.72, "low": 1.62, "high": 1.83, "unit": "times", "least": 2.05, "most": None, "published": [2.1]}
 
 
-def cell(word="not reproduced", lines=(NUMBERS,), name="S1.10"):
+def cell(word="not reproduced", lines=(NUMBERS,), name="S1.10", also=""):
     return {"id": name, "name": "speed-up by drafting", "statement": "Drafting makes generation 2.1 times as fast. " * 4,
-            "verdict": word, "needs": "a target and a draft", "figure": "",
+            "verdict": word, "also": also, "needs": "a target and a draft", "figure": "",
             "parts": [{"lines": [{"what": "speed-up", "numbers": numbers} for numbers in lines]}]}
 
 
@@ -86,9 +86,16 @@ def test_a_claim_that_was_not_measured_says_what_it_needs():
     assert not strips(fig) and "Needs a target and a draft" in words(fig) and "not testable here" in words(fig)
 
 
+def test_what_models_of_other_kinds_say_stands_below_the_claim():
+    told = "On other models (pocket: does not hold)"
+    alone, many = (drawn(*[cell(name=name, also="pocket: does not hold") for name in names]) for names in ("A", "ABCD"))
+    assert words(alone).count(told) == 1 and words(many).count(told) == 4 and told not in words(drawn(cell()))
+    assert strips(alone) and not strips(many)
+
+
 def test_every_verdict_has_a_look_of_its_own_in_colour_or_mark():
     from edgekit.claims.judgement import VERDICTS
 
     assert set(verdict.LOOKS) == set(VERDICTS)
     measured = VERDICTS[:VERDICTS.index("inconsistent")]
-    assert len({verdict.LOOKS[word][1] for word in measured}) == len(measured) == 5
+    assert len({verdict.LOOKS[word][1] for word in measured}) == len(measured) == 9

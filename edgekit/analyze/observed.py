@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 from edgekit.analyze.stats import Estimate
+from edgekit.catalog import weights
+
+# What a measurement was made on, the weakest evidence about the documents' models first: models that the kit trained, published
+# architectures with random weights, trained weights that the kit knows by name, and all others.
+SCALES = ("pocket", "shape", "small", "real")
 
 
 class NotMeasured(LookupError):
@@ -37,17 +43,22 @@ class Setting:
 class Observation:
     """What we saw for one quantity.
 
-    where: on what, in words. scale: real, shape, pocket, or printed. samples: what the interval is over (repeats, seeds, texts,
-    problems, prompts), "" for what was counted or printed. artifact: what was measured, in the words of all observations of the
-    same thing. note: what to add.
+    where: on what, in words. models: whose rows it comes from, none for what was printed. samples: what the interval is over
+    (repeats, seeds, texts, problems, prompts), "" for what was counted or printed. artifact: what was measured, in the words of
+    all observations of the same thing. note: what to add.
     """
 
     estimate: Estimate
     where: str
-    scale: str
+    models: tuple[str, ...]
     samples: str
     artifact: str
     note: str = ""
+
+    @property
+    def scale(self) -> str:
+        """The weakest of SCALES among its models, or printed."""
+        return weakest(map(kind, self.models)) or "printed"
 
 
 @dataclass(frozen=True)
@@ -70,9 +81,21 @@ class Quantity:
         return self.function(frame, setting, accepted)[0]
 
 
+def base(model: str) -> str:
+    """The model that a chain or a pair begins with."""
+    return re.split(r"\s*[<>]\s*", model, maxsplit=1)[0]
+
+
 def kind(model: str) -> str:
-    """pocket (trained by the kit), shape (published architecture, random weights) or real."""
-    return next((name for name in ("pocket", "shape") if model.startswith((f"{name}-", f"{name}:"))), "real")
+    """Which of SCALES a model, a chain or a pair is: by its name, or that of the model that it begins with."""
+    name = base(model)
+    ours = next((one for one in ("pocket", "shape") if name.startswith((f"{one}-", f"{one}:"))), "")
+    return ours or ("small" if name in weights.listed() else "real")
+
+
+def weakest(scales: Iterable[str]) -> str:
+    """The first of SCALES among these, "" of none."""
+    return min(scales, key=SCALES.index, default="")
 
 
 def estimate_of(line: pd.Series, name: str, unit: str, what: str) -> Estimate:

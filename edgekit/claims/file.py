@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.analyze.observed import Observation, Setting
+from edgekit.analyze.observed import SCALES, Observation, Setting
 from edgekit.catalog import published
 from edgekit.claims import quantities
 from edgekit.errors import RunFailed, unknown_name
 from edgekit.studies.published_claims import quantities as audit_quantities
-
-KINDS = ("real", "shape", "pocket")
 
 
 class ClaimsError(RunFailed):
@@ -160,8 +158,8 @@ def _published(entry: dict, units: dict, where: str) -> None:
 
 def _setting(entry: dict, where: str) -> Setting:
     _check_keys(entry, ("platforms", "models"), where, tuple(Setting.__dataclass_fields__))
-    if unknown := [name for name in entry["models"] if name not in KINDS]:
-        raise ClaimsError(f"{where}: " + unknown_name("kind of model", unknown[0], KINDS))
+    if unknown := [name for name in entry["models"] if name not in SCALES]:
+        raise ClaimsError(f"{where}: " + unknown_name("kind of model", unknown[0], SCALES))
     platforms = () if entry["platforms"] == "any" else entry["platforms"]
     if isinstance(platforms, str):
         raise ClaimsError(f"{where}: platforms are `any` or a list, got {platforms!r}")

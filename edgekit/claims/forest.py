@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 # What a verdict comes to.
-COMES_TO = {"reproduced": "stands", "holds at scale model": "stands", "not reproduced": "falls",
-            "does not hold at scale model": "falls", "undecided": "open", "not testable here": "open", "not yet run": "open",
-            "inconsistent": "contradicts itself", "consistent": "agrees with itself"}
+COMES_TO = {"reproduced": "stands", "holds on small real models": "stands", "holds on a shape": "stands",
+            "holds at scale model": "stands", "not reproduced": "falls", "does not hold on small real models": "falls",
+            "does not hold on a shape": "falls", "does not hold at scale model": "falls", "undecided": "open",
+            "not testable here": "open", "not yet run": "open", "inconsistent": "contradicts itself",
+            "consistent": "agrees with itself"}
 ORDER = ("falls", "open", "stands", "contradicts itself", "agrees with itself")  # from top to bottom of the figure
 WITHOUT_VALUE = ("not testable here", "not yet run")  # what such a claim has was seen on another platform, or for a part of it
 COLUMNS = ("claim", "name", "platform", "verdict", "source", "quantity", "what", "value", "low", "high", "unit", "accepted",

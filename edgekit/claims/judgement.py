@@ -3,9 +3,10 @@
 `data/published/claims.yaml` says what each document states, which quantity would settle it, and what range is accepted.
 For a test (claims/quantities.py) the interval of the measured rows decides: wholly inside the range, wholly outside of it, or
 across its edge. For the last the verdict is "undecided", because neither word would be true: more samples would decide. Only
-rows whose source is "measured" count. Several tests of a claim judge one artifact, the one that passes most of them. For an
-audit (studies/published_claims/quantities.py) the printed numbers decide: "inconsistent" where no reading of them comes into
-the range, else "consistent". A verdict is fields; the sentences about it are made in text.py.
+rows whose source is "measured" count. What they were measured on names the word, and models of different kinds are judged apart
+(sides.py). Several tests of a claim judge one artifact, the one that passes most of them. For an audit
+(studies/published_claims/quantities.py) the printed numbers decide: "inconsistent" where no reading of them comes into the
+range, else "consistent". A verdict is fields; the sentences about it are made in text.py.
 """
 
 from __future__ import annotations
@@ -15,18 +16,28 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from edgekit.analyze.observed import NotMeasured, Observation
+from edgekit.analyze.observed import NotMeasured, Observation, base, kind, weakest
 from edgekit.analyze.once import remembering
+from edgekit.analyze.origin import Origin, origin
 from edgekit.claims.file import Audit, Claim, ClaimsError, Comparison, load
 from edgekit.claims.quantities import QUANTITIES
+from edgekit.claims.sides import Side, sides
 from edgekit.studies.published_claims.printed import Assumptions, NotPrinted, Numbers, printed_numbers
 from edgekit.studies.published_claims.quantities import AUDITS
 
-__all__ = ["AUDIT_NOTEBOOK", "VERDICTS", "Audit", "Claim", "ClaimsError", "Comparison", "Outcome", "Verdict", "audited",
-           "judge", "load"]
+__all__ = ["AUDIT_NOTEBOOK", "VERDICTS", "WORDS", "Audit", "Claim", "ClaimsError", "Comparison", "Outcome", "Verdict",
+           "audited", "judge", "load"]
 
-VERDICTS = ("reproduced", "not reproduced", "holds at scale model", "does not hold at scale model", "undecided",
-            "inconsistent", "consistent", "not testable here", "not yet run")
+# By the weakest evidence that a verdict rests on (observed.SCALES): the words for wholly inside and wholly outside.
+WORDS = {
+    "real": ("reproduced", "not reproduced"),
+    "small": ("holds on small real models", "does not hold on small real models"),
+    "shape": ("holds on a shape", "does not hold on a shape"),
+    "pocket": ("holds at scale model", "does not hold at scale model"),
+}
+NOT_TESTABLE = "not testable here"
+VERDICTS = (*(word for words in WORDS.values() for word in words), "undecided", "inconsistent", "consistent", NOT_TESTABLE,
+            "not yet run")
 AUDIT_NOTEBOOK = "00_published_claims"
 
 
@@ -45,8 +56,9 @@ class Verdict:
 
     platform: "" for a verdict that no measurement went into. outcomes: of the tests that could be made, for orientation only
     where the verdict is "not testable here". missing: what the others lacked, in words. elsewhere: the claim is about other
-    platforms than this one. caveats: what a reader has to know, by the names of text.CAVEATS. beside: the verdict of
-    printed numbers where measured rows decided, or the other way round.
+    platforms than this one. caveats: what a reader has to know, by the names of text.CAVEATS. origins: how the weights of its
+    small models came. others: what rows of the same platform with models of other kinds say. beside: the verdict of printed
+    numbers where measured rows decided, or the other way round.
     """
 
     claim: Claim
@@ -56,11 +68,23 @@ class Verdict:
     missing: tuple[str, ...] = ()
     elsewhere: bool = False
     caveats: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    others: tuple[Verdict, ...] = ()
     beside: Verdict | None = None
 
     @property
     def seen(self) -> tuple[Observation, ...]:
         return tuple(outcome.seen for outcome in self.outcomes)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that its outcomes rest on, once."""
+        return tuple(dict.fromkeys(model for seen in self.seen for model in seen.models))
+
+    @property
+    def scale(self) -> str:
+        """The weakest evidence that it rests on, one of observed.SCALES; "" where nothing was measured."""
+        return weakest(map(kind, self.models))
 
     @property
     def figure(self) -> str:
@@ -80,7 +104,8 @@ def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str) -> list[V
     measured = frame[frame.source == "measured"] if len(frame) else frame
     arithmetic = {verdict.claim.id: verdict for verdict in audited(claims)}
     with remembering():
-        return [_both(claim, _judge(claim, measured, platform) if claim.tests else None, arithmetic.get(claim.id))
+        parts = sides(measured)
+        return [_both(claim, _judge(claim, measured, parts, platform) if claim.tests else None, arithmetic.get(claim.id))
                 for claim in claims]
 
 
@@ -100,7 +125,7 @@ def _both(claim: Claim, measured: Verdict | None, arithmetic: Verdict | None) ->
         return arithmetic or Verdict(claim, "not yet run", "")
     if arithmetic is None:
         return measured
-    first, second = (arithmetic, measured) if measured.verdict == "not testable here" else (measured, arithmetic)
+    first, second = (arithmetic, measured) if measured.verdict == NOT_TESTABLE else (measured, arithmetic)
     return replace(first, beside=second)
 
 
@@ -116,7 +141,28 @@ def _audit(claim: Claim, numbers: Numbers, assumed: Assumptions) -> Verdict:
     return Verdict(claim, "inconsistent" if outside else "consistent", "", tuple(outcomes))
 
 
-def _judge(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
+def _judge(claim: Claim, frame: pd.DataFrame, parts: list[Side], platform: str) -> Verdict:
+    """The verdict on the strongest side that can be decided, with those on the others that something was seen on."""
+    found = [verdict for side in parts if (verdict := _on_side(claim, side, platform))]
+    if not found:
+        return _on_rows(claim, parts[0].frames[-1] if parts else frame, platform)
+    first = next((verdict for verdict in found if verdict.verdict != NOT_TESTABLE), found[0])
+    return first if first.elsewhere else replace(first, others=tuple(verdict for verdict in found if verdict is not first))
+
+
+def _on_side(claim: Claim, side: Side, platform: str) -> Verdict | None:
+    """The verdict on the first of a side's frames that decide, else on the first; none where nothing was seen on its models."""
+    undecided = None
+    for frame in side.frames:
+        verdict = _on_rows(claim, frame, platform)
+        if any(kind(model) in side.kinds for model in verdict.models):
+            if verdict.verdict != NOT_TESTABLE:
+                return verdict
+            undecided = undecided or verdict
+    return undecided
+
+
+def _on_rows(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
     candidates, missing = [], []
     for test in claim.tests:
         try:
@@ -132,19 +178,23 @@ def _judge(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
         missing.append("all of its tests on one artifact (they were made on "
                        + "; on ".join(dict.fromkeys(one[0].seen.artifact for one in candidates)) + ")")
     words = {outcome.word for outcome in outcomes}
-    at_scale = [QUANTITIES[outcome.wanted.quantity].about for outcome in outcomes if outcome.seen.scale == "pocket"]
     elsewhere = bool(claim.setting.platforms) and platform not in claim.setting.platforms
-    caveats = [f"scale {about}" for about in dict.fromkeys(at_scale)]
-    caveats += ["several artifacts"] if len({outcome.seen.artifact for outcome in outcomes}) > 1 else []
+    found = Verdict(claim, NOT_TESTABLE, platform, tuple(outcomes), tuple(dict.fromkeys(missing)), elsewhere)
     if elsewhere or ("outside" not in words and missing):
-        word, caveats = "not testable here", []
-    elif "outside" in words:
-        word = "does not hold at scale model" if at_scale else "not reproduced"
-    elif "across" in words:
-        word = "undecided"
-    else:
-        word = "holds at scale model" if at_scale else "reproduced"
-    return Verdict(claim, word, platform, tuple(outcomes), tuple(dict.fromkeys(missing)), elsewhere, tuple(caveats))
+        return found
+    holds, fails = WORDS[found.scale]
+    word = fails if "outside" in words else "undecided" if "across" in words else holds
+    return replace(found, verdict=word, caveats=_caveats(found), origins=tuple(
+        origin(frame, model) for model in dict.fromkeys(map(base, found.models)) if kind(model) == "small"))
+
+
+def _caveats(found: Verdict) -> tuple[str, ...]:
+    """By what it rests on: in what scale models are unlike by what was asked, what shapes and small models are, and whether
+    several artifacts were judged."""
+    at_scale = [QUANTITIES[outcome.wanted.quantity].about for outcome in found.outcomes if outcome.seen.scale == "pocket"]
+    kinds = set(map(kind, found.models))
+    caveats = [f"scale {about}" for about in dict.fromkeys(at_scale)] + [one for one in ("shape", "small") if one in kinds]
+    return (*caveats, *(["several artifacts"] if len({seen.artifact for seen in found.seen}) > 1 else ()))
 
 
 def _of_one_artifact(claim: Claim, candidates: list[list[Outcome]]) -> list[Outcome]:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-MARKS = {"pocket": "pocket", "shape": "shape", "real": "real", "printed": "arithmetic"}  # what a verdict rests on
+# What a verdict rests on, and the words of a verdict that say so themselves.
+MARKS = {"pocket": "pocket", "shape": "shape", "small": "small real", "real": "real", "printed": "arithmetic"}
+SAID = {"pocket": "at scale model", "shape": "on a shape", "small": "on small real models"}
 
 
 def findings(cells: Iterable[dict], page: str) -> str:
-    """A Markdown table: claim, published, ours, verdict and on what; `page` is where the page of `{id}` lies."""
+    """A Markdown table: claim, published, ours, verdict, on what, and what models of other kinds say; `page`: where the page of
+    `{id}` lies."""
     lines = ["| claim | published | ours (95 % interval) | verdict |", "|---|---|---|---|"]
     for cell in cells:
-        on = ", ".join(MARKS[mark] for mark in cell["mark"].split(", ") if mark)
         texts = (f"[{cell['id']}]({page.format(id=cell['id'])}) {cell['name']}", cell["short"], cell["ours_short"],
-                 f"**{cell['verdict']}**" + f" ({on})" * bool(on))
+                 f"**{cell['verdict']}**" + _on(cell["mark"], cell["verdict"]) + f"; {cell['also']}" * bool(cell["also"]))
         lines.append("| " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _on(marks: str, verdict: str) -> str:
+    """In brackets what a verdict rests on, where its words do not say so."""
+    said = not marks or (marks in SAID and verdict.endswith(SAID[marks]))
+    return "" if said else f" ({', '.join(MARKS[mark] for mark in marks.split(', '))})"
 
 
 def derivation(cells: Sequence[dict], links: Callable[[dict, dict], Iterable[str]]) -> str:
@@ -37,7 +45,8 @@ def derivation(cells: Sequence[dict], links: Callable[[dict, dict], Iterable[str
 
 def _part(part: dict, links: str) -> list[str]:
     without = "To come" if part["verdict"] == "not yet run" else "Not measured"
-    title = f"Measured on {part['platform']}{part.get('of', '')}" if part["platform"] else (
+    on = f", {part['on']}" * bool(part["on"])
+    title = f"Measured on {part['platform']}{part.get('of', '')}{on}" if part["platform"] else (
         "By arithmetic on printed numbers" if part["lines"] else without)
     lines = [f"## {title}: {part['verdict']}", ""]
     for line in part["lines"]:

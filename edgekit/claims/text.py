@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgekit.analyze.observed import Observation
+    from edgekit.analyze.origin import Origin
     from edgekit.claims.file import Claim
     from edgekit.claims.judgement import Outcome, Verdict
 
@@ -17,8 +18,13 @@ CAVEATS = {
     "scale quality": "A scale model is smaller and knows a generated language only, so a method may change more or less of the "
                      "document's models",
     "scale size": "Embeddings, scales and heads are other shares of a scale model than of the document's models",
+    "shape": "Random weights cost what those of the published model would, and say nothing of quality",
+    "small": "Small real models are smaller than the document's, and their weights came rounded{came}",
     "several artifacts": "Not one artifact is judged: {claim.several_artifacts}",
 }
+NAMING = ("does not hold", "holds")  # how a verdict begins that says itself what it was measured on
+# What the others were measured on, by their scale: a few words for headings.
+MODELS = {"pocket": "pocket models", "shape": "shapes", "small": "small real models", "real": "real models"}
 MEASURED = {"inside": "wholly inside of", "outside": "wholly outside of", "across": "not decided against"}
 COMPUTED = {"inside": "wholly inside of", "outside": "in no reading inside of", "across": "in some readings inside of"}
 
@@ -26,8 +32,8 @@ COMPUTED = {"inside": "wholly inside of", "outside": "in no reading inside of", 
 def cells(verdicts: Iterable[Verdict]) -> list[dict]:
     """One dictionary of texts a verdict, for tables and pages: `figure` is the link to the figure in the rendered report,
     `audit` is yes for a claim that has arithmetic on printed numbers; `short` and `ours_short` are published and ours in a
-    few words, `mark` is on what kind of models it was judged, `quantities` are what it is judged by; `parts` are the measured
-    and the computed verdict with their outcomes."""
+    few words, `mark` is on what kind of models it was judged, `also` is what the same rows say on models of other kinds,
+    `quantities` are what it is judged by; `parts` are all verdicts with their outcomes, the one of `verdict` first."""
     return [{
         "id": verdict.claim.id, "name": verdict.claim.name, "document": verdict.claim.title, "locator": verdict.claim.locator,
         "statement": verdict.claim.statement, "published": _printed(verdict.claim), "short": _short(verdict.claim),
@@ -35,10 +41,11 @@ def cells(verdicts: Iterable[Verdict]) -> list[dict]:
         "ours_short": "; ".join(seen.estimate.short for seen in verdict.seen) or "none",
         "where": "; ".join(dict.fromkeys(seen.where for seen in verdict.seen)), "platform": verdict.platform,
         "mark": ", ".join(dict.fromkeys(seen.scale for seen in verdict.seen)),
-        "verdict": verdict.verdict, "reason": reason(verdict), "study": verdict.claim.study, "needs": verdict.claim.needs,
+        "verdict": verdict.verdict, "also": _beside(verdict.others), "reason": reason(verdict), "study": verdict.claim.study,
+        "needs": verdict.claim.needs,
         "audit": "yes" if verdict.claim.audit else "", "tests": "yes" if verdict.claim.tests else "", "figure": verdict.figure,
         "quantities": _quantities(verdict.claim),
-        "parts": [_part(one) for one in (verdict, verdict.beside) if one],
+        "parts": _parts(verdict),
     } for verdict in verdicts]
 
 
@@ -47,7 +54,8 @@ def markdown_table(table: list[dict]) -> str:
     ours = "ours (95 % interval)" if any(cell["platform"] for cell in table) else "computed (range of its readings)"
     lines = [f"| claim | published | {ours} | verdict |", "|---|---|---|---|"]
     for cell in table:
-        texts = (f"{cell['id']} {cell['name']}", cell["short"], cell["ours_short"], f"**{cell['verdict']}**")
+        texts = (f"{cell['id']} {cell['name']}", cell["short"], cell["ours_short"],
+                 f"**{cell['verdict']}**" + f"; {cell['also']}" * bool(cell["also"]))
         lines.append("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |")
     lines.append("")
     for cell in table:
@@ -73,14 +81,38 @@ def reason(verdict: Verdict) -> str:
             told = [absent, f"Needs {claim.needs}", *map(_measured, verdict.outcomes)]
         else:
             told = [absent, *map(_measured, verdict.outcomes)]
-        told += [CAVEATS[name].format(claim=claim) for name in verdict.caveats]
+        told += _caveats(verdict)
     sentences = " ".join(text[0].upper() + text[1:] + "." for text in told if text)
-    beside = verdict.beside
-    return f"{sentences} {beside.verdict.capitalize()}: {reason(beside)}" if beside else sentences
+    more = [f" {one.verdict.capitalize()}: {reason(one)}" for one in (*verdict.others, verdict.beside) if one]
+    return sentences + "".join(more)
 
 
-def _part(verdict: Verdict) -> dict:
-    """One verdict with its outcomes, a line each, and what else is to be read with it."""
+def _beside(others: Iterable[Verdict]) -> str:
+    """What models of other kinds say, in a few words: "pocket: holds"."""
+    return "; ".join(f"{one.scale}: {next(filter(one.verdict.startswith, NAMING), one.verdict)}" for one in others)
+
+
+def _caveats(verdict: Verdict) -> list[str]:
+    return [CAVEATS[name].format(claim=verdict.claim, came=_came(verdict.origins)) for name in verdict.caveats]
+
+
+def _came(origins: Iterable[Origin]) -> str:
+    """Bits and formats that small models came with, as far as rows say."""
+    told = [", ".join((f"{one.model}: {' or '.join(f'{bits:.3g}' for bits in one.bits)} bits a weight", *one.stored_as))
+            for one in origins if one.bits]
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _parts(verdict: Verdict) -> list[dict]:
+    """A verdict, those on models of other kinds, and the one beside it."""
+    parts = [_part(one, MODELS[one.scale] if verdict.others and not one.verdict.startswith(NAMING) else "")
+             for one in (verdict, *verdict.others)]
+    return parts + (_parts(verdict.beside) if verdict.beside else [])
+
+
+def _part(verdict: Verdict, on: str) -> dict:
+    """One verdict with its outcomes, a line each, and what else is to be read with it. on: what tells it from those on models
+    of other kinds."""
     lies = MEASURED if verdict.platform else COMPUTED
     lines = [{
         "quantity": outcome.wanted.quantity, "artifact": outcome.seen.artifact, "scale": outcome.seen.scale,
@@ -93,11 +125,11 @@ def _part(verdict: Verdict) -> dict:
         told.append(f"Needs {claim.needs}")
     if verdict.elsewhere and lines:
         told.append("For orientation only, since this is not the platform that the claim is about")
-    told += [CAVEATS[name].format(claim=claim) for name in verdict.caveats]
+    told += _caveats(verdict)
     if not verdict.platform and claim.audit and claim.audit.remark:
         told.append(claim.audit.remark)
-    return {"verdict": verdict.verdict, "platform": verdict.platform, "figure": verdict.figure, "lines": lines, "told": told,
-            "caveats": list(verdict.caveats)}
+    return {"verdict": verdict.verdict, "platform": verdict.platform, "on": on, "figure": verdict.figure, "lines": lines,
+            "told": told, "caveats": list(verdict.caveats)}
 
 
 def _numbers(outcome: Outcome, claim: Claim) -> dict:

@@ -19,10 +19,13 @@ from edgekit.analyze.stats import number, told
 from edgekit.plots import claim, style
 
 # Verdict: colour and marker, here and in the figure of all claims.
-LOOKS = {"reproduced": ("#12693A", "o"), "holds at scale model": ("#0F6273", "^"), "undecided": ("#6B5A00", "D"),
-         "not reproduced": ("#A11D24", "s"), "does not hold at scale model": ("#B35900", "v"),
-         "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o"), "not testable here": ("0.35", "x"),
-         "not yet run": ("0.35", "x")}
+# Green or bluish stands, red or orange falls; the second where it rests on less than models of the documents' size.
+LESS, LESS_FALLS = "#0F6273", "#B35900"
+LOOKS = {"reproduced": ("#12693A", "o"), "holds on small real models": (LESS, "P"), "holds on a shape": (LESS, "p"),
+         "holds at scale model": (LESS, "^"), "undecided": ("#6B5A00", "D"), "not reproduced": ("#A11D24", "s"),
+         "does not hold on small real models": (LESS_FALLS, "*"), "does not hold on a shape": (LESS_FALLS, "d"),
+         "does not hold at scale model": (LESS_FALLS, "v"), "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o"),
+         "not testable here": ("0.35", "x"), "not yet run": ("0.35", "x")}
 TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
 LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
 LETTERS = 17  # of a claim's words in an inch
@@ -59,13 +62,19 @@ def _make_room(fig: Figure, extra: float) -> None:
 
 
 def _words(cell: Mapping, width: float) -> list[str]:
-    missing = [] if _lines(cell) else [f"Needs {cell['needs']}"]
-    return [line for text in (cell["statement"], *missing) for line in textwrap.wrap(text, int(LETTERS * width))]
+    more = [] if _lines(cell) else [f"Needs {cell['needs']}"]
+    more += [_others(cell)] if cell["also"] else []
+    return [line for text in (cell["statement"], *more) for line in textwrap.wrap(text, int(LETTERS * width))]
+
+
+def _others(cell: Mapping) -> str:
+    return f"On other models ({cell['also']})"
 
 
 def _in_one_line(cell: Mapping) -> list[str]:
     """What is accepted and ours, for a figure whose panels show both."""
-    return [f"{line['what']}: {_ours(line['numbers'])}, accepted: {_accepted(line['numbers'])}" for line in _lines(cell)]
+    told = [f"{line['what']}: {_ours(line['numbers'])}, accepted: {_accepted(line['numbers'])}" for line in _lines(cell)]
+    return told + ([_others(cell)] if cell["also"] else [])
 
 
 def _ours(numbers: Mapping) -> str:

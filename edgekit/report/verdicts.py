@@ -14,6 +14,10 @@ from edgekit.report.links import Source, missing
 VERDICTS = {
     "reproduced": ("good", "measured in a comparable setting, and the whole interval lies in the accepted range"),
     "not reproduced": ("bad", "measured in a comparable setting, and the whole interval lies outside of that range"),
+    "holds on small real models": ("near", "as reproduced, but on trained models below the document's size that came rounded"),
+    "does not hold on small real models": ("off", "as not reproduced, but on trained models below its size that came rounded"),
+    "holds on a shape": ("near", "as reproduced, but on random weights of a published size, which have no quality"),
+    "does not hold on a shape": ("off", "as not reproduced, but on random weights of a published size, which have no quality"),
     "holds at scale model": ("near", "as reproduced, but on small models that the kit trained itself"),
     "does not hold at scale model": ("off", "as not reproduced, but on small models that the kit trained itself"),
     "undecided": ("open", "the interval lies across the edge of the range: more samples would decide"),

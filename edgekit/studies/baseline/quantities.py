@@ -14,7 +14,7 @@ def decode_tok_per_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
     """Decode tokens/s of each unit inside the setting at the longest output measured, the fastest first."""
     table = _inside(roofline.speed_table(frame).dropna(subset=["tpot_s"]), setting, "decode times")
     table = _largest(table).sort_values(["output_tokens", "prompt_tokens", "decode_tok_per_s"], ascending=False)
-    return [Observation(estimate_of(found, "decode_tok_per_s", "tokens/s", "decode speed"), _where(found), kind(found.model),
+    return [Observation(estimate_of(found, "decode_tok_per_s", "tokens/s", "decode speed"), _where(found), (found.model,),
                         "repeats", _unit(found)) for _, found in table.drop_duplicates(roofline.UNIT).iterrows()]
 
 
@@ -27,7 +27,7 @@ def ttft_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float])
         lengths = table[(table[roofline.UNIT] == line[roofline.UNIT]).all(axis=1)]
         note = ("the prompt length is not published, so the measured one nearest to the claim is taken; "
                 + ", ".join(f"{one.prompt_tokens} tokens in: {number(one.ttft_s)} s" for one in lengths.itertuples()))
-        found.append(Observation(estimate_of(line, "ttft_s", "s", "time to first token"), _where(line), kind(line.model),
+        found.append(Observation(estimate_of(line, "ttft_s", "s", "time to first token"), _where(line), (line.model,),
                                  "repeats", _unit(line), note))
     return found
 
@@ -48,7 +48,7 @@ def decode_over_prefill(frame: pd.DataFrame, setting: Setting, accepted: tuple[f
         note += "; smaller models: " + ", ".join(
             f"{line.model} {number(line.decode_over_prefill)}" for line in others.itertuples())
     return [Observation(estimate_of(found, "decode_over_prefill", "times", "decode over prefill"), _where(found),
-                        kind(found.model), "repeats", _unit(found), note)]
+                        (found.model,), "repeats", _unit(found), note)]
 
 
 def bandwidth_utilisation(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
@@ -57,7 +57,7 @@ def bandwidth_utilisation(frame: pd.DataFrame, setting: Setting, accepted: tuple
     _require_sound(found, "bandwidth_utilisation")
     note = "; ".join(_limited_by(line) for _, line in table[table.index != found.name].iterrows())
     return [Observation(estimate_of(found, "bandwidth_utilisation", "", "share of the memory bandwidth"), _where(found),
-                        kind(found.model), "repeats", _unit(found), note)]
+                        (found.model,), "repeats", _unit(found), note)]
 
 
 def bandwidth_over_compute_utilisation(frame: pd.DataFrame, setting: Setting,
@@ -68,7 +68,7 @@ def bandwidth_over_compute_utilisation(frame: pd.DataFrame, setting: Setting,
         raise NotMeasured(f"the device's matrix-multiplication rate in a type that kernels for {found['dtype']} use")
     _require_sound(found, "memory_over_arithmetic")
     ratio = estimate_of(found, "memory_over_arithmetic", "times", "memory's share over arithmetic's share")
-    return [Observation(ratio, _where(found), kind(found.model), "repeats", _unit(found),
+    return [Observation(ratio, _where(found), (found.model,), "repeats", _unit(found),
                         f"{number(100 * found.compute_utilisation)} % of the {found.flop_dtype} matrix-multiplication rate")]
 
 

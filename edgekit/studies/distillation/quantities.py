@@ -24,7 +24,7 @@ def prune_first_over_quantize_first(frame: pd.DataFrame, setting: Setting, accep
                        for line in table.drop(found.name).itertuples())
     what = f"{found.model}, heads/MLP {found.pruning} removed, {found.quantization}"
     return [Observation(estimate_of(found, "ratio", "times", "loss of pruning first over that of quantizing first"),
-                        f"{what}, over {found.over}", kind(found.model), found.over, what,
+                        f"{what}, over {found.over}", (found.model,), found.over, what,
                         f"elsewhere: {others}" if others else "")]
 
 
@@ -36,7 +36,7 @@ def chain_compression(frame: pd.DataFrame, setting: Setting, accepted: tuple[flo
         smaller = float(found.smaller)
         seen.append(Observation(
             Estimate(smaller, smaller, smaller, 1, "times", "bytes of the whole model over those of the chain"),
-            _where(found), kind(found.model), "", _where(found)))
+            _where(found), (found.model,), "", _where(found)))
     return seen
 
 
@@ -48,7 +48,7 @@ def accuracy_retained_at_a_tenth(frame: pd.DataFrame, setting: Setting, accepted
         raise NotMeasured("accuracy of a chain of pruning, distillation and quantization at a tenth of the bytes")
     return [Observation(estimate_of(found.drop("n").rename({"items": "n"}), "retained", "%",
                                     "accuracy kept at a tenth of the bytes"),
-                        _where(found), kind(found.model), "problems", _where(found),
+                        _where(found), (found.model,), "problems", _where(found),
                         f"{number(found.kl)} nats a token from the whole model")
             for _, found in table.sort_values("retained", ascending=False, kind="stable").iterrows()]
 

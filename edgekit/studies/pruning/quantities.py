@@ -30,7 +30,7 @@ def pruned_compute_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[
         note = (f"with the output head a decode step saves {number(100 * found.decode)} %, and "
                 f"{number(100 * found.decode_bytes)} % of its bytes")
         seen.append(Observation(Estimate(saved, saved, saved, 1, "%", "share of the multiplications that goes"), _where(found),
-                                kind(found.model), "", found.model, note))
+                                (found.model,), "", found.model, note))
     return seen
 
 
@@ -44,7 +44,7 @@ def pruned_time_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[flo
     found = table.sort_values(["parameters", "prompt_tokens", "clock"]).iloc[-1]
     return [Observation(stats.percent(estimate_of(found, "clock", "", "share of the prefill time that goes")),
                         f"{found.model}, {found.engine} {found['dtype']}, {found.prompt_tokens:.0f} tokens in",
-                        kind(found.model), "repeats", found.model, f"arithmetic says {number(100 * found.arithmetic)} %")]
+                        (found.model,), "repeats", found.model, f"arithmetic says {number(100 * found.arithmetic)} %")]
 
 
 def pruned_accuracy_lost(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
@@ -60,7 +60,7 @@ def pruned_accuracy_lost(frame: pd.DataFrame, setting: Setting, accepted: tuple[
     n = int(items[(items.model == found.model) & (items.way == found.way)].n.iloc[0])
     others = "; ".join(f"{line.model} {number(-100 * line.change)} % points" for line in table.itertuples()
                        if line.model != found.model)
-    return [Observation(Estimate(*ends, n, "% points", "accuracy lost by pruning"), _where(found), kind(found.model),
+    return [Observation(Estimate(*ends, n, "% points", "accuracy lost by pruning"), _where(found), (found.model,),
                         "problems", found.model,
                         f"{number(100 * found.accuracy)} % of the answers are right; {number(found.added)} nats a token added"
                         + (f"; other models: {others}" if others else ""))]

@@ -38,7 +38,7 @@ class Reading(Estimate):
 
 
 def _seen(span: Span, what: str, unit: str, n: int, where: str, note: str = "") -> Observation:
-    return Observation(Reading(span.value, span.low, span.high, n, unit, what), where, "printed", "", "", note)
+    return Observation(Reading(span.value, span.low, span.high, n, unit, what), where, (), "", "", note)
 
 
 def _listed(numbers: Numbers, spans: Mapping[str, Span]) -> str:

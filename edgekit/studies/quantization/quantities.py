@@ -21,7 +21,7 @@ def awq_lead(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float
     found = table.loc[table.lead.idxmin()]
     others = "; ".join(f"{line.model} {number(line.lead)} %" for line in table.itertuples() if line.model != found.model)
     return [Observation(estimate_of(found, "lead", "%", "least lead of AWQ over GPTQ in perplexity"), _where(found),
-                        kind(found.model), found.over, _how(found), f"other models: {others}" if others else "")]
+                        (found.model,), found.over, _how(found), f"other models: {others}" if others else "")]
 
 
 def awq_lead_smaller_over_larger(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
@@ -33,7 +33,7 @@ def awq_lead_smaller_over_larger(frame: pd.DataFrame, setting: Setting, accepted
     difference = Estimate(small.lead - large.lead, *_apart(small, large), int(min(small.n, large.n)), "% points",
                           "lead of AWQ in the smallest model less that in the largest")
     over = small.over if small.over == large.over else "texts"
-    return [Observation(difference, f"{_where(small)} and {large.model}", kind(small.model), over, _how(small))]
+    return [Observation(difference, f"{_where(small)} and {large.model}", (small.model, large.model), over, _how(small))]
 
 
 def _leads(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def awq_accuracy_retained(frame: pd.DataFrame, setting: Setting, accepted: tuple
     """Accuracy that AWQ at 4 bits keeps of the unquantized model's, for the largest model, at each group, the best first."""
     table = tables.main_part(losses.accuracy_table(frame))
     table = _largest(_awq(table[table.model.map(kind).isin(setting.models)].dropna(subset=["retained"]), "accuracy of AWQ"))
-    return [Observation(estimate_of(found, "retained", "%", "accuracy kept by AWQ"), _where(found), kind(found.model),
+    return [Observation(estimate_of(found, "retained", "%", "accuracy kept by AWQ"), _where(found), (found.model,),
                         "problems", _where(found), f"{number(100 * found.accuracy)} % of the answers are right")
             for _, found in table.sort_values("retained", ascending=False, kind="stable").iterrows()]
 
@@ -74,7 +74,7 @@ def awq_memory_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
     seen = []
     for _, found in _largest(table).sort_values("stored_bits", kind="stable").iterrows():
         saved = 100 * (1 - found.stored_bits / 16)
-        seen.append(Observation(Estimate(saved, saved, saved, 1, "%", "memory saved by AWQ"), _where(found), kind(found.model),
+        seen.append(Observation(Estimate(saved, saved, saved, 1, "%", "memory saved by AWQ"), _where(found), (found.model,),
                                 "", _where(found), f"{number(found.stored_bits)} bits a weight in all"))
     return seen
 
@@ -84,7 +84,7 @@ def w4a16_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[float,
     that gain most, for the largest model."""
     found = _gains(frame, setting).sort_values(["parameters", "gain"]).iloc[-1]
     where = f"{found.model}, {found.engine}, {found.weights}"
-    return [Observation(estimate_of(found, "gain", "times", "decode speed-up of 4-bit weights"), where, kind(found.model),
+    return [Observation(estimate_of(found, "gain", "times", "decode speed-up of 4-bit weights"), where, (found.model,),
                         "repeats", where)]
 
 
@@ -101,8 +101,8 @@ def w4a16_speed_up_larger_over_smaller(frame: pd.DataFrame, setting: Setting,
         raise NotMeasured(f"{best.engine} with {best.weights} weights on models of two sizes")
     ratio = stats.unpaired_ratio_interval(best.samples, small.samples, unit="times",
                                           what="speed-up of 4-bit weights in the largest model over the smallest")
-    return [Observation(ratio, f"{best.model} and {small.model}, {best.engine}, {best.weights}", kind(best.model), "repeats",
-                        f"{best.model}, {best.engine}, {best.weights}")]
+    return [Observation(ratio, f"{best.model} and {small.model}, {best.engine}, {best.weights}", (best.model, small.model),
+                        "repeats", f"{best.model}, {best.engine}, {best.weights}")]
 
 
 def _gains(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
@@ -125,7 +125,7 @@ def w4a16_accuracy_change(frame: pd.DataFrame, setting: Setting, accepted: tuple
     table = _largest(_awq(table[table.model.map(kind) != "shape"].dropna(subset=["change"]), "accuracy of AWQ"))
     found = table.loc[table.change.idxmax()]
     change = stats.percent(estimate_of(found, "change", "", "change of accuracy by AWQ"), "% points")
-    return [Observation(change, _where(found), kind(found.model), "problems", _where(found))]
+    return [Observation(change, _where(found), (found.model,), "problems", _where(found))]
 
 
 def _awq(table: pd.DataFrame, needed: str) -> pd.DataFrame:

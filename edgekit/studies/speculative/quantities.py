@@ -22,7 +22,7 @@ def draft_acceptance(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
     domains = ", ".join(f"{line.domain} {number(100 * line.acceptance)} %" for line in counted.itertuples())
     found = stats.percent(estimate_of(best, "acceptance", "", "acceptance, greedy, over all domains"))
     pair = f"{best.by} for {best.model}, {best.engine} {best['dtype']}"
-    return [Observation(found, f"{pair}, {best.length} drafted tokens", kind(best.model), "prompts", pair, domains)]
+    return [Observation(found, f"{pair}, {best.length} drafted tokens", (best.model, best.draft), "prompts", pair, domains)]
 
 
 def speculative_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
@@ -37,8 +37,8 @@ def speculative_speed_up(frame: pd.DataFrame, setting: Setting, accepted: tuple[
     domains = ", ".join(f"{line.domain} {number(line.speed_up)}" for line in here.itertuples())
     pair = f"{best.by} for {best.model}, {best.engine} {best['dtype']}"
     return [Observation(estimate_of(best, "speed_up", "times", "speed-up from end to end by drafting"),
-                        f"{pair}, {best.threads} threads, draft length {best.length}", kind(best.model), "repeats", pair,
-                        domains)]
+                        f"{pair}, {best.threads} threads, draft length {best.length}", (best.model, best.draft), "repeats",
+                        pair, domains)]
 
 
 def _smaller(table: pd.DataFrame, setting: Setting, needed: str) -> pd.DataFrame:
