@@ -88,7 +88,8 @@ def _from_gguf(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
     from gguf import dequantize as gguf_dequantize
 
     a = source.spec.architecture
-    names = {convert.gguf_name(name, convert.graph_of(a)): name for name, _ in a.tensors()}
+    ours = convert.gguf_names(a)
+    names = {ours[name]: name for name, _ in a.tensors()}
     for tensor in GGUFReader(source.file).tensors:
         if tensor.name not in names:
             if tensor.name == "rope_freqs.weight":  # made from the config, not a weight
@@ -96,8 +97,7 @@ def _from_gguf(source: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
             raise BuildError(f"dequantized: {source.file} has a tensor {tensor.name!r}, which {source.spec.name} has not")
         name = names[tensor.name]
         weight = torch.from_numpy(gguf_dequantize(tensor.data, tensor.tensor_type).copy())
-        heads = convert.rotated_heads(name, a)
-        yield name, weight if heads is None else convert.unpermute_rotary(weight, heads)
+        yield name, convert.from_stored(name, weight, a)
 
 
 READERS = {"awq": _from_packed, "gptq": _from_packed, "gguf": _from_gguf}
