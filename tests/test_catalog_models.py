@@ -174,7 +174,7 @@ def test_a_family_that_the_kit_does_not_know_is_refused(copied):
     (copied / "card.json").unlink()
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
-    with pytest.raises(ModelError, match="expected model_type llama, qwen2 or mistral, got 'mamba'"):
+    with pytest.raises(ModelError, match="expected model_type llama, mistral, qwen2, qwen3, gemma3_text, got 'mamba'"):
         models.resolve(str(copied))
 
 

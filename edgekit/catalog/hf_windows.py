@@ -16,6 +16,7 @@ PATTERN = "sliding_window_pattern"  # transformers writes another, `_sliding_win
 # transformers' defaults for Gemma 3
 PERIOD = 6
 THETAS = {FULL: ("rope_theta", 1e6), SLIDING: ("rope_local_base_freq", 1e4)}
+PLAIN = {"rope_type": "default"}
 SAYS_NOT_THAT_IT_SLIDES = ("qwen2", "qwen3")  # their configs have a size of windows even where none is used
 
 
@@ -68,14 +69,15 @@ def _period(config: Mapping, family: str, source: str, layers: int) -> int:
 
 def _rotations(config: Mapping, source: str) -> list[hf_rope.Rotations]:
     """Those of global and of local layers. The older form has both bases at the top, and `rope_scaling` is of the global."""
-    by_kind = config.get("rope_parameters") or {}
-    if not isinstance(by_kind, Mapping) or by_kind.keys() - THETAS.keys():
-        raise ModelError(f"{source}: expected rope_parameters to hold {' and '.join(THETAS)}, an object each, got {by_kind!r}")
+    by_kind, scaling = config.get("rope_parameters") or {}, config.get("rope_scaling") or {}
+    told = [by_kind, scaling, *(by_kind.values() if isinstance(by_kind, Mapping) else ())]
+    if not all(isinstance(one, Mapping) for one in told if one is not None) or by_kind.keys() - THETAS.keys():
+        raise ModelError(f"{source}: expected rope_parameters to hold {' and '.join(THETAS)}, an object each, and rope_scaling to "
+                         f"be one, got {by_kind!r} and {scaling!r}")
     found = []
     for kind, (key, default) in THETAS.items():
-        theta = config.get(key)
-        one = {"rope_parameters": by_kind.get(kind), "rope_theta": default if theta is None else theta,
-               "rope_scaling": config.get("rope_scaling") if kind == FULL else None,
+        theta, rope = config.get(key), dict(by_kind.get(kind) or PLAIN)
+        one = {"rope_parameters": rope | scaling if kind == FULL else rope, "rope_theta": default if theta is None else theta,
                "max_position_embeddings": config.get("max_position_embeddings")}
         found.append(hf_rope.read(one, source))
     return found

@@ -38,7 +38,8 @@ def onnx_bytes(source: Artifact, *, precision: str) -> int:
     a = source.spec.architecture
     if a.family == GEMMA:
         raise BuildError(f"onnx: {source.spec.name} is a Gemma 3, of which the model builder rounds the embeddings' "
-                         "factor and looks for local rotations where transformers has none: measure it with transformers or llama.cpp")
+                         "factor and looks for local rotations where transformers has none: measure it with transformers "
+                         "or llama.cpp")
     kind = dict(a.rope_scaling).get("rope_type", "default")
     if kind not in ROPES:
         raise BuildError(f"onnx: {source.spec.name} has rotations of type {kind}, which the model builder computes otherwise; "
