@@ -123,7 +123,6 @@ def test_windows_are_told_where_an_engine_drops_what_they_leave_behind(tmp_path,
     import tiny
 
     from edgekit import engines, store
-    from edgekit.measure import latency
 
     monkeypatch.setattr(store, "OUTPUT", tmp_path)
     source = tiny.write(tmp_path / "model", "gemma3_text")
