@@ -69,7 +69,7 @@ def test_configs_of_published_models_are_read(name):
     assert dataclasses.replace(read, context=published.context) == published
 
 
-# Of models whose numbers are in no table here: keys of their configs on the hub, number of weights, and bytes of keys and values
+# Of models that no table here has: keys of their configs on the hub, number of weights, and bytes of keys and values
 # in 16 bits that a step reads after so many tokens.
 OTHERS = {
     "Qwen/Qwen3-0.6B": (dict(
