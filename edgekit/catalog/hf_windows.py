@@ -72,8 +72,8 @@ def _rotations(config: Mapping, source: str) -> list[hf_rope.Rotations]:
     by_kind, scaling = config.get("rope_parameters") or {}, config.get("rope_scaling") or {}
     told = [by_kind, scaling, *(by_kind.values() if isinstance(by_kind, Mapping) else ())]
     if not all(isinstance(one, Mapping) for one in told if one is not None) or by_kind.keys() - THETAS.keys():
-        raise ModelError(f"{source}: expected rope_parameters to hold {' and '.join(THETAS)}, an object each, and rope_scaling to "
-                         f"be one, got {by_kind!r} and {scaling!r}")
+        raise ModelError(f"{source}: expected rope_parameters to hold {' and '.join(THETAS)}, an object each, and rope_scaling "
+                         f"to be one, got {by_kind!r} and {scaling!r}")
     found = []
     for kind, (key, default) in THETAS.items():
         theta, rope = config.get(key), dict(by_kind.get(kind) or PLAIN)
