@@ -28,11 +28,17 @@ def write(folder: Path, family: str = "llama", tied: bool = True, **changed) -> 
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(family, **sizes(family, tie_word_embeddings=tied) | changed)
     model = transformers.AutoModelForCausalLM.from_config(config)
-    around = 0.0 if family == "gemma3_text" else 1.0  # what norms multiply by, less the one that Gemma adds
     with torch.no_grad():
         for name, weight in model.named_parameters():
             # Large enough for sharp attention and clear winners, biases and norms included.
-            weight.normal_(around if "norm" in name else 0.0, 0.25)
+            weight.normal_(_around(name, family) if "norm" in name else 0.0, 0.25)
     model.save_pretrained(folder)
     spec = models.resolve(str(folder))
     return Artifact(str(folder), spec, folder, "safetensors", spec.identity[:16])
+
+
+def _around(norm: str, family: str) -> float:
+    """What a norm multiplies by; Gemma adds one, and behind its layers more is needed beside the eightfold embedding."""
+    if family != "gemma3_text":
+        return 1.0
+    return 3.0 if "post_" in norm else 0.0
