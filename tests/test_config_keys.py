@@ -123,6 +123,7 @@ def gemmas() -> dict[str, list[tuple[dict, str]]]:
     """What is otherwise for a Gemma 3: the layer that it begins with is local, the second and last one global."""
     linear, local, full = dict(rope_type="linear", factor=4.0), "sliding_attention", "full_attention"
     return {
+        "rms_norm_eps": [({"rms_norm_eps": 1.0}, CARRIED), ({"rms_norm_eps": GONE}, REFUSED)],
         "hidden_activation": [*(({"hidden_activation": name}, REFUSED) for name in ("gelu", "silu", "nothing")),
                               ({"hidden_activation": GONE}, SAME)],
         "query_pre_attn_scalar": [({"query_pre_attn_scalar": 64}, REFUSED), ({"query_pre_attn_scalar": GONE}, REFUSED),
