@@ -22,6 +22,8 @@ METRICS = {
     "weight_bytes": "bytes of the weights that one decode step reads, counted from the artifact",
     "artifact_bytes": "bytes of the artifact's files on disk",
     "kv_bytes_per_token": "bytes of keys and values kept for one token of context",
+    "local_kv_bytes_per_token": "the part of them in local layers, which is kept for the last `window_tokens` less one only",
+    "window_tokens": "tokens that a local layer attends to, in a model that has some",
     "parameters": "number of weights, tied ones counted once",
     "correct": "1 if the answer to one item is right, else 0",
     "unanswered": "items of one task and depth whose output held no answer that could be read",

@@ -14,7 +14,7 @@ from edgekit.analyze import accounting, audit
 from edgekit.catalog import models
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3_text"])
 def test_multiplications_are_those_that_torch_counts(tmp_path, family):
     """Eager attention multiplies the whole square of pairs; a causal one needs the lower half and the diagonal."""
     source = tiny.write(tmp_path / "model", family)
@@ -28,10 +28,24 @@ def test_multiplications_are_those_that_torch_counts(tmp_path, family):
 
     ids = torch.arange(1, n + 1)[None]
     came, cache = counted(input_ids=ids, use_cache=True)
-    above = accounting.attention_macs(a, n * n) - accounting.attention_macs(a, n * (n + 1) // 2)
+    above = accounting.attention_macs(a, a.layers * n * n - accounting.pairs(a, n))
     assert came == accounting.prefill_macs(a, n) + above
     came, _ = counted(input_ids=ids[:, :1], past_key_values=cache, use_cache=True)
     assert came == accounting.decode_macs(a, n)
+
+
+@pytest.mark.parametrize("window, period, layers", [(0, 0, 4), (5, 2, 4), (3, 3, 7), (1, 6, 4), (100, 2, 3)])
+def test_pairs_and_caches_are_counted_one_by_one(window, period, layers):
+    base = models.architectures()["smollm2-135m"]
+    a = dataclasses.replace(base, layers=layers, window=window, window_period=period)
+    spans = [window if window and (i + 1) % period else 10**9 for i in range(layers)]
+    for context, tokens in ((0, 1), (0, 9), (4, 1), (4, 3), (30, 5)):
+        seen = sum(min(at + 1, span) for span in spans for at in range(context, context + tokens))
+        assert accounting.pairs(a, tokens, context) == seen
+        earlier = sum(min(context, span - 1) for span in spans)
+        assert a.kv_elements(context) == 2 * a.kv_heads * a.head_dim * earlier
+    assert a.local_layers == sum(span < 10**9 for span in spans)
+    assert accounting.decode_bytes(a, 30, weight_bytes=2) == 2 * a.read_per_step + 2 * a.kv_elements(30)
 
 
 def test_the_papers_point_saves_less_than_it_says():

@@ -69,6 +69,41 @@ def test_configs_of_published_models_are_read(name):
     assert dataclasses.replace(read, context=published.context) == published
 
 
+# Of models that no table here has: keys of their configs on the hub, number of weights, and bytes of keys and values
+# in 16 bits that a step reads after so many tokens.
+OTHERS = {
+    "Qwen/Qwen3-0.6B": (dict(
+        COMMON, architectures=["Qwen3ForCausalLM"], model_type="qwen3", attention_bias=False, head_dim=128, hidden_size=1024,
+        intermediate_size=3072, max_position_embeddings=40960, max_window_layers=28, num_attention_heads=16,
+        num_hidden_layers=28, num_key_value_heads=8, rms_norm_eps=1e-6, rope_scaling=None, rope_theta=1000000,
+        sliding_window=None, tie_word_embeddings=True, use_sliding_window=False, vocab_size=151936),
+        596_049_920, {1: 112 * 1024, 40000: 40000 * 112 * 1024}),
+    "google/gemma-3-270m": (dict(
+        {key: value for key, value in COMMON.items() if key != "hidden_act"}, architectures=["Gemma3ForCausalLM"],
+        model_type="gemma3_text", _sliding_window_pattern=6, attention_bias=False, attn_logit_softcapping=None,
+        final_logit_softcapping=None, head_dim=256, hidden_activation="gelu_pytorch_tanh", hidden_size=640,
+        intermediate_size=2048, layer_types=(["sliding_attention"] * 5 + ["full_attention"]) * 3,
+        max_position_embeddings=32768, num_attention_heads=4, num_hidden_layers=18, num_key_value_heads=1, pad_token_id=0,
+        query_pre_attn_scalar=256, rms_norm_eps=1e-6, rope_local_base_freq=10000.0, rope_scaling=None, rope_theta=1000000.0,
+        sliding_window=512, use_bidirectional_attention=False, vocab_size=262144),
+        268_098_176, {1: 18 * 1024, 511: 511 * 18 * 1024, 30000: (511 * 15 + 30000 * 3) * 1024})}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_configs_of_other_families_are_read_counted_and_written(name):
+    import transformers
+
+    config, parameters, read = OTHERS[name]
+    a = Architecture.from_hf(config, source=name)
+    assert a.parameters == a.read_per_step == parameters
+    assert {tokens: 2 * a.kv_elements(tokens) for tokens in read} == read
+    assert Architecture.from_hf(a.to_hf(), source=name) == a
+    theirs = [transformers.AutoConfig.for_model(**one).to_dict() for one in (config, a.to_hf())]
+    told = ("layer_types", "rope_parameters", "sliding_window", "query_pre_attn_scalar", "head_dim", "tie_word_embeddings")
+    ours, hubs = ({key: one.get(key) for key in told} for one in theirs)
+    assert ours == hubs
+
+
 def test_mistral_without_a_window_is_read_and_with_one_is_refused():
     config = dict(COMMON, architectures=["MistralForCausalLM"], model_type="mistral", hidden_size=4096, intermediate_size=14336,
                   max_position_embeddings=32768, num_attention_heads=32, num_hidden_layers=32, num_key_value_heads=8,
@@ -174,7 +209,7 @@ def test_a_family_that_the_kit_does_not_know_is_refused(copied):
     (copied / "card.json").unlink()
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
-    with pytest.raises(ModelError, match="expected model_type llama, qwen2 or mistral, got 'mamba'"):
+    with pytest.raises(ModelError, match="expected model_type llama, mistral, qwen2, qwen3, gemma3_text, got 'mamba'"):
         models.resolve(str(copied))
 
 

@@ -144,12 +144,16 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(monkeypa
         variant.build("shape:llama-2-7b")
 
 
-@pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", True)])
+FAMILIES = [("llama", False), ("qwen2", True), ("qwen3", True), ("qwen3", False), ("gemma3_text", True),
+            ("gemma3_text", False)]
+
+
+@pytest.mark.parametrize("family, tied", [("llama", True), *FAMILIES])
 def test_a_shape_has_exactly_the_tensors_that_transformers_expects(tmp_path, family, tied):
     import torch
     import transformers
 
-    config = tiny.SIZES | dict(model_type=family, tie_word_embeddings=tied, rms_norm_eps=1e-5)
+    config = tiny.sizes(family, model_type=family, tie_word_embeddings=tied, rms_norm_eps=1e-5)
     architecture = models.Architecture.from_hf(config, source="test")
     spec = models.ModelSpec("shape:test", "shape", architecture, None, "id")
     folder = tmp_path / "shape"
@@ -173,9 +177,9 @@ def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("family, tied", [("llama", False), ("qwen2", True)])
+@pytest.mark.parametrize("family, tied", FAMILIES)
 def test_a_gguf_file_holds_the_same_numbers(tmp_path, family, tied, dtype):
-    """Read back with the gguf library and undone by hand: names, the rotary order, and rounding to the dtype."""
+    """Read back with the gguf library and undone by hand: names, the rotary order, Gemma's norms, and rounding to the dtype."""
     import gguf
     import torch
     from safetensors.torch import load_file
@@ -184,11 +188,14 @@ def test_a_gguf_file_holds_the_same_numbers(tmp_path, family, tied, dtype):
     built = variant.build(f"{source.path} > gguf(dtype={dtype})")
     stored = {tensor.name: tensor for tensor in gguf.GGUFReader(built.file).tensors}
     weights = load_file(source.path / "model.safetensors")
+    names = convert.gguf_names(source.spec.architecture)
     assert len(stored) == len(weights)
     for name, weight in weights.items():
-        tensor = stored[convert.gguf_name(name)]
+        tensor = stored[names[name]]
         came = gguf.dequantize(tensor.data, tensor.tensor_type).reshape(weight.shape)
         expected = weight.to(torch.float32 if weight.ndim == 1 else getattr(torch, dtype)).float().numpy()
+        if family == "gemma3_text" and "norm" in name:
+            expected = expected + np.float32(1)
         if family == "llama" and ("q_proj" in name or "k_proj" in name):
             # Row 2i of a head is row i of transformers, row 2i+1 is row i + half.
             expected = np.concatenate([head[[j // 2 + (j % 2) * 16 for j in range(32)]]
@@ -196,6 +203,32 @@ def test_a_gguf_file_holds_the_same_numbers(tmp_path, family, tied, dtype):
         np.testing.assert_array_equal(came, expected, err_msg=name)
     assert built.bytes_read_per_step(dtype) == sum(
         int(tensor.n_bytes) for name, tensor in stored.items() if tied or name != "token_embd.weight")
+
+
+NAMES = {
+    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+AFTER = {"post_attention_layernorm": "post_attention_norm"}
+OF_GEMMA = AFTER | {"pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm"}
+
+
+@pytest.mark.parametrize("family, changed, graph, other", [
+    ("llama", dict(attention_bias=True, mlp_bias=True), "llama", {}), ("qwen2", dict(head_dim=16), "qwen2", {}),
+    ("qwen2", dict(head_dim=32), "seed_oss", AFTER), ("qwen3", {}, "qwen3", {}), ("gemma3_text", {}, "gemma3", OF_GEMMA)])
+def test_tensors_have_the_names_of_llama_cpps_graphs(family, changed, graph, other):
+    """By hand, as llama.cpp's source has them: the same for each layer, each weight and each bias."""
+    config = tiny.sizes(family, model_type=family, rms_norm_eps=1e-5, **changed)
+    a = models.Architecture.from_hf(config, source="test")
+    outer = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
+             "lm_head.weight": "output.weight"}
+    expected = dict(outer)
+    for name, _ in a.tensors():
+        if name not in outer:
+            layer, _, module = name.removeprefix("model.layers.").partition(".")
+            module, _, kind = module.rpartition(".")
+            expected[name] = f"blk.{layer}.{(NAMES | other)[module]}.{kind}"
+    assert convert.graph_of(a) == graph and convert.gguf_names(a) == expected
 
 
 def test_llama_3_rope_divisors_are_those_of_transformers(tmp_path):

@@ -23,7 +23,7 @@ from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError
 from edgekit.compress import variant
 
-FAMILIES = ("llama", "mistral", "qwen2")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
 TOKENS = np.random.default_rng(0).integers(0, 160, 200).tolist()
 ROUNDING = 2e-5  # KL of llama.cpp, which keeps keys and values in float16, from transformers in float32: 2e-6 to 5e-6
 CARRIED, SAME, REFUSED, MISMATCH = "carried", "same", "refused", "mismatch"
@@ -36,27 +36,38 @@ def rope(**told) -> dict:
     return {"rope_parameters": told, "rope_scaling": None}
 
 
+def kinds(full: dict | None = None, local: dict | None = None) -> dict:
+    """Rotations of global and local layers."""
+    plain = dict(rope_type="default")
+    return rope(full_attention=plain | (full or {}), sliding_attention=plain | (local or {}))
+
+
 def changes(family: str) -> dict[str, list[tuple[dict, str]]]:
     """By key: what is changed, and what is to come of it. `mismatch`: the weights do not fit, which names a tensor."""
-    llama, qwen2 = family == "llama", family == "qwen2"
-    heads = dict(num_attention_heads=8, num_key_value_heads=4, head_dim=8 if qwen2 else 16)  # of matrices of the same shapes
-    third = CARRIED if not qwen2 else REFUSED  # llama.cpp has divisors for each frequency in one graph
+    llama, gemma, slides_not = family == "llama", family == "gemma3_text", family in ("qwen2", "qwen3")
+    normed = gemma or family == "qwen3"  # whose norms of queries and keys have the size of a head
+    # of matrices of the same shapes
+    heads = dict(num_attention_heads=8, num_key_value_heads=4, head_dim=8 if family == "qwen2" else 16)
+    third = REFUSED if slides_not or gemma else CARRIED  # llama.cpp has divisors for each frequency in one graph
     table = {
         "model_type": [({"model_type": "gemma2"}, REFUSED)],
         "architectures": [({"architectures": ["LlamaForSequenceClassification"]}, REFUSED), ({"architectures": None}, SAME)],
         "vocab_size": [({"vocab_size": 161}, MISMATCH), ({"vocab_size": "160"}, REFUSED)],
         "hidden_size": [({"hidden_size": 128}, MISMATCH), ({"hidden_size": 0}, REFUSED)],
         "intermediate_size": [({"intermediate_size": 95}, MISMATCH), ({"intermediate_size": GONE}, REFUSED)],
-        "num_hidden_layers": [({"num_hidden_layers": 1}, MISMATCH), ({"num_hidden_layers": 3}, MISMATCH)],
-        "num_attention_heads": [(heads, CARRIED), ({"num_attention_heads": 8}, MISMATCH)],
+        "num_hidden_layers": [({"num_hidden_layers": count, "layer_types": GONE}, MISMATCH) for count in (1, 3)],
+        "num_attention_heads": [(heads, MISMATCH if normed else CARRIED), ({"num_attention_heads": 8}, MISMATCH)],
         "num_key_value_heads": [({"num_key_value_heads": 4}, MISMATCH), ({"num_key_value_heads": 3}, REFUSED),
                                 ({"num_key_value_heads": GONE}, MISMATCH if llama else REFUSED)],
-        "head_dim": [(heads, CARRIED), ({"head_dim": 64}, MISMATCH), ({"head_dim": 15}, REFUSED)],
+        "head_dim": [(heads, MISMATCH if normed else CARRIED), *([({"head_dim": GONE}, REFUSED)] if normed else []),
+                     ({"head_dim": 64}, MISMATCH), ({"head_dim": 15}, REFUSED)],
         "max_position_embeddings": [({"max_position_embeddings": 210}, SAME)],
         "rms_norm_eps": [({"rms_norm_eps": 0.1}, CARRIED), ({"rms_norm_eps": GONE}, REFUSED)],
-        "hidden_act": [*(({"hidden_act": name}, REFUSED) for name in ("gelu", "relu", "gelu_pytorch_tanh", "nothing")),
-                       ({"hidden_act": "swish"}, SAME), ({"hidden_act": GONE}, SAME)],
-        "tie_word_embeddings": [({"tie_word_embeddings": False}, MISMATCH), ({"tie_word_embeddings": 1}, REFUSED)],
+        "hidden_act": [*(({"hidden_act": name}, REFUSED) for name in ("gelu", "relu", "nothing")),
+                       ({"hidden_act": "gelu_pytorch_tanh"}, SAME if gemma else REFUSED),
+                       ({"hidden_act": "swish"}, REFUSED if gemma else SAME), ({"hidden_act": GONE}, SAME)],
+        "tie_word_embeddings": [({"tie_word_embeddings": False}, MISMATCH), ({"tie_word_embeddings": 1}, REFUSED),
+                                ({"tie_word_embeddings": GONE}, SAME if gemma else MISMATCH)],
         "attention_bias": [({"attention_bias": True}, MISMATCH if llama else REFUSED), ({"attention_bias": False}, SAME)],
         "mlp_bias": [({"mlp_bias": True}, MISMATCH if llama else REFUSED), ({"mlp_bias": False}, SAME)],
         "rope_theta": [({"rope_theta": 500.0, "rope_parameters": GONE}, CARRIED), ({"rope_theta": 500.0}, SAME),
@@ -76,7 +87,7 @@ def changes(family: str) -> dict[str, list[tuple[dict, str]]]:
             (rope(full_attention=dict(rope_type="default")), REFUSED), ({"rope_parameters": "linear"}, REFUSED)],
         "original_max_position_embeddings": [(rope(**LLAMA3) | {"original_max_position_embeddings": 64}, third),
                                              ({"original_max_position_embeddings": 64}, SAME)],
-        "sliding_window": [({"sliding_window": 8}, SAME if qwen2 else REFUSED),
+        "sliding_window": [({"sliding_window": 8}, SAME if slides_not else REFUSED),
                            ({"sliding_window": GONE}, REFUSED if family == "mistral" else SAME)],
         "use_sliding_window": [({"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}, REFUSED)],
         "layer_types": [({"layer_types": ["sliding_attention", "full_attention"]}, REFUSED),
@@ -93,7 +104,8 @@ def changes(family: str) -> dict[str, list[tuple[dict, str]]]:
         "_attn_implementation": [({"_attn_implementation": "eager"}, REFUSED), ({"_attn_implementation": "sdpa"}, SAME)],
         # keys of other families, and of nobody
         **{key: [({key: value}, REFUSED), ({key: None}, SAME)] for key, value in dict(
-            residual_multiplier=0.5, attn_logit_softcapping=30.0, no_rope_layers=[1, 0], logit_scale=2.0, qk_norm=True,
+            residual_multiplier=0.5, attn_logit_softcapping=30.0, final_logit_softcapping=30.0, no_rope_layers=[1, 0],
+            logit_scale=2.0, qk_norm=True, query_pre_attn_scalar=64, hidden_activation="gelu", sliding_window_pattern=2,
             compression_config={"format": "int-quantized"}, a_key_of_tomorrow=1).items()}}
     for key in ("rope_interleaved", "use_mrope", "is_encoder_decoder", "add_cross_attention", "tie_encoder_decoder"):
         table[key] = [({key: True}, REFUSED), ({key: False}, SAME)]
@@ -101,8 +113,51 @@ def changes(family: str) -> dict[str, list[tuple[dict, str]]]:
                   pretraining_tp=2, max_window_layers=1, num_labels=3, id2label={"0": "a", "1": "b", "2": "c"},
                   label2id={"a": 0, "b": 1},
                   problem_type="regression", bos_token_id=5, eos_token_id=[5, 6], pad_token_id=7, output_hidden_states=True,
-                  attn_implementation="eager", max_new_tokens=5, output_attentions=False, is_decoder=True)
-    return table | {key: [({key: values.get(key, "x")}, SAME)] for key in hf_config.IRRELEVANT}
+                  attn_implementation="eager", max_new_tokens=5, cache_implementation="hybrid", output_attentions=False,
+                  is_decoder=True)
+    table |= {key: [({key: values.get(key, "x")}, SAME)] for key in hf_config.IRRELEVANT}
+    return table | (gemmas() if gemma else {})
+
+
+def gemmas() -> dict[str, list[tuple[dict, str]]]:
+    """What is otherwise for a Gemma 3: the layer that it begins with is local, the second and last one global."""
+    linear, local, full = dict(rope_type="linear", factor=4.0), "sliding_attention", "full_attention"
+    return {
+        "rms_norm_eps": [({"rms_norm_eps": 1.0}, CARRIED), ({"rms_norm_eps": GONE}, REFUSED)],
+        "hidden_activation": [*(({"hidden_activation": name}, REFUSED) for name in ("gelu", "silu", "nothing")),
+                              ({"hidden_activation": GONE}, SAME)],
+        "query_pre_attn_scalar": [({"query_pre_attn_scalar": 64}, REFUSED), ({"query_pre_attn_scalar": GONE}, REFUSED),
+                                  ({"query_pre_attn_scalar": 0}, REFUSED)],
+        "rope_theta": [({"rope_theta": 500.0, "rope_parameters": GONE}, CARRIED), ({"rope_theta": 500.0}, SAME),
+                       ({"rope_theta": -1.0, "rope_parameters": None}, REFUSED)],
+        "rope_local_base_freq": [({"rope_local_base_freq": 5.0, "rope_parameters": GONE}, CARRIED),
+                                 ({"rope_local_base_freq": 5.0}, SAME),
+                                 ({"rope_local_base_freq": "x", "rope_parameters": None}, REFUSED)],
+        "rope_scaling": [({"rope_scaling": linear, "rope_parameters": None}, CARRIED), ({"rope_scaling": linear}, CARRIED),
+                         ({"rope_scaling": {"type": "linear", "factor": 4.0}, "rope_parameters": None}, REFUSED),
+                         ({"rope_scaling": YARN}, REFUSED), ({"rope_scaling": "linear"}, REFUSED)],
+        "rope_parameters": [
+            (kinds(full=dict(rope_theta=500.0)), CARRIED), (kinds(local=dict(rope_theta=5.0)), CARRIED),
+            (kinds(full=linear), CARRIED), (kinds(full=linear, local=dict(rope_theta=5.0)), CARRIED),
+            (kinds(local=linear), REFUSED), (kinds(full=YARN), REFUSED),
+            (kinds(full=dict(rope_type="dynamic", factor=4.0)), REFUSED),
+            (kinds(full=dict(rope_type="longrope", factor=4.0)), REFUSED), (kinds(full=dict(factor=4.0)), REFUSED),
+            (rope(rope_type="default", rope_theta=500.0), REFUSED), (rope(full_attention="default"), REFUSED),
+            ({"rope_parameters": "linear"}, REFUSED)],
+        "original_max_position_embeddings": [({"original_max_position_embeddings": 64}, SAME)],
+        "sliding_window": [({"sliding_window": 16}, CARRIED), ({"sliding_window": 4096}, CARRIED),
+                           ({"sliding_window": GONE}, REFUSED), ({"sliding_window": 0}, REFUSED)],
+        "use_sliding_window": [({"use_sliding_window": True}, SAME), ({"use_sliding_window": False}, SAME)],
+        "layer_types": [({"layer_types": [full, full]}, CARRIED), ({"layer_types": [local, local]}, CARRIED),
+                        ({"layer_types": GONE}, CARRIED), ({"layer_types": [full, local]}, REFUSED),
+                        ({"layer_types": [local, "chunked_attention"]}, REFUSED), ({"layer_types": [full]}, REFUSED),
+                        ({"layer_types": 2}, REFUSED)],
+        "sliding_window_pattern": [({"sliding_window_pattern": 2}, SAME), ({"sliding_window_pattern": 3}, REFUSED),
+                                   ({"sliding_window_pattern": 2, "layer_types": GONE}, SAME),
+                                   ({"sliding_window_pattern": 1, "layer_types": GONE}, CARRIED)],
+        "_sliding_window_pattern": [({"_sliding_window_pattern": 3}, SAME)],
+        "use_bidirectional_attention": [({"use_bidirectional_attention": True}, REFUSED),
+                                        ({"use_bidirectional_attention": False}, SAME)]}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -142,12 +197,15 @@ def changed(folder, change: dict):
 
 
 def test_the_table_holds_every_key_that_transformers_and_the_kit_know():
-    classes = (transformers.LlamaConfig, transformers.MistralConfig, transformers.Qwen2Config)
+    classes = (transformers.LlamaConfig, transformers.MistralConfig, transformers.Qwen2Config, transformers.Qwen3Config,
+               transformers.Gemma3TextConfig)
     known = hf_config.CARRIED | hf_config.NEUTRAL.keys() | hf_config.IRRELEVANT
     for family, made in zip(FAMILIES, classes, strict=True):
-        assert {*made().to_dict(), *known} - changes(family).keys() == set()
+        own = hf_config.OWN.get(family, set()) | hf_config.NEUTRAL_IN.get(family, {}).keys()
+        assert {*made().to_dict(), *known, *own} - changes(family).keys() == set()
         # What a config holds by default is taken, whatever the version writes.
-        Architecture.from_hf(made(sliding_window=None).to_dict(), source="default")
+        windows = {} if family == "gemma3_text" else dict(sliding_window=None)
+        Architecture.from_hf(made(**windows).to_dict(), source="default")
 
 
 def outcome(family: str, folder, before, change: dict, expected: str, key: str) -> str | None:

@@ -20,7 +20,8 @@ from edgekit.measure.worker import Worker
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 
 
-@pytest.fixture(scope="module", params=[("llama", True), ("llama", False), ("qwen2", True)], ids=str)
+@pytest.fixture(scope="module", ids=str,
+                params=[("llama", True), ("llama", False), ("qwen2", True), ("qwen3", False), ("gemma3_text", False)])
 def source(request, tmp_path_factory):
     return tiny.write(tmp_path_factory.mktemp("model"), *request.param)
 
@@ -93,17 +94,42 @@ def test_static_cache_and_compiler_change_no_token(tmp_path):
 
 
 def test_kv_bytes_are_those_of_the_caches(source):
+    """A local layer of transformers' keeps a window less the token to come; llama.cpp keeps all."""
     architecture = source.spec.architecture
+    elements = 2 * architecture.layers * architecture.kv_heads * architecture.head_dim
     with opened("transformers", source) as engine:
-        assert engine.info.kv_bytes_per_token == 2 * architecture.layers * architecture.kv_heads * architecture.head_dim * 4
+        assert engine.info.kv_bytes_per_token == elements * 4
         import transformers
 
         cache = transformers.DynamicCache(config=engine.config)
         engine.model(torch.tensor([PROMPT]), past_key_values=cache)
         held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-        assert held == engine.info.kv_bytes_per_token * len(PROMPT)
+        assert held == 4 * architecture.kv_elements(len(PROMPT))
+        gone = engine.info.kv_bytes_per_token * len(PROMPT) - held
+        assert gone == (2 * elements // 2 * 4 if architecture.window else 0)  # 2 of 9 tokens, in one of two layers
     with opened("llama_cpp", source) as engine:
-        assert engine.info.kv_bytes_per_token == 2 * architecture.layers * architecture.kv_heads * architecture.head_dim * 2
+        assert engine.info.kv_bytes_per_token == elements * 2
+
+
+@pytest.mark.parametrize("layers", [2, 5])
+def test_a_context_longer_than_the_window_and_back_again(tmp_path, layers):
+    """Of a Gemma 3 with windows of 8: logits of 120 tokens, and a text that is taken back behind what a window has left."""
+    period = layers // 2
+    kinds = ["full_attention" if (i + 1) % (period + 1) == 0 else "sliding_attention" for i in range(layers)]
+    source = tiny.write(tmp_path / "model", "gemma3_text", num_hidden_layers=layers, layer_types=kinds)
+    text = np.random.default_rng(1).integers(0, 160, 120).tolist()
+    with opened("transformers", source) as engine, opened("llama_cpp", source) as other:
+        exact = engine.score(text)
+        away = np.abs(other.score(text) - exact).max() / np.abs(exact).max()
+        assert away < 5e-3
+        assert [step.token for step in engine.stream(text[:60], 20)] == [step.token for step in other.stream(text[:60], 20)]
+        session = other.session()
+        session.extend([*text[:40], *text[90:]])
+        session.rollback(30)
+        last = session.extend(text[30:])[-1].copy()
+        assert np.abs(last - exact[-1]).max() < 5e-3 * np.abs(exact).max()
+        with pytest.raises(EngineError, match="needs full attention in all layers; this model has full_attention, sliding"):
+            engine.session()
 
 
 @pytest.mark.parametrize("name", ["transformers", "llama_cpp"])

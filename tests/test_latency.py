@@ -118,6 +118,24 @@ def test_a_whole_job_weighs_what_it_times(tmp_path, monkeypatch):
     assert answer["engine"]["name"] == "llama_cpp" and answer["engine"]["threads"] == 1
 
 
+@pytest.mark.parametrize("engine, told", [("transformers", True), ("llama_cpp", False)])
+def test_windows_are_told_where_an_engine_drops_what_they_leave_behind(tmp_path, monkeypatch, engine, told):
+    import tiny
+
+    from edgekit import engines, store
+
+    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+    source = tiny.write(tmp_path / "model", "gemma3_text")
+    chain = engines.variant_for(engine, str(source.path), "float32")
+    answer = latency.measure_speed(variant=chain, engine=engine, dtype="float32", threads=1, device="cpu", grid=[[8, [4]]],
+                                   seed=0, warmups=1)
+    value = {o["metric"]: o["value"] for o in answer["observations"] if "prompt_tokens" not in o}
+    found = {name: value.get(name) for name in ("window_tokens", "local_kv_bytes_per_token")}
+    a = source.spec.architecture
+    assert found == (dict(window_tokens=8, local_kv_bytes_per_token=2 * a.kv_heads * a.head_dim * 4) if told else
+                     dict.fromkeys(found))
+
+
 def test_peak_memory_is_this_process_alone():
     """A child's peak must not start at its parent's: that is how ru_maxrss lies."""
     from edgekit.measure.worker import run_job

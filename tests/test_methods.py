@@ -128,7 +128,7 @@ def test_the_clip_search_is_autoawqs():
     assert 0.1 < (mine.squeeze(-1) < weight.reshape(64, 3, 32).abs().amax(-1)).float().mean() < 1
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_awq_looks_at_what_the_model_computes(tmp_path, family):
     """The states that AutoAWQ hands from layer to layer are the model's, and its attention keeps no cache between trials."""
     needs_autoawq()
@@ -195,6 +195,21 @@ def test_a_model_without_tokenizer_is_calibrated_at_random(method, tmp_path):
         assert torch.equal(weights["lm_head.weight"], before["lm_head.weight"].half())
 
 
+def test_norms_of_queries_and_keys_are_no_hindrance(method, tmp_path):
+    """Layers of a Qwen3 err less than by rounding, on the calibration tokens, and those norms are kept."""
+    source = tiny.write(tmp_path / "model", "qwen3")
+    drawn = "calibration=random, samples=16, length=64"
+    chain = f"{source.path} > {method}(bits=4, group=32, {drawn})"
+    sequences = Calibration("random", 16, 64, 0).sequences(source.path, 160)
+    exact = transformers.AutoModelForCausalLM.from_pretrained(source.path, dtype=torch.float32).eval()
+    rounded, made = (layer_errors(exact, plain(text), sequences)
+                     for text in (f"{source.path} > packed_{method}(bits=4, group=32)", chain))
+    assert min(made) > 0 and sum(made) < 0.9 * sum(rounded), (made, rounded)
+    with checkpoint.Weights(variant.build(chain).path) as weights, checkpoint.Weights(source.path) as before:
+        for name in ("model.layers.1.self_attn.q_norm.weight", "model.layers.1.self_attn.k_norm.weight"):
+            assert torch.equal(weights[name], before[name].half()), name
+
+
 # What cannot be, in words
 
 
@@ -210,6 +225,15 @@ def test_a_model_without_tokenizer_is_calibrated_at_random(method, tmp_path):
 def test_what_cannot_be_is_refused_in_words(step, complaint):
     with pytest.raises(BuildError, match=complaint):
         variant.build(f"{POCKET} > {step.format('calibration=mixture')}")
+
+
+@pytest.mark.parametrize("method, complaint", [
+    ("awq", "awq: AutoAWQ does not know Gemma 3 .*; take rtn, packed_awq"),
+    ("gptq", "gptq: gptqmodel runs every layer with the rotations and the mask of the first, and Gemma 3 has two kinds")])
+def test_a_gemma_is_refused_by_name(method, complaint, tmp_path):
+    source = tiny.write(tmp_path / "model", "gemma3_text")
+    with pytest.raises(BuildError, match=complaint):
+        variant.build(f"{source.path} > {method}(bits=4, group=32, calibration=random, samples=4, length=32)")
 
 
 @pytest.mark.parametrize("method", MODULES)

@@ -73,8 +73,10 @@ def test_a_pruned_model_gives_the_same_logits_sliced_masked_and_exported():
 
 
 @needs_runtime
-def test_a_qwen2_with_biases_fewer_heads_and_another_rotation_comes_through(tmp_path):
-    source = tiny.write(tmp_path / "model", "qwen2", tied=False, vocab_size=1024,
+@pytest.mark.parametrize("family", ["qwen2", "qwen3"])
+def test_a_qwen_with_its_own_fewer_heads_and_another_rotation_comes_through(tmp_path, family):
+    """Biases of a Qwen2, norms of a Qwen3's queries and keys."""
+    source = tiny.write(tmp_path / "model", family, tied=False, vocab_size=1024,
                         rope_parameters=dict(rope_type="default", rope_theta=500.0))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(models.resolve(POCKET).folder / name, source.path / name)
@@ -151,6 +153,12 @@ def test_without_the_builder_the_extra_is_named(monkeypatch):
 def test_what_cannot_be_is_refused_in_words(chain, complaint):
     with pytest.raises(BuildError, match=complaint):
         variant.build(chain)
+
+
+def test_a_gemma_is_refused_by_name(tmp_path):
+    source = tiny.write(tmp_path / "model", "gemma3_text")
+    with pytest.raises(BuildError, match="is a Gemma 3, of which the model builder rounds the embeddings' factor"):
+        variant.build(f"{source.path} > onnx(precision=float32)")
 
 
 def test_a_shape_is_refused_for_want_of_a_tokenizer(tmp_path):

@@ -23,7 +23,7 @@ def tensors(folder) -> dict[str, torch.Tensor]:
         return dict(weights)
 
 
-@pytest.mark.parametrize("family, tied", [("llama", True), ("qwen2", False)])
+@pytest.mark.parametrize("family, tied", [("llama", True), ("qwen2", False), ("qwen3", False), ("gemma3_text", True)])
 @pytest.mark.parametrize("step", ["packed_awq(bits=4, group=32)", "packed_gptq(bits=3, group=32)"])
 def test_only_the_layers_are_packed_and_the_config_says_how(tmp_path, monkeypatch, step, family, tied):
     monkeypatch.setattr(checkpoint, "SHARD_BYTES", 30_000)

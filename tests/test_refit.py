@@ -41,7 +41,7 @@ def drawn(seed: int, sequences: int = 64, length: int = 24) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(1, 150, (sequences, length)))
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_a_refit_model_comes_nearer_to_the_whole_one_on_unseen_tokens(tmp_path, family):
     source = tiny.write(tmp_path / "model", family)
     pruned = variant.build(f"{source.path} > pruned(heads=0.5, mlp=0.34, score=random)")

@@ -57,6 +57,14 @@ def test_utilisation_is_speed_over_ceiling():
         (1 / 0.1) / roofline.decode_ceiling_tok_per_s(33e9, size))
 
 
+def test_windows_leave_keys_and_values_unread():
+    """A window of 101 tokens in 3 of 4 layers: the other layer's 250 bytes of each token, and 750 of the last 100."""
+    facts = dict(kv_bytes_per_token=1000, local_kv_bytes_per_token=750, window_tokens=101)
+    for tokens in (1, 100, 101, 400.5):
+        assert tokens * roofline.kv_per_token(facts, tokens) == pytest.approx(250 * tokens + 750 * min(tokens, 100))
+    assert roofline.kv_per_token(dict(kv_bytes_per_token=1000), 400) == 1000
+
+
 def test_speed_table_is_the_geometric_mean_over_runs():
     table = roofline.speed_table(FRAME)
     found = line(table, **AT)
@@ -104,6 +112,19 @@ def test_utilisation_finds_the_share_that_the_rows_were_made_with():
     slowest = statistics.median(values("matmul_flop_per_s", dtype="float32"))
     assert found.compute_utilisation == pytest.approx(2 * 4.94e8 / tpot / slowest)
     assert line(table, **(AT | {"engine": "transformers"})).flop_dtype == "bfloat16"
+
+
+def test_utilisation_and_memory_leave_out_what_windows_leave_behind():
+    kv = made.MODELS[AT["model"]][1]
+    same = (FRAME.model == AT["model"]) & (FRAME.engine == AT["engine"]) & (FRAME.metric == "kv_bytes_per_token")
+    more = [FRAME[same].assign(metric=metric, value=value)
+            for metric, value in (("window_tokens", 41), ("local_kv_bytes_per_token", kv / 2))]
+    frame = pd.concat([FRAME, *more], ignore_index=True)
+    whole, windowed = (line(roofline.utilisation_table(one), **AT).step_bytes for one in (FRAME, frame))
+    assert whole - windowed == pytest.approx(kv / 2 * (170 + 370 - 40))
+    where = {name: AT[name] for name in ("model", "engine")}
+    whole, windowed = (line(tables.memory_table(one), **where) for one in (FRAME, frame))
+    assert whole.kv_bytes - windowed.kv_bytes == pytest.approx(kv / 2 * (whole.context_tokens - 40))
 
 
 def test_runs_without_a_bandwidth_of_their_own_have_no_utilisation():

@@ -40,7 +40,7 @@ def tensors(chain: str) -> dict[str, torch.Tensor]:
         return dict(weights)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("type", ["Q4_0", "Q8_0"])
 def test_every_engine_is_given_the_weights_of_the_file(tmp_path, family, type):
     """Unpacked they are those that the kit's own reader of GGUF gives, to float16; and the logits are llama.cpp's."""
@@ -92,7 +92,7 @@ def test_rows_can_say_where_weights_came_from(tmp_path):
     assert told.stored_as == f"Q8_0 {100 * matrices / a.parameters:.1f} %, F32 {100 * vectors / a.parameters:.1f} %"
 
 
-@pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", False)])
+@pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", False), ("qwen3", True)])
 def test_rescaling_leaves_the_function_and_takes_every_group_off_its_grid(tmp_path, family, tied):
     source = tiny.write(tmp_path / "model", family, tied)
     path = file_of(f"{source.path} > gguf_quantized(type=Q4_0)", tmp_path)

@@ -46,6 +46,18 @@ def test_scores_are_those_of_transformers(ask, source):
     assert ours["info"]["kv_bytes_per_token"] == theirs["info"]["kv_bytes_per_token"]
 
 
+@pytest.mark.parametrize("family", ["qwen3", "gemma3_text"])
+def test_other_families_are_computed_too(ask, tmp_path, family):
+    """Texts longer than Gemma's window, in a pass and a token at a time."""
+    model = quantized.source(tmp_path / "model", family=family)
+    ours, theirs = (ask("scored", engine=engine, variant=model, dtype="float32", texts=[TEXT, TEXT[:5]])
+                    for engine in ("vllm", "transformers"))
+    for logits, expected in zip(ours["logits"], theirs["logits"], strict=True):
+        np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
+    told = ask("streamed", engine="vllm", variant=model, dtype="float32", prompt=TEXT[:20], count=12, stop=3)
+    assert told["stream"] == told["winners"] == told["again"] and told["generated"] is not None
+
+
 LINEAR = dict(rope_type="linear", factor=4.0, rope_theta=1e4)
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, rope_theta=1e4,
               original_max_position_embeddings=64)

@@ -168,13 +168,14 @@ def test_pickles_and_adapters_alone_are_refused_by_name(folder):
         models.resolve(str(folder))
 
 
-@pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", True), ("mistral", False)])
+@pytest.mark.parametrize("family, tied", [("llama", True), ("llama", False), ("qwen2", True), ("mistral", False),
+                                          ("qwen3", True), ("qwen3", False), ("gemma3_text", True), ("gemma3_text", False)])
 def test_the_closed_form_lists_the_tensors_of_transformers(tmp_path, family, tied):
     import transformers
 
     extra = dict(attention_bias=True, mlp_bias=True) if family == "llama" and tied else {}
-    changed = dict(tie_word_embeddings=tied, sliding_window=None) | extra
-    config = transformers.AutoConfig.for_model(family, **tiny.SIZES | changed)
+    windows = {} if family == "gemma3_text" else dict(sliding_window=None)
+    config = transformers.AutoConfig.for_model(family, **tiny.sizes(family, tie_word_embeddings=tied, **windows, **extra))
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config)
     a = models.Architecture.from_hf(config.to_dict(), source="test")

@@ -6,7 +6,7 @@ embedding, softmax and activations are left out: they are no matrix products, an
 
 from __future__ import annotations
 
-from edgekit.analyze import audit, roofline
+from edgekit.analyze import audit
 from edgekit.catalog.models import Architecture
 
 
@@ -15,24 +15,38 @@ def projection_macs(a: Architecture) -> int:
     return audit.attention_weights(a) + audit.mlp_weights(a)
 
 
+def pairs(a: Architecture, tokens: int, context: int = 0) -> int:
+    """Pairs of a query token and a token that it attends to, itself among them, summed over the layers, of `tokens` queries
+    after `context` earlier tokens: all before it, or in a local layer its window."""
+    end = context + tokens
+    everything = _first(end) - _first(context)
+    behind = _first(end - a.window) - _first(context - a.window)  # what a window leaves out
+    return a.layers * everything - a.local_layers * behind
+
+
+def _first(n: int) -> int:
+    """1 + 2 + … + n; 0 below that."""
+    return max(n, 0) * (n + 1) // 2
+
+
 def attention_macs(a: Architecture, pairs: int) -> int:
-    """Multiply–accumulates of all layers for `pairs` of a query token and a token it attends to: scores and weighted values."""
-    return 2 * a.layers * a.heads * a.head_dim * pairs
+    """Multiply–accumulates for `pairs` of a query token and a token it attends to: scores and weighted values."""
+    return 2 * a.heads * a.head_dim * pairs
 
 
 def prefill_macs(a: Architecture, tokens: int) -> int:
     """Multiply–accumulates from a prompt to the logits of its last token, each token attending to itself and those before."""
-    return tokens * projection_macs(a) + attention_macs(a, tokens * (tokens + 1) // 2) + a.embeddings
+    return tokens * projection_macs(a) + attention_macs(a, pairs(a, tokens)) + a.embeddings
 
 
 def decode_macs(a: Architecture, context: int) -> int:
     """Multiply–accumulates of one decode step with `context` earlier tokens."""
-    return projection_macs(a) + attention_macs(a, context + 1) + a.embeddings
+    return projection_macs(a) + attention_macs(a, pairs(a, 1, context)) + a.embeddings
 
 
 def decode_bytes(a: Architecture, context: int, *, weight_bytes: float, kv_bytes: float = 2) -> float:
     """Bytes that one decode step reads: the weights at `weight_bytes` each, keys and values at `kv_bytes` an element."""
-    return roofline.step_bytes(a.read_per_step * weight_bytes, a.kv_elements_per_token() * kv_bytes, context)
+    return a.read_per_step * weight_bytes + a.kv_elements(context) * kv_bytes
 
 
 def saved(whole: Architecture, pruned: Architecture, *, prompt_tokens: int, context: int,

@@ -14,6 +14,7 @@ that table without lines.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,16 @@ LEEWAY = 1.2
 def step_bytes(weight_bytes: float, kv_bytes_per_token: float, context_tokens: float, batch: int = 1) -> float:
     """Bytes that one decode step reads: the weights once, and the keys and values of each sequence's context."""
     return weight_bytes + batch * kv_bytes_per_token * context_tokens
+
+
+def kv_per_token(facts: Mapping[str, float], context_tokens: float) -> float:
+    """Mean bytes of keys and values that a step reads for each token of its context, from the facts of a speed run: those of
+    local layers are of the last `window_tokens` only, the step's own among them, where the engine drops the others."""
+    found = facts["kv_bytes_per_token"]
+    if "window_tokens" in facts:
+        behind = max(0.0, context_tokens - (facts["window_tokens"] - 1))
+        found -= facts["local_kv_bytes_per_token"] * behind / context_tokens
+    return found
 
 
 def mean_context(prompt_tokens: float, output_tokens: float) -> float:
@@ -114,7 +125,8 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
         for lengths, timed in group[group.metric == "tpot_s"].groupby(LENGTHS):
             timed = timed.merge(beside, on=["run", "repeat"], suffixes=("", "_bandwidth"), validate="one_to_one")
             runs = timed["value"]
-            size = step_bytes(facts["weight_bytes"], facts["kv_bytes_per_token"], mean_context(*lengths), unit["batch"])
+            context = mean_context(*lengths)
+            size = step_bytes(facts["weight_bytes"], kv_per_token(facts, context), context, unit["batch"])
             rate = stats.Estimate(float(bandwidth.median()), *np.quantile(bandwidth, (0.025, 0.975)), len(bandwidth))
             ceiling = (decode_ceiling_tok_per_s(end, size, unit["batch"]) for end in (rate.value, rate.low, rate.high))
             of_memory = stats.rate_interval(bandwidth_utilisation(size, runs, timed["value_bandwidth"]))

@@ -22,7 +22,7 @@ from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError
 
 # llama.cpp's names of the computation (general.architecture) -> transformers' model_type
-FAMILIES = {"llama": "llama", "qwen2": "qwen2"}
+FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 # Keys of the computation that a config.json says too.
 SAID = {
     "block_count": "num_hidden_layers", "embedding_length": "hidden_size", "feed_forward_length": "intermediate_size",

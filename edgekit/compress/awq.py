@@ -19,6 +19,7 @@ from edgekit.compress.artifact import Artifact
 
 def size_bytes(source: Artifact, *, bits: int = 4, group: int = 128, **_) -> int:
     """About what the artifact will take on disk. Raises BuildError for bits or a group that cannot be."""
+    calibrated.refuse_gemma("awq", source, "AutoAWQ does not know Gemma 3")
     calibrated.check("awq", source, bits, (AWQ_BITS,), group, 8)
     return calibrated.packed_bytes(source)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.building import BuildError
+from edgekit.catalog.hf_config import GEMMA
 from edgekit.compress.artifact import Artifact
 from edgekit.compress.calibration import Calibration
 from edgekit.compress.checkpoint import COPIED, rounded
@@ -27,6 +28,13 @@ def check(step: str, source: Artifact, bits: int, known: tuple[int, ...], group:
         raise BuildError(f"{step}: its layout holds {', '.join(map(str, known))} bits, got {bits!r}")
     require(step, source, bits, group)
     require_whole_words(step, source, words)
+
+
+def refuse_gemma(step: str, source: Artifact, why: str) -> None:
+    """Raise BuildError, with `why`, for a Gemma 3."""
+    if source.spec.architecture.family == GEMMA:
+        raise BuildError(f"{step}: {why} ({source.spec.name}); take rtn, packed_awq, packed_gptq or gguf_quantized, which "
+                         "round any family")
 
 
 def packed_bytes(source: Artifact) -> int:

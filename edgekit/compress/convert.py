@@ -1,8 +1,8 @@
 """Safetensors to GGUF: the same weights in the file format of llama.cpp.
 
-Written for the two families that the catalog knows (Llama, Qwen2), one tensor at a time, so that a model larger than
-memory converts too. The tokenizer goes in where llama.cpp has the same pre-tokenizer (byte-level BPE); otherwise the file
-says that it has none, which is enough for engines that are fed token ids.
+Written one tensor at a time, so that a model larger than memory converts too; names of tensors are those of the `gguf` package
+for llama.cpp's graph of the family. The tokenizer goes in where llama.cpp has the same pre-tokenizer (byte-level BPE);
+otherwise the file says that it has none, which is enough for engines that are fed token ids.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from edgekit import text_files
 from edgekit.building import BuildError
 from edgekit.catalog import prompting, weight_files
+from edgekit.catalog.hf_config import GEMMA
 from edgekit.catalog.models import Architecture
 from edgekit.compress import checkpoint, gguf_rope
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact, require_plain
@@ -22,13 +23,6 @@ from edgekit.errors import unknown_name
 
 # Pre-tokenizers that llama.cpp knows by name, by a part that only they have.
 PRE_TOKENIZERS = {r"|\p{N}{1,3}|": "llama-bpe", r"?\p{L}+|\p{N}| ?[^": "qwen2", '"individual_digits": true': "smollm"}
-SEED_OSS_NORM = "post_attention_norm"  # the one weight that this graph names otherwise
-LAYER_NAMES = {
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", SEED_OSS_NORM: "post_attention_norm"}
-OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
-               "lm_head.weight": "output.weight"}
 
 
 def gguf_bytes(source: Artifact, *, dtype: str) -> int:
@@ -70,14 +64,14 @@ def to_gguf(source: Artifact, folder: Path, *, dtype: str) -> None:
     writer.add_file_type({"float32": kinds.ALL_F32, "float16": kinds.MOSTLY_F16, "bfloat16": kinds.MOSTLY_BF16}[dtype])
     _add_tokenizer(writer, source.path, a.vocabulary)
 
-    vectors = gguf_rope.divisors(a)
+    names, vectors = gguf_names(a), gguf_rope.divisors(a)
     types = {"float32": gguf.GGMLQuantizationType.F32, "float16": gguf.GGMLQuantizationType.F16,
              "bfloat16": gguf.GGMLQuantizationType.BF16}
     for name, shape in _shapes(source.path, a):
         kind = types["float32" if len(shape) == 1 else dtype]
         width = ELEMENT_BYTES["float32" if len(shape) == 1 else dtype]
         numpy_type = np.dtype({4: np.float32, 2: np.float16 if dtype == "float16" else np.uint16}[width])
-        writer.add_tensor_info(gguf_name(name, graph), shape, numpy_type, math.prod(shape) * width, raw_dtype=kind)
+        writer.add_tensor_info(names[name], shape, numpy_type, math.prod(shape) * width, raw_dtype=kind)
     for name, values in vectors.items():
         writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
     writer.write_header_to_file()
@@ -97,18 +91,19 @@ def graph_of(a: Architecture) -> str:
     Its `qwen2` takes the heads to fill the width exactly; `seed_oss` is the same computation without that rule, which a model
     with fewer heads needs.
     """
-    return "seed_oss" if a.family == "qwen2" and a.heads * a.head_dim != a.width else a.family
+    if a.family == "qwen2" and a.heads * a.head_dim != a.width:
+        return "seed_oss"
+    return "gemma3" if a.family == GEMMA else a.family
 
 
-def gguf_name(name: str, graph: str = "llama") -> str:
-    """llama.cpp's name of a weight that transformers calls `name`, in a file of `graph`."""
-    if graph == "seed_oss":
-        name = name.replace("post_attention_layernorm", SEED_OSS_NORM)
-    if name in OUTER_NAMES:
-        return OUTER_NAMES[name]
-    _, _, layer, rest = name.split(".", 3)
-    part, kind = rest.rsplit(".", 1)
-    return f"blk.{layer}.{LAYER_NAMES[part]}.{kind}"
+def gguf_names(a: Architecture) -> dict[str, str]:
+    """llama.cpp's names of the weights of `a`, and of an output head, by those of transformers."""
+    import gguf
+
+    arch = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == graph_of(a))
+    known = gguf.get_tensor_name_map(arch, a.layers)
+    modules = (name.rpartition(".") for name in dict.fromkeys([*(name for name, _ in a.tensors()), "lm_head.weight"]))
+    return {f"{module}.{kind}": f"{known[module]}.{kind}" for module, _, kind in modules}
 
 
 def permute_rotary(weight, heads: int):
@@ -135,6 +130,22 @@ def rotated_heads(name: str, a: Architecture) -> int | None:
     return next((heads for part, heads in rotated.items() if part in name), None)
 
 
+def to_stored(name: str, weight, a: Architecture):
+    """A weight as llama.cpp stores it: rows in its order, and norms as what they multiply by."""
+    if a.adds_one and name.endswith("norm.weight"):
+        return weight.float() + 1
+    heads = rotated_heads(name, a)
+    return weight if heads is None else permute_rotary(weight, heads)
+
+
+def from_stored(name: str, weight, a: Architecture):
+    """The inverse of `to_stored`, to the same multiplier of a norm: adding one may have cost a weight below 1 its last bits."""
+    if a.adds_one and name.endswith("norm.weight"):
+        return weight.float() - 1
+    heads = rotated_heads(name, a)
+    return weight if heads is None else unpermute_rotary(weight, heads)
+
+
 def kept(name: str, a: Architecture) -> bool:
     """Whether a stored tensor is a weight of its own: not the tied output head."""
     return not (name == "lm_head.weight" and a.tied)
@@ -145,12 +156,11 @@ def _shapes(folder: Path, a: Architecture) -> Iterator[tuple[str, tuple[int, ...
 
 
 def _weights(folder: Path, a: Architecture) -> Iterator:
-    """Names and tensors in the order of `_shapes`, with rows in llama.cpp's order."""
+    """Names and tensors in the order of `_shapes`, as llama.cpp stores them."""
     with checkpoint.Weights(folder) as weights:
         for name in weights:
             if kept(name, a):
-                heads = rotated_heads(name, a)
-                yield name, weights[name] if heads is None else permute_rotary(weights[name], heads)
+                yield name, to_stored(name, weights[name], a)
 
 
 def _to_numpy(tensor, dtype: str):

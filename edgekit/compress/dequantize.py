@@ -109,7 +109,8 @@ def floats(file: Path, a: Architecture, name: str) -> Iterator[tuple[str, torch.
     from gguf import GGUFReader
     from gguf import dequantize as gguf_dequantize
 
-    names = {convert.gguf_name(of, convert.graph_of(a)): of for of, _ in a.tensors()}
+    ours = convert.gguf_names(a)
+    names = {ours[of]: of for of, _ in a.tensors()}
     for tensor in GGUFReader(file).tensors:
         if tensor.name not in names:
             if tensor.name == ROTATIONS:  # made from the config, not a weight
@@ -120,8 +121,7 @@ def floats(file: Path, a: Architecture, name: str) -> Iterator[tuple[str, torch.
         for begin in range(0, len(weight), ROWS):  # the library needs several times what it gives
             rows = slice(begin, begin + ROWS)
             weight[rows] = torch.from_numpy(np.array(gguf_dequantize(tensor.data[rows], tensor.tensor_type)))
-        heads = convert.rotated_heads(of, a)
-        yield of, weight if heads is None else convert.unpermute_rotary(weight, heads)
+        yield of, convert.from_stored(of, weight, a)
 
 
 READERS = {"awq": _from_packed, "gptq": _from_packed, "gguf": _from_gguf}

@@ -50,7 +50,8 @@ def to_quantized_gguf(source: Artifact, folder: Path, *, type: str, calibration:
     if calibration != NONE:
         sequences = Calibration(calibration, samples, length, seed).sequences(
             source.spec.folder or source.path, source.spec.architecture.vocabulary)
-        options.imatrix = _as_struct(importance.mean_squares(source.path, sequences), kept)
+        options.imatrix = _as_struct(importance.mean_squares(source.path, sequences),
+                                     convert.gguf_names(source.spec.architecture), kept)
     complaints: list[str] = []
 
     @c.llama_log_callback
@@ -72,13 +73,14 @@ def to_quantized_gguf(source: Artifact, folder: Path, *, type: str, calibration:
         raise BuildError(f"gguf_quantized: llama.cpp refused {type} for {source.variant}: {' '.join(complaints[-3:])}")
 
 
-def _as_struct(by_weight: dict, kept: list):
-    """llama.cpp's null-terminated array of (name, data, size); what it points to is added to `kept`."""
+def _as_struct(by_weight: dict, names: dict[str, str], kept: list):
+    """llama.cpp's null-terminated array of (name, data, size), with its `names` of weights; what it points to is added to
+    `kept`."""
     from llama_cpp import llama_cpp as c
 
     entries = (c.llama_model_imatrix_data * (len(by_weight) + 1))()
     for entry, (name, values) in zip(entries, by_weight.items(), strict=False):
-        text = convert.gguf_name(name).encode()
+        text = names[name].encode()
         entry.name, entry.size = text, len(values)
         entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
         kept += [text, values]

@@ -1,8 +1,9 @@
-"""What a GGUF file can say of a model's computation: activation and rotations.
+"""What a GGUF file can say of a model's computation: activation, rotations, windows of attention.
 
-llama.cpp's graphs of these families have one activation, and take the scaling of rotations from metadata (linear, yarn) or as
-a divisor for each frequency (llama3's, in the `llama` graph alone). What a file cannot say would be computed otherwise without
-a word, so it is refused here.
+llama.cpp's graphs of these families have one activation each, and take the scaling of rotations from metadata (linear, yarn) or
+as a divisor for each frequency (llama3's, in the `llama` graph alone). `gemma3` scales those of its global layers alone, and
+divides scores by a number that it finds for itself. What a file cannot say would be computed otherwise without a word, so it is
+refused here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from edgekit.building import BuildError
 from edgekit.catalog.architecture import Architecture
-from edgekit.catalog.hf_config import ORIGINAL
+from edgekit.catalog.hf_config import activation_key
+from edgekit.catalog.hf_rope import ORIGINAL
 
 if TYPE_CHECKING:
     import gguf
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 
 # llama.cpp reads no others for these graphs; transformers' own, of which it takes 0 for absent.
 BETAS = {"beta_fast": 32, "beta_slow": 1}
+GEMMA = "gemma3"
+ACTIVATION = {GEMMA: "gelu_pytorch_tanh"}  # of graphs that have another than SILU
+SILU = "silu"
+KINDS = ("default", "linear", "yarn")  # of rotations that all graphs know, and those that are known to some
+KINDS_OF = {"llama": (*KINDS, "llama3"), GEMMA: KINDS[:2]}
+GEMMA_27B_LAYERS = 62  # by which llama.cpp knows the one model whose scores are divided otherwise
 
 
 def require_carried(a: Architecture, graph: str, name: str) -> None:
@@ -27,10 +35,13 @@ def require_carried(a: Architecture, graph: str, name: str) -> None:
     rope = dict(a.rope_scaling)
     kind = rope.get("rope_type", "default")
     cannot = None
-    if a.activation != "silu":
-        cannot = f"hidden_act {a.activation}; llama.cpp computes silu"
-    elif kind not in ("default", "linear", "yarn", "llama3") or (kind == "llama3" and graph != "llama"):
-        cannot = f"rotations of type {kind}; known for {graph}: default, linear, yarn{', llama3' if graph == 'llama' else ''}"
+    computed, kinds = ACTIVATION.get(graph, SILU), KINDS_OF.get(graph, KINDS)
+    if a.activation != computed:
+        cannot = f"{activation_key(a.family)} {a.activation}; llama.cpp computes {computed}"
+    elif kind not in kinds:
+        cannot = f"rotations of type {kind}; known for {graph}: {', '.join(kinds)}"
+    elif graph == GEMMA and (a.query_scalar or a.head_dim) != (scalar := _gemmas_scalar(a)):
+        cannot = f"query_pre_attn_scalar {a.query_scalar or a.head_dim}; llama.cpp takes {scalar} for {a.layers} layers"
     elif kind == "yarn" and (rope["factor"] <= 1 or rope.get("truncate") is False
                              or any(rope.get(beta) not in (None, 0, value) for beta, value in BETAS.items())):
         cannot = ("yarn with a factor of at most 1, truncate=false, or beta_fast and beta_slow other than 32 and 1; llama.cpp "
@@ -39,10 +50,19 @@ def require_carried(a: Architecture, graph: str, name: str) -> None:
         raise BuildError(f"gguf: {name} has {cannot}: measure it with transformers, which computes what its config.json says")
 
 
+def _gemmas_scalar(a: Architecture) -> int:
+    """What the `gemma3` graph divides scores by the square root of."""
+    return a.width // a.heads if a.layers == GEMMA_27B_LAYERS else a.head_dim
+
+
 def write(writer: gguf.GGUFWriter, a: Architecture) -> None:
-    """The metadata of the rotations."""
+    """The metadata of rotations and windows."""
     from gguf import RopeScalingType
 
+    if a.window:
+        writer.add_sliding_window(a.window)
+        writer.add_sliding_window_pattern(a.window_period)
+        writer.add_rope_freq_base_swa(a.local_rope_theta)
     writer.add_rope_dimension_count(a.head_dim)
     writer.add_rope_freq_base(a.rope_theta)
     rope = dict(a.rope_scaling)

@@ -23,6 +23,8 @@ DAMPING = 0.01  # section 3.3, step 3
 
 def size_bytes(source: Artifact, *, bits: int, group: int = 128, **_) -> int:
     """About what the artifact will take on disk. Raises BuildError for bits or a group that cannot be."""
+    calibrated.refuse_gemma("gptq", source, "gptqmodel runs every layer with the rotations and the mask of the first, and "
+                            "Gemma 3 has two kinds of layers")
     calibrated.check("gptq", source, bits, GPTQ_BITS, group, 32)
     return calibrated.packed_bytes(source)
 

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from edgekit.building import BuildError
+from edgekit.catalog.hf_config import GEMMA
 from edgekit.compress.artifact import Artifact, require_plain
 from edgekit.errors import unknown_name
 
@@ -36,6 +37,10 @@ def onnx_bytes(source: Artifact, *, precision: str) -> int:
         raise BuildError(f"onnx: {source.spec.name} is a shape, without a tokenizer, and the folder of a model for "
                          "onnxruntime-genai holds one; take a model with trained weights")
     a = source.spec.architecture
+    if a.family == GEMMA:
+        raise BuildError(f"onnx: {source.spec.name} is a Gemma 3, of which the model builder rounds the embeddings' "
+                         "factor and looks for local rotations where transformers has none: measure it with transformers "
+                         "or llama.cpp")
     kind = dict(a.rope_scaling).get("rope_type", "default")
     if kind not in ROPES:
         raise BuildError(f"onnx: {source.spec.name} has rotations of type {kind}, which the model builder computes otherwise; "

@@ -12,6 +12,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from edgekit.building import BuildError
+from edgekit.catalog.hf_config import GEMMA
 from edgekit.catalog.models import Architecture
 
 UNITS = ("heads", "groups")
@@ -47,9 +48,12 @@ def kept(a: Architecture, *, heads: float, mlp: float, unit: str, multiple: int)
     per_group = a.heads // a.kv_heads
     whole = unit == "groups" or per_group == 1
     step = per_group if whole else a.kv_heads
-    removable = [n for n in range(step, a.heads, step) if (a.heads - n) * a.head_dim % multiple == 0]
+    divides = a.family == GEMMA  # transformers refuses one whose width its heads do not divide
+    removable = [n for n in range(step, a.heads, step)
+                 if (a.heads - n) * a.head_dim % multiple == 0 and not (divides and a.width % (a.heads - n))]
     told = f"{step} at a time" + (f", {a.head_dim} inputs of the output projection each, in multiples of {multiple}"
-                                  if a.head_dim % multiple else "")
+                                  if a.head_dim % multiple else "") + (
+        f", so many that they divide the width {a.width}" if divides else "")
     gone = _nearest("heads", "head", heads, a.heads, removable, told)
     neurons = _nearest("mlp", "neuron", mlp, a.mlp_width, [a.mlp_width - n for n in range(multiple, a.mlp_width, multiple)],
                        f"{multiple} are kept or a multiple of it")

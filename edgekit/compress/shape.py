@@ -26,7 +26,7 @@ def write(spec: ModelSpec, folder: Path, *, seed: int) -> None:
     with checkpoint.ShardWriter(folder) as out:
         for name, shape in spec.architecture.tensors():
             if "norm" in name:
-                out.add(name, torch.ones(shape, dtype=torch.bfloat16))
+                out.add(name, torch.full(shape, 0 if spec.architecture.adds_one else 1, dtype=torch.bfloat16))
             else:
                 count = math.prod(shape)
                 out.add(name, block.repeat(-(-count // BLOCK))[:count].reshape(shape).clone())

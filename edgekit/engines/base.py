@@ -37,7 +37,8 @@ class Step:
 class EngineInfo:
     """Which code runs on what. Bytes and counts come from the artifact and the engine, not from tables.
 
-    kernel: what does the arithmetic, in the runtime's own words. kv_bytes_per_token: keys and values of one position.
+    kernel: what does the arithmetic, in the runtime's own words. kv_bytes_per_token: keys and values of one position, in
+    all layers.
     """
 
     name: str
@@ -124,6 +125,8 @@ class Engine(ABC):
     """An artifact in memory. Close it to free the memory; also a context manager."""
 
     info: EngineInfo
+    # Whether keys and values that the windows of local layers have left behind are dropped.
+    forgets = True
     # Ids from this on are never written, whatever their logits: those with which a model pads its vocabulary. None: all are.
     writable: int | None = None
 

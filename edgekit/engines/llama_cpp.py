@@ -39,6 +39,8 @@ class LlamaCpp(Engine):
     sequences: how many texts of `context` tokens the cache has room for (see llama_cpp_texts.py).
     """
 
+    forgets = False  # a session takes tokens back, and then windows reach further back again
+
     def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int, sequences: int = 1):
         c.llama_log_set(_quiet, ctypes.c_void_p(0))
         c.llama_backend_init()
@@ -58,6 +60,7 @@ class LlamaCpp(Engine):
         options.n_batch = max(options.n_ctx, 1)
         options.n_ubatch = min(MICRO_BATCH, options.n_batch)
         options.n_threads = options.n_threads_batch = threads
+        options.swa_full = not self.forgets
         # A build for a GPU would otherwise send large prefill batches there although no layer lives on it.
         options.op_offload = options.offload_kqv = device != "cpu"
         self.context = c.llama_init_from_model(self.model, options)

@@ -35,7 +35,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from edgekit import progress
 from edgekit.catalog import weight_files
-from edgekit.catalog.hf_config import ROPES
+from edgekit.catalog.hf_rope import ROPES
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Step, require_range
 from edgekit.engines.probe import no_packed_kernel

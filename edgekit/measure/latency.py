@@ -133,4 +133,8 @@ def measure_speed(*, variant: str, engine: str, dtype: str, threads: int, device
             dict(metric="kv_bytes_per_token", value=opened.info.kv_bytes_per_token),
             dict(metric="parameters", value=artifact.spec.architecture.parameters),
         ]
+        if (a := artifact.spec.architecture).window and opened.forgets:
+            share = a.local_kv_elements_per_token() / a.kv_elements_per_token()
+            seen += [dict(metric="window_tokens", value=a.window),
+                     dict(metric="local_kv_bytes_per_token", value=share * opened.info.kv_bytes_per_token)]
         return dict(observations=seen, engine=dataclasses.asdict(opened.info))

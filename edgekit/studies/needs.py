@@ -55,7 +55,7 @@ def size(nbytes: float) -> str:
 
 def sizes(held: Held) -> tuple[float, float]:
     """Bytes of the weights in memory, plain ones in the float type that they are loaded in and others as they are stored; and
-    bytes of keys and values. Raises as foreseen.links."""
+    at most so many bytes of keys and values: batches keep those too that a window has left behind. Raises as foreseen.links."""
     link = foreseen.whole(held.chain)
     a = link.spec.architecture
     weights = ELEMENT_BYTES[held.dtype] * a.parameters if link.format == "safetensors" else link.nbytes

@@ -10,7 +10,7 @@ import pandas as pd
 
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
-from edgekit.analyze.roofline import CONDITION, LENGTHS, UNIT, ordered
+from edgekit.analyze.roofline import CONDITION, LENGTHS, UNIT, kv_per_token, ordered
 from edgekit.analyze.rows import rows_of
 
 
@@ -35,7 +35,7 @@ def memory_table(frame: pd.DataFrame) -> pd.DataFrame:
         line = dict(zip(UNIT, key, strict=True)) | stats.ends_of("peak_memory_bytes", stats.mean_interval(peaks))
         line |= {part: medians[part] for part in parts} | {"n": len(peaks)}
         line["context_tokens"] = (group.prompt_tokens + group.output_tokens).max()
-        line["kv_bytes"] = line["batch"] * line["kv_bytes_per_token"] * line["context_tokens"]
+        line["kv_bytes"] = line["batch"] * line["context_tokens"] * kv_per_token(medians, line["context_tokens"])
         line["other_bytes"] = (line["peak_memory_bytes"] - line["base_memory_bytes"] - line["weight_bytes"]
                                - line["kv_bytes"])
         lines.append(line)

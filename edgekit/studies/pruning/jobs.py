@@ -16,6 +16,7 @@ from edgekit.compress.calibration import Calibration
 from edgekit.measure.losses import measure_loss
 
 COUNTS = ("layers", "width", "heads", "kv_heads", "head_dim", "mlp_width", "vocabulary", "context")
+SOME = ("attention_bias", "mlp_bias", "window", "window_period")  # that few have
 
 
 def measure_pruned(*, chain: str, **arguments) -> dict:
@@ -44,9 +45,9 @@ def measure_shape(*, model: str, heads: float, mlp: float, multiple: int) -> dic
 
 
 def sizes(a: Architecture) -> Iterator[dict]:
-    """An architecture as observations `size`, a `part` each (`tied` and biases, where it has some, are 0 or 1); its `family`
-    stands beside each."""
-    for part in (*COUNTS, "tied", *(part for part in ("attention_bias", "mlp_bias") if getattr(a, part))):
+    """An architecture as observations `size`, a `part` each (`tied` and biases are 0 or 1; what it has none of, of biases and
+    windows, is left out); its `family` stands beside each."""
+    for part in (*COUNTS, "tied", *(part for part in SOME if getattr(a, part))):
         yield dict(metric="size", part=part, value=int(getattr(a, part)), family=a.family)
 
 

@@ -91,10 +91,10 @@ def _counted(pair: tuple[Architecture, Architecture], line: dict, output_tokens:
     context = roofline.mean_context(prompt, output_tokens)
     macs = [accounting.decode_macs(a, round(context)) for a in pair]
     same = rows[(rows.model == line["model"]) & (rows.engine == line["engine"]) & (rows["dtype"] == line["dtype"])]
-    facts = same[same.metric.isin(["weight_bytes", "kv_bytes_per_token"])].assign(
-        whole=lambda f: (f.heads == 0) & (f.mlp == 0)).groupby(["metric", "whole"]).value.first()
-    read = [roofline.step_bytes(facts["weight_bytes", whole], facts["kv_bytes_per_token", whole], context, batch)
-            for whole in (True, False)]
+    same = same[same.metric.isin(["weight_bytes", "kv_bytes_per_token", "local_kv_bytes_per_token", "window_tokens"])]
+    whole = (same.heads == 0) & (same.mlp == 0)
+    facts = [same[one].groupby("metric").value.first() for one in (whole, ~whole)]
+    read = [roofline.step_bytes(one["weight_bytes"], roofline.kv_per_token(one, context), context, batch) for one in facts]
     return dict(macs=1 - macs[1] / macs[0], bytes=1 - read[1] / read[0], arithmetic=1 - read[1] / read[0])
 
 
