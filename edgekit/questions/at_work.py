@@ -17,7 +17,7 @@ PAY = Situation(
            ("x + a", "a customer gives {o} a tip of ${a}"),
            ("x - a", "{s} spends ${a} on food")),
     asks=(("x", "How many dollars does {name} have then?"),
-          ("x / a", "The rest has to last for {a} days, with the same amount for each day. "
+          ("x / a", "The money has to last for {a} days, with the same amount for each day. "
                    "How many dollars are there for a day?"),
           ("a - x", "A train ticket costs ${a}. How many dollars are missing?"),
           ("x - a", "{name} pays ${a} for the rent of a bicycle. How many dollars are left?")),
@@ -35,7 +35,7 @@ LETTERS = Situation(
            ("x + a * b", "{a} colleagues passed on {b} {things} each"),
            ("x - a", "{s} answered {a} {things} before lunch")),
     asks=(("x", "How many {things} were still to be answered?"),
-          ("x / a", "{name} spread these evenly over {a} days. How many {things} were there for each day?"),
+          ("x / a", "{name} spread all that were left evenly over {a} days. How many {things} were there for each day?"),
           ("x * a", "Each of the remaining {things} took {a} minutes. How many minutes did they take together?"),
           ("x - a", "In the last hour {name} answered {a} {things}. How many {things} were left for the next day?")),
     besides=(("the office was on floor {n}", 2, 30), ("{name} drank {n} cups of coffee", 2, 6)))
@@ -52,8 +52,9 @@ FACTORY = Situation(
            ("x - x / a", "{s} sends {part} of the {things} to another country"),
            ("x * a", "after a busy week there are {times} as many {things} as before")),
     asks=(("x", "How many {things} are in stock now?"),
-          ("x / a", "They are loaded onto {a} trucks, the same number onto each. How many {things} are on each truck?"),
-          ("x * a", "Each of these {things} is sold for ${a}. How many dollars is that?", {"a": (5, 20)}),
+          ("x / a", "All {things} in stock are loaded onto {a} trucks, the same number onto each. "
+                   "How many {things} are on each truck?"),
+          ("x * a", "All {things} in stock are sold for ${a} each. How many dollars is that?", {"a": (5, 20)}),
           ("a - x", "An order asks for {a} {things}. How many {things} are missing?")),
     besides=(("the factory was built {n} years ago", 5, 60), ("the hall is {n} meters long", 30, 120)), most=600)
 
@@ -69,7 +70,7 @@ FENCE = Situation(
            ("x - a", "a storm blew down {a} meters that were not painted yet")),
     asks=(("x", "How many meters were still to be painted?"),
           ("x / a", "{name} painted the rest in {a} days, the same length each day. How many meters were that a day?"),
-          ("x * a", "{name} got ${a} for each of the meters that were left. How many dollars did {name} get for them?"),
+          ("x * a", "{name} got ${a} for each meter that was still to be painted. How many dollars was that?"),
           ("x - a", "On the next day {name} painted {a} meters. How many meters were left after that?")),
     besides=(("the ladder was {n} feet long", 6, 14), ("a can of paint cost ${n}", 12, 60)))
 
@@ -85,8 +86,10 @@ PARCELS = Situation(
            ("x - x / a", "{s} passes {part} of the {things} on to {friend}"),
            ("x - a", "{s} takes {a} {things} with a wrong address back to the depot")),
     asks=(("x", "How many {things} are in the van now?"),
-          ("x / a", "{name} delivers them in {a} streets, the same number in each. How many {things} go to each street?"),
-          ("x * a", "Each of these {things} takes {a} minutes to deliver. How many minutes does {name} need for them?"),
+          ("x / a", "{name} delivers all that are left in {a} streets, the same number in each. "
+                   "How many {things} go to each street?"),
+          ("x * a", "Each of the {things} in the van takes {a} minutes to deliver. "
+                   "How many minutes does {name} need for them?"),
           ("a - x", "The van has room for {a} {things}. How many more would fit?")),
     besides=(("the van has been driven for {n} years", 2, 14), ("the depot lies {n} miles outside of the town", 3, 20)))
 
@@ -102,10 +105,10 @@ CHAIRS = Situation(
            ("x - x / a", "{s} had to bring {part} of the {things} to another hall"),
            ("x - a", "the fire department had {a} {things} near the doors removed")),
     asks=(("x", "How many {things} stood there in the end?"),
-          ("x * a", "Every one of them was taken, at ${a} a ticket. "
+          ("x * a", "Each of those that stood there was taken, at ${a} a ticket. "
                    "How many dollars did the tickets bring in?", {"a": (4, 15)}),
           ("a - x", "{a} guests came. How many of them had to stand?"),
-          ("x / a", "Afterwards {a} helpers carried them away, each the same number. "
+          ("x / a", "Afterwards {a} helpers carried all of the {things} away, each the same number. "
                    "How many {things} did each helper carry?")),
     besides=(("the concert began at {n} o'clock", 5, 9), ("the band played {n} songs", 8, 20)))
 
@@ -121,9 +124,9 @@ WAREHOUSE = Situation(
            ("x - x / a", "a ship takes {part} of the {things}"),
            ("x * a", "after a large delivery there are {times} as many {things} as before")),
     asks=(("x", "How many {things} are in the warehouse now?"),
-          ("x / a", "{a} workers move them, each the same number. How many {things} does each worker move?"),
+          ("x / a", "{a} workers move all that are there, each the same number. How many {things} does each worker move?"),
           ("x * a", "Storing one {thing} costs ${a} a month. "
-                   "How many dollars does it cost to store all of these for a month?"),
+                   "How many dollars does it cost to store all that are there for a month?"),
           ("a - x", "There is room for {a} {things}. How many more would fit?")),
     besides=(("the warehouse has {n} doors", 3, 12), ("the guard is {n} years old", 25, 60)))
 

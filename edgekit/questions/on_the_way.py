@@ -25,10 +25,10 @@ WALK = Situation(
     "walk", ("mile/miles",), (90, 300),
     start=(("a", "{s} set out on a walk of {a} miles"),
            ("a + b", "{s} set out on a walk of {a} miles along a river and then {b} miles through the hills")),
-    moves=(("x - a", "{s} walked {a} miles in the first days of good weather"),
+    moves=(("x - a", "{s} walked {a} miles in good weather"),
            ("x - a * b", "{s} walked {a} miles a day for {b} days", {"a": (6, 20)}),
-           ("x + a", "a closed bridge made the way {a} miles longer"),
-           ("x - a", "a farmer gave {o} a lift for {a} miles"),
+           ("x + a", "a closed bridge made the way {a} miles longer", {"a": (3, 30)}),
+           ("x - a", "a farmer gave {o} a lift for {a} miles", {"a": (5, 40)}),
            ("x - x / a", "a train took {o} over {part} of the miles that were left"),
            ("x + a * b", "{a} detours each made the way {b} miles longer")),
     asks=(("x", "How many miles were still to go?"),
@@ -45,15 +45,16 @@ FUEL = Situation(
            ("a + b", "{s} starts a trip with {a} liters of fuel in the tank of the truck and {b} liters in cans")),
     moves=(("x - a * b", "{s} drives for {a} hours and uses {b} liters an hour", {"b": (5, 20)}),
            ("x + a", "{s} buys {a} liters of fuel on the way"),
-           ("x - a", "{s} gives {a} liters to a driver who has run out of fuel"),
+           ("x - a", "{s} gives {a} liters to a driver who has run out of fuel", {"a": (2, 15)}),
            ("x - x / a", "a road through the mountains takes {part} of the fuel"),
            ("x + a * b", "{s} gets {a} cans of {b} liters from a farmer"),
-           ("x - a", "a long traffic jam costs {o} {a} liters")),
+           ("x - a", "a long traffic jam costs {o} {a} liters", {"a": (2, 12)})),
     asks=(("x", "How many liters of fuel does {name} have now?"),
           ("x * a", "With each liter the truck goes {a} kilometers. How many kilometers can {name} still drive?"),
           ("a - x", "{name} wants to have {a} liters for the next day. How many liters does {name} have to buy?"),
-          ("x / a", "This is enough for {a} more hours. How many liters does the truck use in each of these hours?")),
-    besides=(("the truck has {n} wheels", 6, 18), ("{name} has been a driver for {n} years", 2, 30)))
+          ("x / a", "The fuel that is left is enough for {a} more hours. "
+                   "How many liters does the truck use in each of these hours?")),
+    besides=(("the truck is {n} years old", 3, 18), ("{name} has been a driver for {n} years", 2, 30)))
 
 HOTEL = Situation(
     "hotel", ("guest/guests",), (30, 150),
@@ -70,7 +71,8 @@ HOTEL = Situation(
     asks=(("x", "How many guests are in the hotel now?"),
           ("x * a", "Each guest eats {a} rolls for breakfast. How many rolls does {name} need?", {"a": (2, 4)}),
           ("a - x", "There are {a} beds in the hotel. How many beds are free?"),
-          ("x / a", "{name} seats the guests at {a} tables, the same number at each. How many guests sit at each table?")),
+          ("x / a", "{name} seats all of the guests at {a} tables, the same number at each. "
+                   "How many guests sit at each table?")),
     besides=(("the pool is {n} meters long", 10, 30), ("a room costs ${n} a night", 60, 180)))
 
 LUGGAGE = Situation(
@@ -86,9 +88,10 @@ LUGGAGE = Situation(
             {"b": (2, 6)}),
            ("x + a", "{a} suitcases came over from a canceled flight")),
     asks=(("x", "How many suitcases were on the plane then?"),
-          ("x * a", "Each suitcase weighed {a} kilograms. How many kilograms did they weigh together?", {"a": (8, 20)}),
+          ("x * a", "Each suitcase on the plane weighed {a} kilograms. "
+                   "How many kilograms did they weigh together?", {"a": (8, 20)}),
           ("a - x", "There was room for {a} suitcases. How many more would have fitted?"),
-          ("x / a", "At the other end {a} workers unloaded them, each the same number. "
+          ("x / a", "At the other end {a} workers unloaded all of the suitcases, each the same number. "
                    "How many suitcases did each worker unload?")),
     besides=(("the plane was to leave from gate {n}", 3, 40), ("the flight took {n} hours", 2, 12)))
 
@@ -105,8 +108,8 @@ SWIMMING = Situation(
            ("x - a * b", "{s} broke {a} rules, and the coach took off {b} laps for each")),
     asks=(("x", "How many laps did {name} have in the end?"),
           ("a - x", "A badge is given for {a} laps. How many more laps did {name} need?"),
-          ("x * a", "A sponsor gave the team ${a} for each of these laps. How many dollars was that?", {"a": (2, 5)}),
-          ("x / a", "All of these laps were swum in {a} hours, the same number in each. "
+          ("x * a", "A sponsor gave the team ${a} for each lap that counted. How many dollars was that?", {"a": (2, 5)}),
+          ("x / a", "The laps that counted were swum in {a} hours, the same number in each. "
                     "How many laps did {name} swim in an hour?")),
     besides=(("the water was {n} degrees warm", 18, 28), ("{friend} swam in lane {n}", 2, 8)))
 

@@ -141,9 +141,10 @@ def _tell(rng: Random, situation: Situation, sentences: list[Sentence], numbers:
     for text, low, high in rng.sample(situation.besides, rng.choice((0, 0, 1, 1, 2))):
         told.insert(rng.randint(1, len(told) - 1), (text, dict(n=rng.randint(low, high))))
     question, known = told.pop()
-    said, before = [], ""
+    said, before, links = [], "", rng.sample(LINKS, len(LINKS))
     for i, (text, of) in enumerate(told):
-        link = rng.choice(LINKS) if i > 1 and text.startswith(LINKED) and rng.random() < 0.4 else ""
+        linked = i > 1 and links and "n" not in of and text.startswith(LINKED) and rng.random() < 0.4
+        link = links.pop() if linked else ""
         by_name = not before.startswith("{s}") or (text.startswith("{s}") and rng.random() < 0.3)
         sentence = _with_person(text, name, hers, by_name).format(**words, **of)
         said.append(f"{link} {sentence}." if link else f"{sentence[0].upper()}{sentence[1:]}.")

@@ -24,15 +24,16 @@ NO_ANSWER = "[no answer]"
 # How an answer is found in what a model wrote. What is stated as the answer goes before what merely comes last.
 NUMBER = r"(-?\d[\d,]*(?:\.\d+)?)"
 _GAP = r"[^\n\d.-]{0,60}"  # words and signs before it, of the same sentence; a minus belongs to the number
+_AFTER = r"(?!\s*[-+/×÷=]|\s+\*)"  # no sign behind it, which would make it part of a sum
 # the last of: "answer is 12", "answer is 7 + 5 = 12", "Answer:" with a number on a later line that is not that of a list,
 # "\boxed{12}", "#### 12"
 _LATER = rf"{_GAP}[^\w.-]{{0,20}}{NUMBER}\b(?![.)]\s+[a-z*])"
 _STATED = (rf".*(?:\banswers?\b(?:(?:(?:[^\n.]|\.\d)*=)?{_GAP}{NUMBER}|{_LATER})"
            rf"|\\boxed\{{[^\n\d}}-]*{NUMBER}|####[^\n\d-]*{NUMBER})")
-_EQUATION = rf".*=[^\n\d=-]{{0,20}}{NUMBER}[^\d\n=+*/×÷]*\s*\Z"  # the end of the text is "= 12 apples."
-_SENTENCE = rf".*(?<![\w.,-]){NUMBER}[^\d\n=+*/×÷]*[.!]\W*\Z"  # its last sentence ends with "12 apples left."
+_EQUATION = rf".*=[^\n\d=-]{{0,20}}{NUMBER}{_AFTER}[^\d\n=]*\s*\Z"  # the end of the text is "= 12 apples."
+_SENTENCE = rf".*(?<![\w.,-]){NUMBER}{_AFTER}[^\d\n=]*[.!]\W*\Z"  # its last sentence ends with "12 apples left."
 _ALONE = rf"[^\w-]*{NUMBER}(?![.):]\s*\w)[^\d\n=]*\s*\Z"  # there is no other number, and it is not that of a list
-_FIRST = rf"[^\w-]*{NUMBER}[^\d\n=+*/×÷-]*(?:\n.*)?\Z"  # it stands first, whatever comes on later lines
+_FIRST = rf"[^\w-]*{NUMBER}{_AFTER}[^\d\n=]*(?:\n.*)?\Z"  # it stands first, whatever comes on later lines
 PATTERNS = {"think": rf"(?is)\A(?:{_STATED}|{_ALONE}|{_EQUATION}|{_SENTENCE})",
             "direct": rf"(?is)\A(?:{_STATED}|{_FIRST}|{_EQUATION}|{_SENTENCE})"}
 
