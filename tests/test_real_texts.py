@@ -33,9 +33,9 @@ def wiki(*articles: tuple[str, list[str]]) -> str:
 def folder(tmp_path, monkeypatch):
     (tmp_path / "wikitext2").mkdir()
     foxes = [paragraph("fox"), paragraph("cub"), "= 1 x =", paragraph("den", 400)]
-    hens = [paragraph("hen"), paragraph("egg", 300)]
+    hens = [paragraph("hen"), paragraph("egg", 500)]
     (tmp_path / "wikitext2/test.txt").write_text(wiki(("Foxes", foxes), ("Hens", hens)))
-    (tmp_path / "wikitext2/valid.txt").write_text(wiki(("Owls", [paragraph("owl", 900)])))
+    (tmp_path / "wikitext2/valid.txt").write_text(wiki(("Owls", [paragraph(f"owl {n}", 30) for n in range(20)])))
     monkeypatch.setenv("EDGEKIT_DATA", str(tmp_path))
     return tmp_path
 
@@ -55,7 +55,7 @@ def test_a_text_is_cut_at_the_coarsest_end_that_will_do():
 
 
 def test_a_paragraph_counts_for_the_largest_topic_that_has_it():
-    shared, long, own = paragraph("shared"), paragraph("long"), paragraph("own")
+    shared, long, own = paragraph("shared"), paragraph("long"), paragraph("own", 80)
     kept = real_texts.without_copies({"small": f"Title\n\n{shared}\n\n{own}",
                                       "large": f"Title\n\n{shared}\n\n{long}\n\n{long}x",
                                       "copy": f"Other\n\n{shared}"})

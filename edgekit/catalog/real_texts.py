@@ -14,7 +14,7 @@ import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,22 +68,28 @@ def content_hash(name: str, part: str) -> str:
     return _hash(load(name, part))
 
 
-def cut(text: str, most: int = MOST, ends: Iterable[str] = ENDS) -> list[str]:
+def cut(text: str, most: int = MOST) -> list[str]:
     """A text in pieces of at most `most` characters, each as long as the ends of its paragraphs allow; a paragraph that is
-    longer alone is cut at the end of a line, a sentence or a word. The pieces behind each other are the text."""
-    if len(text) <= most:
-        return [text]
-    end, *finer = ends or [""]
-    if not end:
-        return [text[at:at + most] for at in range(0, len(text), most)]
-    *whole, rest = text.split(end)
+    longer alone is cut at the ends of its lines, sentences or words. The pieces behind each other are the text."""
     pieces: list[str] = []
-    for part in [*(one + end for one in whole), rest]:
+    for part in _parts(text, most, ENDS):
         if pieces and len(pieces[-1]) + len(part) <= most:
             pieces[-1] += part
         else:
-            pieces += cut(part, most, finer)
+            pieces.append(part)
     return pieces
+
+
+def _parts(text: str, most: int, ends: Sequence[str]) -> Iterator[str]:
+    """A text in parts that are not longer, each up to the first of `ends` that makes it so."""
+    if len(text) <= most:
+        yield text
+    elif not ends:
+        yield from (text[at:at + most] for at in range(0, len(text), most))
+    else:
+        *whole, rest = text.split(ends[0])
+        for part in [*(one + ends[0] for one in whole), rest]:
+            yield from _parts(part, most, ends[1:])
 
 
 def in_turn(sources: dict[str, str]) -> tuple[RealText, ...]:
@@ -97,16 +103,22 @@ def in_turn(sources: dict[str, str]) -> tuple[RealText, ...]:
 
 
 def without_copies(topics: dict[str, str]) -> dict[str, str]:
-    """Topics without the paragraphs that a larger one has too, and without topics of which nothing is left."""
+    """Topics without the paragraphs that a larger one has too, and without those of which less than half would be left: bare
+    headings and examples."""
     seen: set[str] = set()
     kept = {}
     for name, text in sorted(topics.items(), key=lambda one: (-len(one[1]), one[0])):
         paragraphs = text.split("\n\n")
         own = [one for one in paragraphs if len(one) < LONG or " ".join(one.split()) not in seen]
-        seen |= {" ".join(one.split()) for one in paragraphs}
-        if any(len(one) >= LONG for one in own):
+        if 2 * _length(own) >= _length(paragraphs) > 0:
+            seen |= {" ".join(one.split()) for one in paragraphs}
             kept[name] = "\n\n".join(own)
     return kept
+
+
+def _length(paragraphs: Iterable[str]) -> int:
+    """Characters of those that are long enough to tell where they were copied from."""
+    return sum(len(one) for one in paragraphs if len(one) >= LONG)
 
 
 def halves(topics: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -175,6 +187,5 @@ def articles(text: str) -> tuple[RealText, ...]:
     """The texts of WikiText's articles, in turn."""
     text = "\n" + text
     starts = [one.start() for one in ARTICLE.finditer(text)]
-    ends = [*starts[1:], len(text)]
     return in_turn({f"{WIKITEXT}-{number:02d}": text[start:end]
-                    for number, (start, end) in enumerate(zip(starts, ends, strict=True))})
+                    for number, (start, end) in enumerate(itertools.pairwise([*starts, len(text)]))})
