@@ -11,9 +11,11 @@ Each function takes the class of error that its caller raises, so that the sente
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +41,15 @@ def path_of(name: str) -> Path:
 
 
 def text_of(path: Path, kind: type[EdgekitError]) -> str:
-    """What a text file holds, without a byte-order mark. Raises `kind` for one that is not there, or not in UTF-8."""
+    """What a text file holds, without a byte-order mark; a .gz file, unpacked. Raises `kind` for one that is not there, damaged
+    or not in UTF-8."""
     try:
         content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
     except IsADirectoryError as error:
         raise kind(f"{path}: expected a file, got a folder") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise kind(f"{path}: expected a file packed by gzip, got a damaged one ({error})") from error
     except OSError as error:
         raise kind(f"cannot read {path}: {error.strerror}") from error
     for mark, name in MARKS:

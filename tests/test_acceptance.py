@@ -10,7 +10,6 @@ import tiny
 
 from edgekit import engines, store
 from edgekit.catalog import models
-from edgekit.catalog.tasks import TaskError
 from edgekit.engines.base import Engine, EngineError, uniforms
 from edgekit.measure import acceptance
 from edgekit.measure.scoring import log_softmax
@@ -111,21 +110,7 @@ def test_a_prompts_random_numbers_do_not_depend_on_how_many_there_are():
     assert (uniforms(1, 5, 8)[:2] == uniforms(1, 2, 8)).all() and not (uniforms(2, 2, 8) == uniforms(1, 2, 8)).any()
 
 
-@pytest.mark.parametrize("domain", acceptance.DOMAINS)
-def test_prompts_are_different_and_a_larger_number_begins_with_the_smaller(domain):
-    few, many = acceptance.prompts_of(domain, 6), acceptance.prompts_of(domain, 20)
-    assert many[:6] == few and len({prompt for _, prompt in many}) == 20
-    if domain == "prose":
-        assert all(prompt.startswith("story\n") and prompt.count(".") == 1 and prompt.endswith(".") for _, prompt in many)
-    else:
-        assert [item.split("-")[1] for item, _ in few[:4]] == ["1", "2", "3", "4"]
-
-
 def test_what_cannot_be_is_refused_in_words(tmp_path, monkeypatch):
-    with pytest.raises(TaskError, match="unknown domain 'poems'; known: chain think"):
-        acceptance.prompts_of("poems", 2)
-    with pytest.raises(TaskError, match="9999 prompts asked, 600 items there"):
-        acceptance.prompts_of("prices", 9999)
     with pytest.raises(EngineError, match="temperature: expected 0 .greedy. or 1"):
         acceptance.write_texts(Fixed((0.5, 0.5)), [[1]], {END}, temperature=2, seed=0)
 

@@ -134,7 +134,7 @@ def test_building_is_timed_anew_and_its_memory_is_kept():
 
 
 @pytest.mark.parametrize("name, count, complaint", [
-    ("mixtures", 3, "unknown evaluation stream 'mixtures'; known: mixture, or the path of a .jsonl file"),
+    ("mixtures", 3, "unknown evaluation stream 'mixtures'; known: mixture, python-docs, wikitext2, or the path of a"),
     ("mixture", 0, r"texts: expected 1 to \d+ \(what mixture.jsonl holds\), got 0"),
     ("mixture", 10_000, "texts: expected 1 to"),
 ])

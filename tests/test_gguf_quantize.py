@@ -141,7 +141,7 @@ def test_calibration_sequences_have_one_length_and_depend_on_the_seed_alone():
 
 @pytest.mark.parametrize(("chain", "said"), [
     ("gguf_quantized(type=Q9_9)", "unknown type 'Q9_9'; known: Q8_0, Q6_K"),
-    ("gguf_quantized(type=Q4_0, calibration=poems)", "unknown calibration set 'poems'; known: mixture, prose, random"),
+    ("gguf_quantized(type=Q4_0, calibration=poems)", "unknown calibration set 'poems'; known: mixture, prose, python-docs"),
     ("gguf_quantized(type=Q4_0, calibration=prose, length=0)", "length of at least 1, got 0"),
     ("gguf_quantized(type=Q4_0, calibration=prose, samples=9000)", r"enough for \d+ sequences of 256, 9000 asked"),
 ])  # fmt: skip

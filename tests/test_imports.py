@@ -23,7 +23,8 @@ MAY = {
     "params": {"errors", "store", "text_files"}, "store": {"errors", "schema"}, "building": {"errors", "store"},
     "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store", "text_files", "building"},
     "training": {"errors"},  # one loop for what pocket trains and what compress distils
-    "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "engines": BASE | {"compress"},
+    "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "questions": set(),
+    "engines": BASE | {"compress"},
     "decode": BASE | {"compress", "engines"}, "measure": BASE | {"compress", "engines", "decode"},
     "analyze": {"errors", "schema", "store", "text_files", "catalog"},
     "plots": {"errors", "schema", "store", "catalog", "analyze"},

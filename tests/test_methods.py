@@ -218,7 +218,7 @@ def test_norms_of_queries_and_keys_are_no_hindrance(method, tmp_path):
     ("gptq(bits=5, {})", "gptq: its layout holds 2, 3, 4, 8 bits, got 5"),
     ("awq(group=48, {})", r"awq: group=48 does not divide the input width .* groups that divide all widths: 64, 32"),
     ("gptq(bits=4, group=128, {})", "gptq: group=128 does not divide the input width 64"),
-    ("awq(group=32, calibration=poems)", "unknown calibration set 'poems'; known: mixture, prose, random"),
+    ("awq(group=32, calibration=poems)", "unknown calibration set 'poems'; known: mixture, prose, python-docs"),
     ("gptq(bits=4, group=32, samples=90000, {})", r"enough for \d+ sequences of 256, 90000 asked"),
     ("awq(group=32, length=513, {})", "sequences of 513 tokens are longer than the context of pocket-200k, 512"),
 ])  # fmt: skip

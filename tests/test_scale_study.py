@@ -6,7 +6,6 @@ import pytest
 
 from edgekit import params, studies
 from edgekit.catalog import models
-from edgekit.measure.acceptance import DOMAINS
 from edgekit.params import ParamsError
 from edgekit.studies.scale_models import plan as study
 
@@ -46,8 +45,13 @@ def test_a_group_that_does_not_divide_a_width_is_left_out_for_that_model():
         config(groups=[48])
 
 
-def test_the_domains_are_those_that_can_be_measured():
-    assert tuple(DOMAINS) == study.DOMAINS
+def test_prompts_that_are_not_of_the_pocket_language_are_in_the_key(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"prompt": "a"}\n' * 9)
+    before = [unit.task for unit in study.plan(config(domains=[*VALUES["domains"], str(file)]))]
+    file.write_text('{"prompt": "b"}\n' * 9)
+    after = [unit.task for unit in study.plan(config(domains=[*VALUES["domains"], str(file)]))]
+    assert before[:-1] == after[:-1] and before[-1] != after[-1]
     assert study.STUDY in studies.STUDIES
 
 
@@ -60,8 +64,8 @@ def test_the_domains_are_those_that_can_be_measured():
     ({"rounded_stories": 99}, "rounded_stories: expected 1 to stories"),
     ({"stories": 9999}, "stories: expected 1 to 300"),
     ({"tasks": ["pocket_prices"]}, "rounded_tasks: unknown 'pocket_chain_think'; known: pocket_prices"),
-    ({"tasks": [*VALUES["tasks"], "pocket_poems"]}, "unknown task 'pocket_poems'; known: pocket_chain"),
-    ({"domains": ["poems"]}, "domains: unknown 'poems'; known: chain think"),
+    ({"tasks": [*VALUES["tasks"], "pocket_poems"]}, "unknown task 'pocket_poems'; known: english_direct, english_think"),
+    ({"domains": ["poems"]}, "domains: unknown prompts 'poems'; known: chain think"),
     ({"prompts": 1}, "prompts: expected at least 2"),
     ({"models": ["pocket-200k", "shape:smollm2-135m"]}, "random weights, so accuracy cannot be measured"),
     ({"profile": "a/b"}, "profile: expected a plain folder name"),

@@ -12,13 +12,13 @@ from toy_session import Table
 
 from edgekit import engines, store
 from edgekit.catalog import prompting
+from edgekit.catalog import prompts as catalog
 from edgekit.compress import variant
 from edgekit.decode import speculative
 from edgekit.decode.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
 from edgekit.decode.sampling import Decoding, accepts, residual
 from edgekit.engines.base import EngineError
 from edgekit.engines.replay import Recording, Replay
-from edgekit.measure.acceptance import prompts_of
 
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 RNG = np.random.default_rng(0)
@@ -155,8 +155,8 @@ def test_greedy_texts_of_the_pocket_models_are_those_of_plain_decoding(name):
     folders = [variant.build(model).spec.folder for model in ("pocket-900k", "pocket-200k")]
     tokens = prompting.of(folders[0])
     count = {"llama_cpp": 12, "transformers": 4}[name]
-    prompts = [tokens.encode_prompt(text)
-               for domain in ("chain think", "prices", "prose") for _, text in prompts_of(domain, count)]
+    prompts = [tokens.encode_prompt(one.text)
+               for domain in ("chain think", "prices", "prose") for one in catalog.load(domain, count)]
     decoding, ties, accepted, drafted = Decoding(40, tokens.stop), [], 0, 0
     with opened(name, folders[0]) as target, opened(name, folders[1]) as draft:
         expected = [plain(target, prompt, 40, tokens.stop) for prompt in prompts]

@@ -141,7 +141,7 @@ def test_the_study_has_its_name():
     ({"lengths": [0]}, "lengths: expected at least 1 each"),
     ({"timed_lengths": [-1]}, "timed_lengths: expected at least 1 each"),
     ({"builtin_lengths": [0]}, "builtin_lengths: expected at least 1 each"),
-    ({"domains": ["poems"]}, "domains: unknown 'poems'; known: chain think"),
+    ({"domains": ["poems"]}, "domains: unknown prompts 'poems'; known: chain think"),
     ({"timed_models": ["pocket-10m"]}, "timed_models: unknown 'pocket-10m'; known: pocket-200k"),
     ({"timed_drafts": ["me"]}, "timed_drafts: unknown 'me'; known: .*itself, lookup"),
     ({"temperatures": [-0.5]}, "temperatures: expected at least 0"),

@@ -31,6 +31,14 @@ class Task:
         """How they are to be answered: `think`, `direct`, `budget-2`, ..."""
         return self.config["metadata"]["mode"]
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether the depth of an item is the number of its steps. Other tasks have levels there, which are asked all.
+
+        The files of the pocket tasks do not say so: another line would be another hash, and rows that are there not theirs.
+        """
+        return self.config["metadata"].get("steps", self.domain == "chain")
+
     def items(self) -> list[dict]:
         """The items in file order: id, depth, question, answer."""
         return [item for _, item in text_files.json_lines(self.data, TaskError, ("id", "depth", "question", "answer"))]
@@ -96,9 +104,14 @@ def stories(count: int) -> list[Story]:
 def first_lines(file: Path, count: int, kind: type, what: str) -> list:
     """The first `count` lines of a JSON-lines file, each a `kind`. Raises TaskError where there are fewer, or one is none."""
     lines = text_files.json_lines(file, TaskError, [field.name for field in dataclasses.fields(kind)])
-    if not 1 <= count <= len(lines):
-        raise TaskError(f"{what}: expected 1 to {len(lines)} (what {file.name} holds), got {count}")
+    require_count(what, count, len(lines), file.name)
     return text_files.as_records(lines[:count], file, TaskError, kind)
+
+
+def require_count(what: str, count: int, there: int, where: str) -> None:
+    """Raise TaskError unless `count` items can be taken of the `there` that `where` holds."""
+    if not 1 <= count <= there:
+        raise TaskError(f"{what}: expected 1 to {there} (what {where} holds), got {count}")
 
 
 def prose_file() -> Path:

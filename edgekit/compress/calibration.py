@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgekit import store, text_files
 from edgekit.building import BuildError
-from edgekit.catalog import prompting
+from edgekit.catalog import prompting, real_texts
 from edgekit.errors import unknown_name
 
 RANDOM = "random"
@@ -20,8 +20,8 @@ NONE = "none"  # a step that can do without a set got none
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Which sequences: `name` of a file in data/calibration (or `random`, or the path of a .jsonl file of one's own), how many,
-    how long, drawn by which seed."""
+    """Which sequences: `name` of a file in data/calibration, of real texts (see catalog/real_texts.py) or `random`, or the
+    path of a .jsonl or .txt file of one's own; how many, how long, drawn by which seed."""
 
     name: str
     samples: int
@@ -29,9 +29,9 @@ class Calibration:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.name != RANDOM and not _file(self.name).is_file():
+        if self.name not in (RANDOM, *real_texts.NAMES) and not _file(self.name).is_file():
             raise BuildError(unknown_name("calibration set", self.name, names(),
-                                          ", or the path of a .jsonl file whose lines hold text"))
+                                          ", or the path of a .jsonl file whose lines hold text, or of a .txt file"))
         for field in ("samples", "length"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -40,7 +40,10 @@ class Calibration:
     @property
     def hash(self) -> str:
         """Content address of the set: a changed file is another set."""
-        content = "" if self.name == RANDOM else store.hash_files([_file(self.name)])
+        if real_texts.is_named(self.name):
+            content = real_texts.content_hash(self.name, real_texts.CALIBRATION)
+        else:
+            content = "" if self.name == RANDOM else store.hash_files([_file(self.name)])
         return store.condition_key("calibration", 1, {"name": self.name, "samples": self.samples, "length": self.length},
                                    repeat=self.seed, artifact=content, task="", platform="")
 
@@ -48,14 +51,15 @@ class Calibration:
         """`samples` lists of `length` token ids, in the tokens of the model in the folder `model`.
 
         Texts are joined, with the model's end token between them, and cut at equal lengths; the seed picks the cuts. Raises
-        BuildError where the set has too few tokens, or the model no tokenizer.
+        BuildError where the set has too few tokens, or the model no tokenizer; DataError where its texts
+        cannot be had.
         """
         import numpy as np
 
         rng = np.random.default_rng(self.seed)
         if self.name == RANDOM:
             return rng.integers(0, vocabulary, (self.samples, self.length)).tolist()
-        stream = np.asarray(_tokens(model, _file(self.name)))
+        stream = np.asarray(_tokens(model, self.name))
         pieces = len(stream) // self.length
         if pieces < self.samples:
             raise BuildError(f"calibration set {self.name!r} has {len(stream):,} tokens: enough for {pieces} sequences of "
@@ -65,18 +69,24 @@ class Calibration:
 
 
 def names() -> list[str]:
-    """The shipped sets, and `random`."""
-    return [*sorted(file.stem for file in (store.ROOT / "data/calibration").glob("*.jsonl")), RANDOM]
+    """The sets that have a name: the shipped ones, real texts, and `random`."""
+    shipped = sorted(file.stem for file in (store.ROOT / "data/calibration").glob("*.jsonl"))
+    return [*shipped, *real_texts.NAMES, RANDOM]
 
 
 def _file(name: str) -> Path:
-    return text_files.path_of(name) if name.endswith(".jsonl") else store.ROOT / "data/calibration" / f"{name}.jsonl"
+    return text_files.path_of(name) if name.endswith((".jsonl", ".txt")) else store.ROOT / "data/calibration" / f"{name}.jsonl"
 
 
-def _tokens(model: Path, file: Path) -> list[int]:
+def _tokens(model: Path, name: str) -> list[int]:
     if not (model / "tokenizer.json").is_file():
         raise BuildError(f"no tokenizer.json in {model}: calibration texts need one; use calibration={RANDOM}")
-    lines = text_files.json_lines(file, BuildError, ["text"])
-    text_files.texts_in(lines, file, BuildError, ["text"])
-    texts = [line["text"] for _, line in lines]
-    return [token for ids in prompting.of(model).encode_texts(texts) for token in ids]
+    return [token for ids in prompting.of(model).encode_texts(_texts(name)) for token in ids]
+
+
+def _texts(name: str) -> list[str]:
+    if real_texts.is_named(name):
+        return [one.text for one in real_texts.load(name, real_texts.CALIBRATION)]
+    lines = text_files.json_lines(_file(name), BuildError, ["text"])
+    text_files.texts_in(lines, _file(name), BuildError, ["text"])
+    return [line["text"] for _, line in lines]

@@ -16,33 +16,12 @@ import numpy as np
 
 from edgekit import progress
 from edgekit.catalog import prompting
-from edgekit.catalog import tasks as catalog
-from edgekit.catalog.tasks import TaskError
+from edgekit.catalog import prompts as catalog
 from edgekit.engines.base import Engine, EngineError
-from edgekit.errors import unknown_name
 from edgekit.measure.scoring import MOST_CONTEXT, log_softmax
 
 MAX_NEW_TOKENS = 144
 PROSE_TOKENS = 48  # greedy prose hardly ever ends: the likeliest thing after a sentence is another one
-# domain -> the task whose prompts it takes; prose starts from the first sentence of a story
-DOMAINS = {"chain think": "pocket_chain_think", "chain direct": "pocket_chain_direct", "prices": "pocket_prices",
-           "tracking": "pocket_tracking", "letters": "pocket_letters", "prose": None}
-
-
-def prompts_of(domain: str, count: int) -> list[tuple[str, str]]:
-    """(id, prompt) of a domain, depths or levels in turn. Raises TaskError for an unknown domain or too few items."""
-    if domain not in DOMAINS:
-        raise TaskError(unknown_name("domain", domain, DOMAINS))
-    if DOMAINS[domain] is None:
-        return [(story.id, story.prompt + story.text[:story.text.index(".") + 1]) for story in catalog.stories(count)]
-    task = catalog.load(DOMAINS[domain])
-    by_depth: dict[int, list[dict]] = {}
-    for item in task.items():
-        by_depth.setdefault(item["depth"], []).append(item)
-    in_turn = [item for row in zip(*by_depth.values(), strict=True) for item in row]
-    if count > len(in_turn):
-        raise TaskError(f"{domain}: {count} prompts asked, {len(in_turn)} items there")
-    return [(item["id"], task.prompt(item)) for item in in_turn[:count]]
 
 
 def accepted(draft: np.ndarray, written: Sequence[int]) -> int:
@@ -113,8 +92,8 @@ def measure_acceptance(*, models: list[str], engine: str, dtype: str, threads: i
         for one in opened.values():
             one.writable = tokens.vocabulary
         for domain in domains:
-            asked = [(item, tokens.encode_prompt(text)) for item, text in prompts_of(domain, prompts)]
-            most = MAX_NEW_TOKENS if DOMAINS[domain] else PROSE_TOKENS
+            asked = [(one.id, tokens.encode_prompt(one.text)) for one in catalog.load(domain, prompts)]
+            most = PROSE_TOKENS if domain == catalog.STORIES else MAX_NEW_TOKENS
             for temperature in (0, 1):
                 found = compare(opened, asked, tokens.stop, temperature=temperature, seed=seed, most=most)
                 seen += [one | dict(domain=domain) for one in found]

@@ -148,7 +148,7 @@ class MeasuringConfig(StudyConfig):
 class LossConfig(MeasuringConfig):
     """What a study has that compares variants with the model that they come from, on texts and problems."""
 
-    stream: str = parameter("evaluation texts: mixture, or the path of a .jsonl file")
+    stream: str = parameter("evaluation texts: mixture (pocket), python-docs, wikitext2, or a .jsonl or .txt file")
     texts: int = parameter("evaluation texts, the first of the stream", least=1)
     blocks: int = parameter("of these texts, the samples of intervals over texts; at least 2")
     tasks: tuple[str, ...] = parameter("tasks that are asked, shipped or lm-eval:NAME", each=tasks.require_known)
@@ -157,4 +157,4 @@ class LossConfig(MeasuringConfig):
 
     def check(self) -> None:
         require(2 <= self.blocks <= self.texts, f"blocks: expected 2 to texts ({self.texts}), got {self.blocks}")
-        texts.load(self.stream, self.texts)
+        texts.require_known(self.stream, self.texts)

@@ -17,7 +17,6 @@ from edgekit.studies.needs import Held
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
 LOSS = "edgekit.measure.losses:measure_loss"
-WITH_DEPTHS = "pocket_chain_"  # begins the names of tasks whose problems have depths
 
 
 def study_run(study: str, version: int, plan: Callable[[MeasuringConfig], Iterator[Unit]]) -> Callable[..., Result]:
@@ -50,7 +49,7 @@ def absent_unit(config: MeasuringConfig, task: str, model: str, reason: str) -> 
 
 def by_depth(names: Iterable[str], depths: Iterable[int]) -> dict[str, list[int] | None]:
     """The depths that each task is asked at; None for one that has no depths: all of it."""
-    return {name: list(depths) if name.startswith(WITH_DEPTHS) else None for name in names}
+    return {name: list(depths) if tasks.is_shipped(name) and tasks.load(name).has_steps else None for name in names}
 
 
 def loss_unit(config: LossConfig, condition: Mapping, chain: str, *, base: str, engine: str = ENGINE, dtype: str = DTYPE,

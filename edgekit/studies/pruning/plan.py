@@ -39,7 +39,8 @@ class Config(LossConfig):
     multiple: int = parameter("kept widths are a multiple of it, so that later steps can group them", least=1)
     scores: tuple[str, ...] = parameter(f"what is compared at the point: any of {', '.join(saliency.METHODS)}", needed=1,
                                         known=saliency.METHODS)
-    calibration: str = parameter("set of calibration texts: mixture, prose, or random tokens")
+    calibration: str = parameter("calibration texts: mixture, prose (pocket), python-docs, wikitext2, random, or a .jsonl or "
+                                 ".txt file")
     samples: int = parameter("calibration sequences")
     length: int = parameter("of each sequence, in tokens")
     calibration_seeds: tuple[int, ...] = parameter("draws of the calibration sequences; each is pruned anew", needed=1)

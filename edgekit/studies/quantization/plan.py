@@ -52,7 +52,8 @@ class Config(LossConfig):
     main_group: int = parameter("one of `groups`: that of further seeds, ablations, costs, runtimes and speed",
                                 some_of="groups")
     gguf_types: tuple[str, ...] = parameter("llama.cpp's mixtures of formats", known=gguf_quantize.TYPES)
-    calibration: str = parameter("set of calibration texts: mixture, prose, or random tokens")
+    calibration: str = parameter("calibration texts: mixture, prose (pocket), python-docs, wikitext2, random, or a .jsonl or "
+                                 ".txt file")
     samples: int = parameter("calibration sequences")
     length: int = parameter("of each sequence, in tokens")
     calibration_seeds: tuple[int, ...] = parameter("draws of the calibration sequences; each is quantized anew")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from edgekit import engines, store
 from edgekit.catalog import models, tasks
+from edgekit.catalog import prompts as catalog
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import rtn
 from edgekit.compress import variant as variants
@@ -26,7 +27,6 @@ from edgekit.studies.units import by_depth, study_run
 STUDY = "01_scale_models"
 VERSION = 1
 JOBS = "edgekit.studies.scale_models.jobs"
-DOMAINS = ("chain think", "chain direct", "prices", "tracking", "letters", "prose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Config(MeasuringConfig):
     rounded_depths: tuple[int, ...] = parameter("depths of their word problems, in steps; other tasks keep all levels")
     rounded_items: int = parameter("items of each of these depths and levels, at most items_per_depth", least=1)
     rounded_stories: int = parameter("stories for them, at most `stories`", least=1)
-    domains: tuple[str, ...] = parameter("texts on which acceptance is measured", known=DOMAINS)
+    domains: tuple[str, ...] = parameter("sets of prompts, by name, or a .jsonl file, on which acceptance is measured",
+                                         each=catalog.require_known)
     prompts: int = parameter("prompts of each of these domains, at least 2 (an interval needs them)", least=2)
 
     def check(self) -> None:
@@ -76,8 +77,9 @@ def plan(config: Config) -> Iterator[Unit]:
     hashes = {name: tasks.load(name).hash for name in config.tasks} | {"prose": store.hash_files([tasks.prose_file()])}
     cell = dict(engine=ENGINE, dtype=DTYPE, **config.where)
 
-    def unit(kind: str, job: str, artifact: str, work: dict, opens: tuple[str, ...], holds=None, **named) -> Unit:
-        asked = task_hash({**work, "hashes": hashes})
+    def unit(kind: str, job: str, artifact: str, work: dict, opens: tuple[str, ...], holds=None, told=hashes,
+             **named) -> Unit:
+        asked = task_hash({**work, "hashes": told})
         return Unit(dict(task=kind, **named, **cell), 0, job, {**cell, **work}, artifact, asked, shared=True, variants=opens,
                     holds=holds or (tuple(Held(name, *REFERENCE, MOST_CONTEXT) for name in opens),))
 
@@ -99,7 +101,10 @@ def plan(config: Config) -> Iterator[Unit]:
     if config.domains:
         work = dict(models=list(config.models), domains=list(config.domains), prompts=config.prompts, seed=config.seed)
         artifact = " ".join([*(variants.content_hash(name) for name in config.models), runtime])
-        yield unit("acceptance", "edgekit.measure.acceptance:measure_acceptance", artifact, work, config.models)
+        # Those of the pocket language are hashed with the tasks that they come from.
+        more = {name: catalog.content_hash(name) for name in config.domains if name not in catalog.POCKET}
+        yield unit("acceptance", "edgekit.measure.acceptance:measure_acceptance", artifact, work, config.models,
+                   told=hashes | more)
 
 
 run = study_run(STUDY, VERSION, plan)

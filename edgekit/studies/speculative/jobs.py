@@ -11,13 +11,13 @@ import numpy as np
 
 from edgekit import engines
 from edgekit.catalog import prompting
+from edgekit.catalog import prompts as catalog
 from edgekit.catalog.prompting import Prompting
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
 from edgekit.decode import speculative
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import Engine, EngineError
-from edgekit.measure.acceptance import prompts_of
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.schema import LOOKUP
 from edgekit.studies.speculative.jobs_pair import PLAIN, Pair, clock, count, take_apart
@@ -71,7 +71,7 @@ def pair_of(target: str, draft: str) -> tuple[list[Artifact], Prompting]:
 
 def ids_of(tokens: Prompting, domain: str, prompts: int) -> list[tuple[str, list[int]]]:
     """(id, tokens) of the prompts of a domain."""
-    return [(item, tokens.encode_prompt(text)) for item, text in prompts_of(domain, prompts)]
+    return [(one.id, tokens.encode_prompt(one.text)) for one in catalog.load(domain, prompts)]
 
 
 def measure_counts(*, target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str, prompts: int,

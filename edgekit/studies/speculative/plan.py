@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from edgekit import engines
 from edgekit.catalog import models
+from edgekit.catalog import prompts as catalog
 from edgekit.catalog.engines import ENGINES
 from edgekit.compress import variant as variants
 from edgekit.decode import builtin
-from edgekit.measure import acceptance
 from edgekit.params import require, require_known
 from edgekit.schema import ADAPTIVE, LOOKUP
 from edgekit.studies.cells import UNPACKED, Cell
@@ -51,7 +51,8 @@ class Config(MeasuringConfig):
     more_pairs: tuple[str, ...] = parameter('other pairs, each "target < draft"; a draft may be larger than its target, with a '
                                             "warning", each=lambda pair: split_pair("more_pairs", pair))
     cells: tuple[str, ...] = parameter("engine/weights in which acceptance is counted", needed=1, each=cell_with(UNPACKED))
-    domains: tuple[str, ...] = parameter("what prompts are about", needed=1, known=acceptance.DOMAINS)
+    domains: tuple[str, ...] = parameter("what prompts are about: sets of prompts by name, or a .jsonl file", needed=1,
+                                         each=catalog.require_known)
     temperatures: tuple[float, ...] = parameter("0: the likeliest token; above: drawn from logits over it", least=0, needed=1)
     top_p: float = parameter("share of the probability that drawn tokens are cut to; 1: no cut", above=0, most=1)
     lengths: tuple[int, ...] = parameter("drafted tokens in a block when acceptance is counted", least=1, needed=1)
@@ -60,7 +61,7 @@ class Config(MeasuringConfig):
     timed_models: tuple[str, ...] = parameter("targets whose times are taken", some_of="models")
     timed_drafts: tuple[str, ...] = parameter(f"drafts whose times are taken: models, {ITSELF}, {LOOKUP}")
     timed_cells: tuple[str, ...] = parameter("engine/weights in which times are taken", each=cell_with(UNPACKED))
-    timed_domains: tuple[str, ...] = parameter("what the prompts of timed runs are about", known=acceptance.DOMAINS)
+    timed_domains: tuple[str, ...] = parameter("what the prompts of timed runs are about", each=catalog.require_known)
     timed_threads: tuple[int, ...] = parameter("threads of timed runs; 0: as `threads`", least=0)
     timed_lengths: tuple[int, ...] = parameter("drafted tokens in a block when times are taken, at least 1", least=1)
     adaptive: bool = parameter("whether an adaptive draft length is timed too")
@@ -72,7 +73,7 @@ class Config(MeasuringConfig):
                                                 "trained models", each=lambda pair: split_pair("replayed_pairs", pair))
     recorded_pair: str = parameter("the trained pair whose acceptance is replayed",
                                    each=lambda pair: split_pair("recorded_pair", pair))
-    recorded_domains: tuple[str, ...] = parameter("what the recorded pair's prompts are about", known=acceptance.DOMAINS)
+    recorded_domains: tuple[str, ...] = parameter("what the recorded pair's prompts are about", each=catalog.require_known)
     replay_cells: tuple[str, ...] = parameter("engine/weights of both pairs", each=cell_with(UNPACKED))
     replay_lengths: tuple[int, ...] = parameter("drafted tokens in a block of a replay", least=1, needed=1)
     replay_prompt_tokens: int = parameter("random tokens before a replayed text", least=1)
@@ -80,7 +81,7 @@ class Config(MeasuringConfig):
     batches: tuple[int, ...] = parameter("numbers of texts at a time", least=1)
     batch_lengths: tuple[int, ...] = parameter("drafted tokens in a block with several texts at a time", least=1)
     batch_cells: tuple[str, ...] = parameter("engine/weights for several texts at a time", each=cell_with(UNPACKED))
-    batch_domains: tuple[str, ...] = parameter("what their prompts are about", known=acceptance.DOMAINS)
+    batch_domains: tuple[str, ...] = parameter("what their prompts are about", each=catalog.require_known)
     batch_prompts: int = parameter("prompts of each domain, which every number of texts at a time must divide", least=1)
     rounds: int = parameter("passes over the prompts in each timed process", least=1)
     repeats: int = parameter("processes for each timed pair, in shuffled order", least=1)

@@ -6,11 +6,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from edgekit import engines, store
-from edgekit.catalog import models, tasks
+from edgekit import engines
+from edgekit.catalog import models, prompts
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
-from edgekit.measure import acceptance
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.schema import DTYPE, ENGINE, LOOKUP
@@ -75,12 +74,6 @@ def hash_of(chain: str) -> str:
     return variants.content_hash(chain)
 
 
-def texts_hash(domain: str) -> str:
-    """What the prompts of a domain are made of."""
-    name = acceptance.DOMAINS[domain]
-    return tasks.content_hash(name) if name else store.hash_files([tasks.prose_file()])
-
-
 def pair_unit(config, task: str, named: dict, opens: dict[str, str], function: str, work: dict, repeat: int = 0, *, engine: str,
               told: dict | None = None, refusal: str | None = None, **how) -> Unit:
     """A unit of a target and a draft, in memory at the same time, on the prompts of the domain in `work`.
@@ -90,7 +83,7 @@ def pair_unit(config, task: str, named: dict, opens: dict[str, str], function: s
     """
     return Unit(dict(task=task, **named, domain=work["domain"], **config.where), repeat, function,
                 {**opens, **(told or {}), **config.where, **work}, f"{hashes(*opens.values())} {engines.runtime(engine)}",
-                task_hash({**work, "texts": texts_hash(work["domain"])}),
+                task_hash({**work, "texts": prompts.content_hash(work["domain"])}),
                 refusal, variants=tuple(one for one in opens.values() if one != LOOKUP),
                 holds=() if refusal else _in_memory(opens, engine, named["dtype"], named.get("batch", 1)), **how)
 
