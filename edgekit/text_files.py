@@ -1,4 +1,5 @@
-"""Text files that people write, read in one way: UTF-8, with file and line in each sentence of what is wrong.
+"""Text files that people write, read in one way: UTF-8, with file and line in each sentence of what is wrong. A file whose name ends in .gz is
+unpacked first.
 
 JSON lines end at a line feed and nowhere else: U+2028, U+2029 and U+0085 inside a string are text, where `str.splitlines` cuts.
 A byte-order mark and blank lines are no content. A key that stands twice is refused, since readers differ in which one they
@@ -11,9 +12,11 @@ Each function takes the class of error that its caller raises, so that the sente
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,13 +42,18 @@ def path_of(name: str) -> Path:
 
 
 def text_of(path: Path, kind: type[EdgekitError]) -> str:
-    """What a text file holds, without a byte-order mark. Raises `kind` for one that is not there, or not in UTF-8."""
+    """What a text file holds, without a byte-order mark. Raises `kind` for one that is not there, not whole, or not in UTF-8."""
     try:
         content = path.read_bytes()
     except IsADirectoryError as error:
         raise kind(f"{path}: expected a file, got a folder") from error
     except OSError as error:
         raise kind(f"cannot read {path}: {error.strerror}") from error
+    if path.suffix == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise kind(f"{path}: expected a file packed by gzip, got something else or a part of one ({error})") from error
     for mark, name in MARKS:
         if content.startswith(mark):
             raise kind(f"{path} is in {name}: expected UTF-8; save it as that")

@@ -27,7 +27,8 @@ from edgekit.errors import unknown_name
 
 _ABSENT: ContextVar[dict[str, ModelSpec | None] | None] = ContextVar("absent", default=None)  # see without_downloads
 # What else of a folder decides what its texts are: tokens, and which of them begin and end a text (see prompting.py).
-SETTINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+SETTINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
+            "chat_template.jinja")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgekit.catalog.models import SETTINGS
 from edgekit.compress.artifact import Artifact, BuildError
 from edgekit.compress.calibration import Calibration
-from edgekit.compress.checkpoint import COPIED, rounded
+from edgekit.compress.checkpoint import rounded
 from edgekit.compress.packed import require_whole_words
 from edgekit.compress.rtn import require
 
@@ -83,6 +84,6 @@ def copy_beside(source: Artifact, folder: Path) -> None:
     Both libraries set `do_sample` in generation_config.json, so a source without that file leaves none.
     """
     (folder / "generation_config.json").unlink(missing_ok=True)
-    for name in COPIED:
+    for name in SETTINGS:
         if (source.path / name).is_file():
             shutil.copyfile(source.path / name, folder / name)
