@@ -1,5 +1,5 @@
-"""Text files that people write, read in one way: UTF-8, with file and line in each sentence of what is wrong. A file whose name ends in .gz is
-unpacked first.
+"""Text files that people write, read in one way: UTF-8, with file and line in each sentence of what is wrong. One whose
+name ends in .gz is unpacked first.
 
 JSON lines end at a line feed and nowhere else: U+2028, U+2029 and U+0085 inside a string are text, where `str.splitlines` cuts.
 A byte-order mark and blank lines are no content. A key that stands twice is refused, since readers differ in which one they
@@ -42,7 +42,7 @@ def path_of(name: str) -> Path:
 
 
 def text_of(path: Path, kind: type[EdgekitError]) -> str:
-    """What a text file holds, without a byte-order mark. Raises `kind` for one that is not there, not whole, or not in UTF-8."""
+    """What a text file holds, without a byte-order mark. Raises `kind` for one that is not there, not whole or not in UTF-8."""
     try:
         content = path.read_bytes()
     except IsADirectoryError as error:

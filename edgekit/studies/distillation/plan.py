@@ -16,7 +16,7 @@ from edgekit.compress import calibration, distil, removal, training_texts
 from edgekit.compress import variant as variants
 from edgekit.params import require
 from edgekit.schema import NONE, REFERENCE
-from edgekit.studies.config import LossConfig, parameter, trained_for
+from edgekit.studies.config import LossConfig, parameter, require_form, trained_for
 from edgekit.studies.distillation.plan_chains import CALIBRATION, LEARNINGS, Chain, all_chains, learners, shares, way_of
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit
@@ -57,6 +57,7 @@ class Config(LossConfig):
 
     def check(self) -> None:
         LossConfig.check(self)
+        require_form(self.prompt_form, (self.model,))
         require(self.model not in self.small_models,
                 f"small_models: {self.model} is the model itself; name smaller ones, which start from fresh weights")
         calibration.Calibration(CALIBRATION, self.samples, self.length, 0)
