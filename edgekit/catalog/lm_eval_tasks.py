@@ -18,7 +18,7 @@ from edgekit.errors import InvalidRequest
 
 PREFIX = "lm-eval:"  # of tasks that the kit does not ship
 # The line that names a task; a group has a list there.
-_NAME = re.compile(r"""^task:[ \t]*["']?([^\s"'#\[]+)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
+_NAME = re.compile(r"""^["']?task["']?:[ \t]*["']?([^\s"'#\[]+)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
 
 
 class TaskError(InvalidRequest):

@@ -53,8 +53,8 @@ class Config(MeasuringConfig):
                                             "warning", each=lambda pair: split_pair("more_pairs", pair))
     cells: tuple[str, ...] = parameter("engine/weights in which acceptance is counted", needed=1, each=cell_with(UNPACKED))
     domains: tuple[str, ...] = parameter("what prompts are about", needed=1, known=acceptance.DOMAINS)
-    prompt_form: Literal["plain", "chat"] = parameter("how they are put: plain, as their text stands, or chat, in the target's own "
-                                                      "chat template")
+    prompt_form: Literal["plain", "chat"] = parameter(
+        "how they are put: plain, as their text stands, or chat, in the target's own chat template")
     temperatures: tuple[float, ...] = parameter("0: the likeliest token; above: drawn from logits over it", least=0, needed=1)
     top_p: float = parameter("share of the probability that drawn tokens are cut to; 1: no cut", above=0, most=1)
     lengths: tuple[int, ...] = parameter("drafted tokens in a block when acceptance is counted", least=1, needed=1)
