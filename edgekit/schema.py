@@ -27,6 +27,7 @@ METRICS = {
     "parameters": "number of weights, tied ones counted once",
     "correct": "1 if the answer to one item is right, else 0",
     "unanswered": "items of one task and depth whose output held no answer that could be read",
+    "timed_out": "programs of one task that were still running at the time limit, which are not correct",
     "kl_nats": "Kullback-Leibler divergence of a variant from a reference model, summed over the scored `tokens` of some texts",
     "agreed": "scored `tokens` of some texts whose likeliest token is the reference model's",
     "nll_nats": "negative log-likelihood of the scored `tokens` of some texts",
@@ -92,6 +93,8 @@ COORDINATES = {
     # on which texts and problems
     "against": "what a divergence is taken from", "domain": "what texts or problems are about",
     "task_name": "the task as a params file names it", "mode": "how an answer was asked for",
+    "prompt_form": "chat: asked in the model's own chat template; left out where the text stood as it is",
+    "sandbox": "what kept the programs that a model wrote from the network",
     "depth": "steps of a word problem, or level", "item": "the problem, story or prompt", "block": "block of evaluation texts",
     "tokens": "tokens that a number is summed over, or that had been seen",
     # of one layer

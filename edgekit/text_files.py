@@ -1,4 +1,5 @@
-"""Text files that people write, read in one way: UTF-8, with file and line in each sentence of what is wrong.
+"""Text files that people write, read in one way: UTF-8, with file and line in each sentence of what is wrong. One whose
+name ends in .gz is unpacked first.
 
 JSON lines end at a line feed and nowhere else: U+2028, U+2029 and U+0085 inside a string are text, where `str.splitlines` cuts.
 A byte-order mark and blank lines are no content. A key that stands twice is refused, since readers differ in which one they

@@ -38,7 +38,7 @@ def plain(tmp_path_factory):
 
     [artifact], tokens = pair_of(TARGET, "lookup")
     with engines.open_engine("transformers", artifact, dtype="float32", threads=1, device="cpu", context=512) as engine:
-        texts = engine.generate([ids for _, ids in ids_of(tokens, ASKED["domain"], 2)], 24, tokens.stop)
+        texts = engine.generate([ids for _, ids in ids_of(tokens, ASKED["domain"], 2, "plain")], 24, tokens.stop)
     return [len(text) + (len(text) < 24) for text in texts]
 
 

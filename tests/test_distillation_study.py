@@ -17,7 +17,8 @@ VALUES = dict(
     prunings=["0.2/0.15", "0.8/0.8"], learnings=list(chains.LEARNINGS), small_learnings=["fine-tuning", "logits"], seeds=[0, 1],
     samples=8, steps=4, tokens=256, length=64, learning_rate=1e-3, fresh_learning_rate=4e-3, temperature=2.0, mix=0.5,
     training_texts="mixture", prompts=16, quantizations=["Q8_0", "Q4_0"], chain_learning="logits", stream="mixture", texts=8,
-    blocks=2, tasks=["pocket_chain_think"], depths=[1], items_per_depth=2, timeout_s=100.0, memory_share=0.8)
+    blocks=2, tasks=["pocket_chain_think"], prompt_form="plain", depths=[1], items_per_depth=2, timeout_s=100.0,
+    memory_share=0.8)
 
 
 def config(**changed):

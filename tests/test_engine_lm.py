@@ -144,7 +144,7 @@ def test_a_job_hands_its_warnings_on(monkeypatch):
 
     ours, _ = both("begins")
     folder = Path(ours.engine.model.name_or_path)
-    artifact = SimpleNamespace(spec=SimpleNamespace(require_weights=lambda what: None, folder=folder,
+    artifact = SimpleNamespace(spec=SimpleNamespace(require_weights=lambda what: None, folder=folder, name="x",
                                                     architecture=SimpleNamespace(context=CONTEXT)))
     monkeypatch.setattr(variants, "build", lambda name: artifact)
     monkeypatch.setattr(engines, "open_engine", lambda *given, **named: ours.engine)

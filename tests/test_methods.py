@@ -14,6 +14,7 @@ import transformers
 
 from edgekit import store
 from edgekit.building import BuildError
+from edgekit.catalog.models import SETTINGS
 from edgekit.compress import awq, checkpoint, rtn, variant
 from edgekit.compress.calibration import Calibration
 
@@ -171,7 +172,7 @@ def test_the_folder_is_a_standard_checkpoint(method):
     assert made.format == method == told["quant_method"] and config["dtype"] == "float16"
     assert (told["bits"], told["group_size"]) == (4, 32)
     assert told.get("checkpoint_format") == (None if method == "awq" else "gptq_v2")
-    for name in checkpoint.COPIED:
+    for name in SETTINGS:
         assert (made.path / name).is_file() == (FOLDER / name).is_file()
         if (FOLDER / name).is_file():
             assert (made.path / name).read_bytes() == (FOLDER / name).read_bytes()

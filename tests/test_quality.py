@@ -109,6 +109,8 @@ class Silent:
         from lm_eval.api.model import LM
 
         class Model(LM):
+            prompt_form = "plain"
+
             def generate_until(self, requests, disable_tqdm=False):
                 return ["\nanswer 1" if i % 2 else "\nhm" for i in range(len(requests))]
 

@@ -25,7 +25,15 @@ KINDS = {
     "prefix spaces": dict(begins=True, spaces=True),
     "cut and padded": dict(begins=True, truncated=True),
     "padded vocabulary": dict(begins=True, vocabulary=640),
+    "no beginning, no padding": dict(bos=False, pad=False),
 }
+
+
+# Chat templates: with the beginning token or without it, and one that takes no system message.
+CHAT = ("{{ bos_token }}{% for one in messages %}<|turn|>{{ one['role'] }}\n{{ one['content'] | trim }}\n{% endfor %}"
+        "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}")
+CHAT_BARE = CHAT.removeprefix("{{ bos_token }}")
+CHAT_STRICT = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + CHAT
 
 
 def tokenizer(begins: bool = False, spaces: bool = False, truncated: bool = False) -> Tokenizer:
@@ -52,8 +60,10 @@ def tokenizer(begins: bool = False, spaces: bool = False, truncated: bool = Fals
 
 
 def write(folder: Path, *, begins: bool = False, spaces: bool = False, truncated: bool = False, own_end: bool = True,
-          generation: dict | None = None, config: dict | None = None, vocabulary: int | None = None, **sizes) -> Artifact:
-    """A random model and its tokenizer in `folder`, with a generation_config.json where `generation` says what it holds.
+          generation: dict | None = None, config: dict | None = None, vocabulary: int | None = None, bos: bool = True,
+          pad: bool = True, template: str | list | None = None, **sizes) -> Artifact:
+    """A random model and its tokenizer in `folder`, with a generation_config.json where `generation` says what it holds, and a
+    chat template in tokenizer_config.json.
 
     Ends and turns are likelier than other tokens, so that texts hold some.
     """
@@ -65,8 +75,11 @@ def write(folder: Path, *, begins: bool = False, spaces: bool = False, truncated
     weights["lm_head.weight"][1:3] *= 1.5
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     made.save(str(folder / "tokenizer.json"))
-    names = dict(tokenizer_class="PreTrainedTokenizerFast", clean_up_tokenization_spaces=False, pad_token=END,
-                 bos_token=BEGIN, eos_token=END if own_end else TURN)
+    names = dict(tokenizer_class="PreTrainedTokenizerFast", clean_up_tokenization_spaces=False)
+    names |= dict(eos_token=END if own_end else TURN)
+    names |= dict(bos_token=BEGIN) if bos else {}
+    names |= dict(pad_token=END) if pad else {}
+    names |= dict(chat_template=template) if template else {}
     (folder / "tokenizer_config.json").write_text(json.dumps(names))
     (folder / "generation_config.json").unlink()
     if generation is not None:

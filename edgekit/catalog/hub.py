@@ -12,7 +12,7 @@ from edgekit.catalog import weight_files, weights
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError
 
-WANTED = ["*.safetensors", "*.json", "*.model", "*.txt"]
+WANTED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 PUBLISHED = "data/published/architectures.yaml"
 LOGIN = "accept its licence on its page and log in (`hf auth login`)"
 

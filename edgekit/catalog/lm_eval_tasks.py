@@ -18,7 +18,7 @@ from edgekit.errors import InvalidRequest
 
 PREFIX = "lm-eval:"  # of tasks that the kit does not ship
 # The line that names a task; a group has a list there.
-_NAME = re.compile(r"""^task:[ \t]*["']?([^\s"'#\[]+)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
+_NAME = re.compile(r"""^["']?task["']?:[ \t]*["']?([^\s"'#\[]+)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
 
 
 class TaskError(InvalidRequest):
@@ -71,6 +71,12 @@ def content_hash(name: str) -> str:
     return store.hash_files(named)
 
 
+def definition(name: str) -> dict:
+    """What a task's file and those that it includes say, functions by their names. Raises TaskError for an unknown task or a
+    file that cannot be read."""
+    return _merged(yaml_of(name))
+
+
 def require_readable(name: str) -> None:
     """Raise TaskError, naming file and line, where the items of a task file of one's own are JSON lines that cannot be read."""
     if is_file(name):
@@ -88,22 +94,43 @@ def resolved(data_files, folder: Path):
     return str(folder / data_files)
 
 
-def _named(file: Path) -> Iterator[Path]:
-    """A task file, the files that it includes, the modules of its functions and its items."""
+def _content(file: Path) -> tuple[dict, list[str]]:
+    """What a task file holds, and the names of its functions. Raises TaskError."""
     import yaml
 
     class Loader(yaml.SafeLoader):
         pass
 
     functions: list[str] = []
-    Loader.add_constructor("!function", lambda loader, node: functions.append(node.value))
-    yield file
+    Loader.add_constructor("!function", lambda loader, node: functions.append(node.value) or node.value)
     try:
         content = yaml.load(text_files.text_of(file, TaskError), Loader=Loader)  # noqa: S506, a SafeLoader
     except yaml.YAMLError as error:
         raise TaskError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise TaskError(f"{file}: expected a task's names and values, got {type(content).__name__}")
+    return content, functions
+
+
+def _included(file: Path, content: dict) -> list[Path]:
+    """The files that a task file includes."""
+    included = content.get("include", [])
+    return [(file.parent / other).resolve() for other in ([included] if isinstance(included, str) else included)]
+
+
+def _merged(file: Path) -> dict:
+    """A task file over those that it includes, as lm-eval reads them: what stands later or nearer wins."""
+    content, _ = _content(file)
+    merged = {}
+    for other in _included(file, content):
+        merged |= _merged(other)
+    return merged | content
+
+
+def _named(file: Path) -> Iterator[Path]:
+    """A task file, the files that it includes, the modules of its functions and its items."""
+    yield file
+    content, functions = _content(file)
     for function in functions:
         module = file.parent / f"{function.rpartition('.')[0]}.py"
         yield module
@@ -111,9 +138,8 @@ def _named(file: Path) -> Iterator[Path]:
     if isinstance(where := content.get("dataset_path"), str) and (Path(where).exists() or (file.parent / where).exists()):
         raise TaskError(f"{file}: dataset_path names {where}, something on this machine, of which nobody would see that it "
                         "changed; write dataset_path: json (csv, parquet, text) and its files under dataset_kwargs: data_files")
-    included = content.get("include", [])
-    for other in [included] if isinstance(included, str) else included:
-        yield from _named((file.parent / other).resolve())
+    for other in _included(file, content):
+        yield from _named(other)
     yield from _paths(resolved((content.get("dataset_kwargs") or {}).get("data_files", []), file.parent))
 
 

@@ -12,12 +12,13 @@ so it acts in none of ours, and `warnings` names it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import text_files
+from edgekit.catalog import chat_template
 from edgekit.catalog.hf_config import ModelError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Prompting:
     end: the id that stands behind a text. stop: the ids that end one (`end` among them). prefix: the id before a text that has
     nothing before it: the tokenizer's beginning, else its end. bos: the beginning as text, None where the tokenizer has none.
     special: ids that are left out of decoded text. vocabulary: the tokenizer's ids lie below it, a model may have more.
-    warnings: what the files ask for and is not carried.
+    warnings: what the files ask for and is not carried. name: what the model is called. folder: where its files lie. named: the
+    special tokens that they name, as text.
     """
 
     tokenizer: Tokenizer = field(repr=False)
@@ -64,6 +66,9 @@ class Prompting:
     special: frozenset[int]
     vocabulary: int
     warnings: tuple[str, ...]
+    name: str
+    folder: Path
+    named: Mapping[str, str]
 
     def encode(self, text: str, special: bool = True) -> list[int]:
         """Ids of a text, with the special tokens that the tokenizer puts around it unless `special` is false."""
@@ -72,6 +77,33 @@ class Prompting:
     def encode_prompt(self, text: str) -> list[int]:
         """Ids of what a model goes on from: a beginning that stands in the text already is not put there twice."""
         return self.encode(text, special=not (self.bos and text.startswith(self.bos)))
+
+    def encode_asked(self, text: str, form: str) -> list[int]:
+        """Ids of a question in a prompt form: as of `encode_prompt`, or of transformers' `apply_chat_template`.
+
+        Raises ModelError as `render`.
+        """
+        if form == chat_template.PLAIN:
+            return self.encode_prompt(text)
+        return self.encode(self.render([dict(role="user", content=text)]), special=False)
+
+    def render(self, messages: Sequence[Mapping[str, str]], opens: bool = True) -> str:
+        """Messages (role, content) in the model's chat template, the opening of an answer behind them; or, unless it `opens`
+        one, the last of them left open. Raises ModelError: no template, or one that refuses these messages."""
+        return chat_template.render(chat_template.of(self.folder, self.name), messages, self.named, self.name, opens)
+
+    def told(self, form: str) -> list[str]:
+        """What to know of texts that are asked for in a prompt form: `warnings`, and what a chat template does besides."""
+        said = list(self.warnings)
+        if form != chat_template.CHAT:
+            return said
+        if chat_template.OF_TODAY in chat_template.of(self.folder, self.name):
+            said.append(f"{self.name}: its chat template can write the day into a prompt, so rows of another day may differ")
+        begins = self.bos is not None and self.encode("")[:1] == [self.prefix]
+        if begins and not self.render([dict(role="user", content="?")]).startswith(self.bos):
+            said.append(f"{self.name}: its chat template does not begin with {self.bos}, which its tokenizer puts before a "
+                        "text: tasks have it, as lm-eval asks them, other prompts do not")
+        return said
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of whole texts, each with its end token behind it."""
@@ -83,9 +115,11 @@ class Prompting:
         return self.tokenizer.decode(list(ids), skip_special_tokens=not special)
 
 
-def of(folder: Path) -> Prompting:
-    """The prompting of a model folder. Raises ModelError: no tokenizer.json, one that cannot be read, no token that ends a
-    text, or files that disagree about an id."""
+def of(folder: Path, name: str = "") -> Prompting:
+    """The prompting of a model folder. `name`: what the model is called in warnings, the folder's own where none is given.
+
+    Raises ModelError: no tokenizer.json, one that cannot be read, no token that ends a text, files that disagree about an id.
+    """
     from tokenizers import Tokenizer
 
     file = folder / "tokenizer.json"
@@ -100,8 +134,8 @@ def of(folder: Path) -> Prompting:
     names = _names(folder)
     _add_special(tokenizer, names, folder)
     special = frozenset(id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special)
-    config, generation = (_read(folder / name) for name in ("config.json", GENERATION))
-    bos, own_end = (tokenizer.token_to_id(names[name]) if name in names else None for name in ("bos_token", "eos_token"))
+    config, generation = (_read(folder / one) for one in ("config.json", GENERATION))
+    bos, own_end = (tokenizer.token_to_id(names[one]) if one in names else None for one in ("bos_token", "eos_token"))
     ends = _ids(generation, "eos_token_id", folder / GENERATION) or _ids(config, "eos_token_id", folder / "config.json")
     end = own_end if own_end is not None else next(iter(ends), None)
     if end is None:
@@ -110,8 +144,9 @@ def of(folder: Path) -> Prompting:
     begins = [bos] if bos is not None or names else _ids(config, "bos_token_id", folder / "config.json")
     prefix = next((id for id in begins if id is not None), end)
     vocabulary = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    name = name or folder.name
     return Prompting(tokenizer, end, frozenset([end, *ends]), prefix, None if bos is None else names["bos_token"], special,
-                     vocabulary, _not_carried(generation, config, folder))
+                     vocabulary, _not_carried(generation, config, folder, name), name, folder, names)
 
 
 def plain_generation(own: GenerationConfig) -> GenerationConfig:
@@ -129,7 +164,7 @@ def shared(specs: Sequence[ModelSpec]) -> Prompting:
 
     Raises ModelError if two give an id another token: how far a model pads its vocabulary does not matter.
     """
-    first = of(specs[0].folder)
+    first = of(specs[0].folder, specs[0].name)
     for spec in specs[1:]:
         if of(spec.folder).tokenizer.get_vocab() != first.tokenizer.get_vocab():
             raise ModelError(f"{spec.name} and {specs[0].name} have different tokenizers: a draft must speak its target's "
@@ -174,7 +209,7 @@ def _ids(read: dict, key: str, file: Path) -> list[int]:
     return ids
 
 
-def _not_carried(generation: dict, config: dict, folder: Path) -> tuple[str, ...]:
+def _not_carried(generation: dict, config: dict, folder: Path, name: str) -> tuple[str, ...]:
     """A sentence on what generation_config.json (where there is none, config.json, as older folders have it) asks for."""
     from_config = not (folder / GENERATION).is_file()
     settings = config if from_config else generation
@@ -191,7 +226,7 @@ def _not_carried(generation: dict, config: dict, folder: Path) -> tuple[str, ...
     if not asked:
         return ()
     told = ", ".join(f"{key}={json.dumps(value)[:60]}" for key, value in sorted(asked.items()))
-    return (f"{folder.name}: its {'config.json' if from_config else GENERATION} asks for {told}, which is not carried: texts "
+    return (f"{name}: its {'config.json' if from_config else GENERATION} asks for {told}, which is not carried: texts "
             "come from the model's own distribution in every engine",)
 
 

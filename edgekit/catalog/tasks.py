@@ -1,4 +1,5 @@
-"""Evaluation tasks by name: the shipped ones, as lm-eval task files beside their items, and those of lm-eval (`lm-eval:…`)."""
+"""Evaluation tasks by name: the shipped ones, as lm-eval task files beside their items, those of lm-eval (`lm-eval:…`), and
+`humaneval`, whose answers are programs that are run."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.catalog import lm_eval_tasks
+from edgekit.catalog import code_problems, folder_data, folder_tasks, lm_eval_tasks
 from edgekit.catalog.lm_eval_tasks import PREFIX, TaskError
 from edgekit.errors import unknown_name
 
@@ -66,7 +67,8 @@ def names() -> list[str]:
 def load(name: str) -> Task:
     """The task called `name`. Raises TaskError for an unknown one (with the known ones) or one without its items."""
     if name not in names():
-        raise TaskError(unknown_name("task", name, names(), f"; one of lm-eval is {PREFIX}NAME or {PREFIX}FILE.yaml"))
+        known = [*names(), code_problems.HUMANEVAL]
+        raise TaskError(unknown_name("task", name, known, f"; one of lm-eval is {PREFIX}NAME or {PREFIX}FILE.yaml"))
     file = store.ROOT / "data/tasks" / f"{name}.yaml"
     config = text_files.yaml_of(file, TaskError)
     try:
@@ -82,18 +84,36 @@ def load(name: str) -> Task:
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a name is that of a shipped task, known or not, and not one of lm-eval's."""
-    return not name.startswith(PREFIX)
+    """Whether a name is that of a shipped task, known or not, and none of the others."""
+    return not name.startswith(PREFIX) and not is_code(name)
+
+
+def is_code(name: str) -> bool:
+    """Whether a name is that of a task whose answers are programs."""
+    return name == code_problems.HUMANEVAL
+
+
+def is_fetched(name: str) -> bool:
+    """Whether the items of a task lie in a data set of the hub, and not in files that are here. Raises TaskError for an unknown
+    task of lm-eval."""
+    if is_code(name):
+        return not folder_data.has(code_problems.FILE)
+    return not is_shipped(name) and not lm_eval_tasks.is_file(name) and not folder_tasks.files_of(name)
 
 
 def content_hash(name: str) -> str:
-    """Content address of any task that can be asked, shipped or of lm-eval. Raises TaskError for one that is not known."""
-    return load(name).hash if is_shipped(name) else lm_eval_tasks.content_hash(name)
+    """Content address of any task that can be asked. Raises TaskError for one that is not known."""
+    if is_code(name):
+        return code_problems.content_hash()
+    return load(name).hash if is_shipped(name) else folder_tasks.content_hash(name)
 
 
 def require_known(name: str) -> None:
-    """Raise TaskError unless `name` is a task that can be asked: a shipped one, lm-eval:NAME or lm-eval:FILE.yaml."""
+    """Raise TaskError unless `name` is a task that can be asked: a shipped one, lm-eval:NAME or :FILE.yaml, or humaneval."""
     content_hash(name)
+    if name.startswith(PREFIX) and lm_eval_tasks.definition(name).get("unsafe_code"):
+        raise TaskError(f"{name} runs what a model writes with nothing around it; the kit runs programs in a sandbox of its "
+                        f"own: ask {code_problems.HUMANEVAL}")
 
 
 def stories(count: int) -> list[Story]:

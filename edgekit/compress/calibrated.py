@@ -12,9 +12,10 @@ from pathlib import Path
 
 from edgekit.building import BuildError
 from edgekit.catalog.hf_config import GEMMA
+from edgekit.catalog.models import SETTINGS
 from edgekit.compress.artifact import Artifact
 from edgekit.compress.calibration import Calibration
-from edgekit.compress.checkpoint import COPIED, rounded
+from edgekit.compress.checkpoint import rounded
 from edgekit.compress.packed import require_whole_words
 from edgekit.compress.rtn import require
 
@@ -92,6 +93,6 @@ def copy_beside(source: Artifact, folder: Path) -> None:
     Both libraries set `do_sample` in generation_config.json, so a source without that file leaves none.
     """
     (folder / "generation_config.json").unlink(missing_ok=True)
-    for name in COPIED:
+    for name in SETTINGS:
         if (source.path / name).is_file():
             shutil.copyfile(source.path / name, folder / name)

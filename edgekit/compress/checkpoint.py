@@ -13,12 +13,12 @@ from edgekit import text_files
 from edgekit.building import BuildError
 from edgekit.catalog import weight_files
 from edgekit.catalog.hf_config import ModelError
+from edgekit.catalog.models import SETTINGS
 
 if TYPE_CHECKING:
     import torch
 
 SHARD_BYTES = 2 * 10**9
-COPIED = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 class Weights(Mapping):
@@ -149,7 +149,7 @@ def write_beside(folder: Path, config: dict, source: Path | None, *, dtype: str,
     if quantization is not None:
         config["quantization_config"] = quantization
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    for name in COPIED if source is not None else ():
+    for name in SETTINGS if source is not None else ():
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
 

@@ -114,6 +114,6 @@ def _fresh(folder: Path, asked: Distillation) -> torch.nn.Module:
 def prompting_of(folder: Path, name: str) -> Prompting:
     """The prompting of a model folder, which training texts need. Raises BuildError where it has none."""
     try:
-        return prompting.of(folder)
+        return prompting.of(folder, name)
     except ModelError as error:
         raise BuildError(f"distilled: {name}: {error}") from error

@@ -8,7 +8,7 @@ first token, each later step is one decode step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -154,9 +154,11 @@ class Engine(ABC):
         """Free the memory."""
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
-                 keep_stop: bool = False) -> list[list[int]]:
-        """Greedy continuations, each cut before its first token in `stop`, behind it with `keep_stop`, or at
-        `max_new_tokens`."""
+                 keep_stop: bool = False, ended: Callable[[Sequence[int]], bool] | None = None) -> list[list[int]]:
+        """Greedy continuations, each cut before its first token in `stop`, behind it with `keep_stop`, or at `max_new_tokens`.
+
+        ended: whether nobody needs more than these tokens; an engine may then end the text there, and saves the rest.
+        """
         outputs = []
         for prompt in prompts:
             tokens = []
@@ -164,7 +166,7 @@ class Engine(ABC):
                 progress.step()
                 if keep_stop or step.token not in stop:
                     tokens.append(step.token)
-                if step.token in stop:
+                if step.token in stop or (ended is not None and ended(tokens)):
                     break
             outputs.append(tokens)
         return outputs

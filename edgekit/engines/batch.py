@@ -47,15 +47,18 @@ class GrowingLayer(DynamicLayer):
 
 
 def continue_all(model: transformers.PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, stop: Collection[int],
-                 pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool = False) -> list[list[int]]:
-    """As `continue_batch`, for any number of prompts: those of like length share a batch."""
+                 pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool = False,
+                 ended: Callable[[Sequence[int]], bool] | None = None, room: int | None = None) -> list[list[int]]:
+    """As `continue_batch`, for any number of prompts: those of like length share a batch. room: tokens that a batch may hold;
+    None for no such limit."""
     outputs: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    for start in range(0, len(order), BATCH):
-        chosen = order[start:start + BATCH]
+    at_once = BATCH if room is None or not prompts else min(BATCH, max(1, room // (len(prompts[order[-1]]) + most)))
+    for start in range(0, len(order), at_once):
+        chosen = order[start:start + at_once]
         made = continue_batch(model, [prompts[i] for i in chosen], most, stop,
                               lambda logits, rows, step, chosen=chosen: pick(logits, [chosen[row] for row in rows], step),
-                              keep_stop)
+                              keep_stop, ended)
         for i, tokens in zip(chosen, made, strict=True):
             outputs[i] = tokens
     return outputs
@@ -63,9 +66,10 @@ def continue_all(model: transformers.PreTrainedModel, prompts: Sequence[Sequence
 
 @torch.inference_mode()
 def continue_batch(model: transformers.PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, stop: Collection[int],
-                   pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool = False) -> list[list[int]]:
-    """Continuations of token ids, padded on the left, each cut before its first token in `stop` (behind it with `keep_stop`) or
-    at `most` tokens.
+                   pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool = False,
+                   ended: Callable[[Sequence[int]], bool] | None = None) -> list[list[int]]:
+    """Continuations of token ids, padded on the left, each cut before its first token in `stop` (behind it with `keep_stop`),
+    at `most` tokens, or where `ended` is true of what was written.
 
     pick(logits, rows, step): the next token (len(rows), 1) of the prompts numbered `rows` from their logits (len(rows),
     vocabulary). Rows that have ended leave the batch, an eighth of them at a time.
@@ -89,6 +93,9 @@ def continue_batch(model: transformers.PreTrainedModel, prompts: Sequence[Sequen
         for row, picked, goes in zip(rows.tolist(), token[:, 0].tolist(), written.tolist(), strict=True):
             if goes:
                 outputs[row].append(picked)
+        if ended is not None:
+            done = [ended(outputs[row]) for row in rows.tolist()]
+            going = going & ~torch.tensor(done, device=device)
         if not going.any():
             break
         mask, position = torch.cat([mask, torch.ones_like(token)], dim=1), position[:, -1:] + 1

@@ -23,6 +23,7 @@ from edgekit.errors import unknown_name
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PACKED = ("awq", "gptq")
+CACHE_BYTES = 2 * 10**9  # of keys and values that texts which are written together may take
 # Kernels of gptqmodel for 4 bits on a CPU: they cast what comes to bfloat16 and back.
 IN_BFLOAT16 = {"TorchAtenLinear", "TorchAtenAwqLinear"}
 
@@ -78,9 +79,9 @@ class Transformers(Engine):
             yield Step(int(token))
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
-                 keep_stop: bool = False) -> list[list[int]]:
+                 keep_stop: bool = False, ended: Callable[[Sequence[int]], bool] | None = None) -> list[list[int]]:
         """As Engine.generate, in batches of similar length (left-padded), so that accuracy runs take minutes, not hours."""
-        return self._in_batches(prompts, max_new_tokens, stop, greedy, keep_stop)
+        return self._in_batches(prompts, max_new_tokens, stop, greedy, keep_stop, ended)
 
     def sample(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
                seed: int, *, keep_stop: bool = False) -> list[list[int]]:
@@ -95,11 +96,13 @@ class Transformers(Engine):
         return self._in_batches(prompts, max_new_tokens, stop, draw, keep_stop)
 
     def _in_batches(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int],
-                    pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool) -> list[list[int]]:
+                    pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool,
+                    ended: Callable[[Sequence[int]], bool] | None = None) -> list[list[int]]:
         for prompt in prompts:
             self.require_room(prompt, max_new_tokens)
         return continue_all(self.model, prompts, max_new_tokens, stop,
-                            lambda logits, rows, step: pick(logits[:, :self.writable], rows, step), keep_stop)
+                            lambda logits, rows, step: pick(logits[:, :self.writable], rows, step), keep_stop, ended,
+                            CACHE_BYTES // self.info.kv_bytes_per_token)
 
     def session(self) -> Session:
         kinds = set(getattr(self.config, "layer_types", None) or ["full_attention"])
@@ -205,9 +208,9 @@ class TransformersCompiled(Transformers):
         return Engine.session(self)
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
-                 keep_stop: bool = False) -> list[list[int]]:
+                 keep_stop: bool = False, ended: Callable[[Sequence[int]], bool] | None = None) -> list[list[int]]:
         """One at a time, through the path that is timed: what is fast must also be what is right."""
-        return Engine.generate(self, prompts, max_new_tokens, stop, keep_stop=keep_stop)
+        return Engine.generate(self, prompts, max_new_tokens, stop, keep_stop=keep_stop, ended=ended)
 
     @torch.inference_mode()
     def _cache(self):

@@ -20,7 +20,7 @@ import itertools
 import math
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -138,8 +138,8 @@ class Vllm(Engine):
             self.engine.abort_request([name])
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
-                 keep_stop: bool = False) -> list[list[int]]:
-        """As Engine.generate, all prompts at once: vLLM batches them."""
+                 keep_stop: bool = False, ended: Callable[[Sequence[int]], bool] | None = None) -> list[list[int]]:
+        """As Engine.generate, all prompts at once: vLLM batches them, and writes each to its length."""
         for prompt in prompts:
             self.require_room(prompt, max_new_tokens)
         outputs = self._run(prompts, SamplingParams(max_tokens=max_new_tokens, stop_token_ids=sorted(stop),

@@ -66,7 +66,7 @@ class Reference:
     def __init__(self, chain: str, stream: str, count: int, threads: int, device: str):
         artifact = variants.build(chain)
         artifact.spec.require_weights("divergence")
-        self.prompting = prompting.of(artifact.spec.folder)
+        self.prompting = prompting.of(artifact.spec.folder, artifact.spec.name)
         context = min(artifact.spec.architecture.context, MOST_CONTEXT)
         self.texts = catalog.load(stream, count)
         self.ids = [encode(self.prompting, text, context) for text in self.texts]

@@ -1,12 +1,12 @@
 """An engine as an lm-eval model: the same ids, windows, stops and cuts as lm-eval's own model for transformers (HFLM).
 
 Two things are other than there, and said: what a task or a model's generation_config.json asks for beyond greedy decoding is
-refused or named, and never half done.
+refused or named, and never half done. A text is not written further than the string that ends it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from edgekit import progress
+from edgekit.catalog import chat_template
+from edgekit.catalog.hf_config import ModelError
 from edgekit.catalog.prompting import Prompting
 from edgekit.engines.base import Engine, EngineError
 from edgekit.measure.scoring import log_softmax
@@ -66,10 +68,13 @@ class EngineLM(TemplateLM):
 
     backend = "causal"
 
-    def __init__(self, engine: Engine, prompting: Prompting):
+    def __init__(self, engine: Engine, prompting: Prompting, prompt_form: str = chat_template.PLAIN):
+        """`prompt_form`: as tasks are asked. Raises ModelError for one that the model cannot be asked in."""
         super().__init__()
-        self.engine, self.prompting = engine, prompting
+        chat_template.require_form(prompt_form, prompting.folder, prompting.name)
+        self.engine, self.prompting, self.prompt_form = engine, prompting, prompt_form
         self.cut: list[int] = []  # tokens that each prompt lost at its left
+        self.without_system = False
         self.generated = False
 
     @property
@@ -85,11 +90,30 @@ class EngineLM(TemplateLM):
     @property
     def warnings(self) -> list[str]:
         """What was other than the task or the model asks: prompts that were cut, settings that are not carried."""
-        told = list(self.prompting.warnings) if self.generated else []
+        told = self.prompting.told(self.prompt_form) if self.generated else []
+        if self.without_system:
+            told.append(f"{self.prompting.name}: its chat template takes no system message, so tasks that have one were asked "
+                        "without it, as lm-eval does")
         if self.cut:
             told.append(f"{len(self.cut)} prompts were longer than the context of {self.engine.info.context} tokens and lost "
                         f"up to {max(self.cut)} tokens at their left, as lm-eval cuts them")
         return told
+
+    @property
+    def tokenizer_name(self) -> str:
+        """What lm-eval keeps requests in chat form under."""
+        return self.prompting.name.replace("/", "__")
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Messages in the model's chat template; without those of the system where it refuses them."""
+        try:
+            return self.prompting.render(chat_history, add_generation_prompt)
+        except ModelError:
+            others = [message for message in chat_history if message["role"] != "system"]
+            if len(others) == len(chat_history):
+                raise
+            self.without_system = True
+            return self.prompting.render(others, add_generation_prompt)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs) -> list[int]:
         """Ids of a text; special tokens where the tokenizer puts them, unless said otherwise or there already."""
@@ -99,17 +123,18 @@ class EngineLM(TemplateLM):
 
     def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
         """Greedy continuations, cut before the first of the task's `until` strings."""
-        self.generated = True
         alike: dict[Generation, list[int]] = {}
         for i, request in enumerate(requests):
             alike.setdefault(generation_of(request.args[1]), []).append(i)
         outputs: list[str] = [""] * len(requests)
         for asked, chosen in alike.items():
-            for i, text in zip(chosen, self._continued([requests[i].args[0] for i in chosen], asked), strict=True):
+            for i, text in zip(chosen, self.continued([requests[i].args[0] for i in chosen], asked), strict=True):
                 outputs[i] = text
         return outputs
 
-    def _continued(self, texts: Sequence[str], asked: Generation) -> list[str]:
+    def continued(self, texts: Sequence[str], asked: Generation) -> list[str]:
+        """The greedy continuation of each text. Raises EngineError where there is no room for one."""
+        self.generated = True
         context = self.engine.info.context
         if asked.most >= context:
             raise EngineError(f"the task asks for up to {asked.most} new tokens, and the context is {context}: nothing is left "
@@ -125,12 +150,24 @@ class EngineLM(TemplateLM):
         until = handle_stop_sequences(list(asked.until), eos=self.prompting.decode([self.eot_token_id], special=True))
         ids = [self.prompting.encode(end, special=False) for end in until]
         stop = self.prompting.stop | {one[0] for one in ids if len(one) == 1 and one[0] in self.prompting.special}
+        ended = self._ended([end for end, one in zip(until, ids, strict=True) if not stop.issuperset(one)])
         outputs = [""] * len(texts)
         for most, chosen in by_most.items():
-            for i, made in zip(chosen, self.engine.generate([prompts[i] for i in chosen], most, stop), strict=True):
+            written = self.engine.generate([prompts[i] for i in chosen], most, stop, ended=ended)
+            for i, made in zip(chosen, written, strict=True):
                 kept = self._stopped(made, until, list(map(len, ids)))
                 outputs[i] = postprocess_generated_text(self.prompting.decode(kept), until, think_end_token=None)
         return outputs
+
+    def _ended(self, ends: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
+        """Whether one of these strings stands at the end of what was written; None without any. A token is a byte at least."""
+        longest = max((len(end.encode()) for end in ends), default=0)
+
+        def ended(made: Sequence[int]) -> bool:
+            tail = self.prompting.decode(made[-longest - LOOKBACK:])
+            return any(end in tail for end in ends)
+
+        return ended if ends else None
 
     def _stopped(self, made: list[int], until: Sequence[str], lengths: Sequence[int]) -> list[int]:
         """What was written until a stop string stood at its end with special tokens as text, which is how HFLM sees it; where

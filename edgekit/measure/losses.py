@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from edgekit import engines
-from edgekit.catalog import gguf_file, models
+from edgekit.catalog import chat_template, gguf_file, models
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import Artifact
 from edgekit.measure import divergence
@@ -16,7 +16,8 @@ from edgekit.schema import DEQUANTIZED, UNQUANTIZED
 
 
 def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int, device: str, stream: str, texts: int,
-                 blocks: int, tasks: dict[str, list[int] | None], items_per_depth: int) -> dict:
+                 blocks: int, tasks: dict[str, list[int] | None], items_per_depth: int,
+                 prompt_form: str = chat_template.PLAIN) -> dict:
     """A worker's job: one variant in the reference engine or in a runtime, against the unquantized `base`.
 
     Observations have a `task`: divergence (sums by domain and block, `against` the unquantized model), accuracy (by item) and
@@ -31,7 +32,7 @@ def measure_loss(*, base: str, chain: str, engine: str, dtype: str, threads: int
         references[DEQUANTIZED] = divergence.Reference(plain, stream, texts, threads, device)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=whole.context) as opened:
         seen = marked("divergence", divergence.divergence(references, opened, blocks))
-        model = EngineLM(opened, whole.prompting)
+        model = EngineLM(opened, whole.prompting, prompt_form)
         if tasks:
             seen += marked("accuracy", answer_tasks(model, tasks, items_per_depth))
         stored = variants.build(chain.removesuffix(variants.DEQUANTIZED))

@@ -1,4 +1,4 @@
-"""Task accuracy through lm-eval, on any engine: a shipped task and a hub task take the same path.
+"""Task accuracy on any engine: through lm-eval, a shipped task and a hub task by the same path, or by running programs.
 
 Every item's outcome is kept: means, intervals and paired differences are computed on read. An answer that cannot be read from
 the output is counted apart from a wrong one.
@@ -10,11 +10,9 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
-from lm_eval.api.model import LM
-
-from edgekit.catalog import prompting
+from edgekit.catalog import chat_template, prompting
 from edgekit.engines.base import EngineError
-from edgekit.measure import foreign_tasks
+from edgekit.measure import code_tasks, foreign_tasks
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.measure.samples import run_task
 from edgekit.measure.scoring import MOST_CONTEXT
@@ -23,8 +21,8 @@ NO_ANSWER = "[no answer]"
 
 
 def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],
-                     items_per_depth: int) -> dict:
-    """A worker's job: the outcome of each item of shipped tasks, for one variant in one engine.
+                     items_per_depth: int, prompt_form: str = chat_template.PLAIN) -> dict:
+    """A worker's job: the outcome of each item of tasks that are asked in a prompt form, for one variant in one engine.
 
     Returns {"observations": [...], "engine": {...}}, the observations as `answer_tasks` gives them. Raises EngineError if a
     task holds fewer items than asked.
@@ -36,14 +34,15 @@ def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, dev
     artifact.spec.require_weights("accuracy")
     context = min(artifact.spec.architecture.context, MOST_CONTEXT)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
-        model = EngineLM(opened, prompting.of(artifact.spec.folder))
+        model = EngineLM(opened, prompting.of(artifact.spec.folder, artifact.spec.name), prompt_form)
         seen = answer_tasks(model, dict.fromkeys(tasks), items_per_depth)
         return dict(observations=seen, engine=dataclasses.asdict(opened.info), warnings=model.warnings)
 
 
-def answer_tasks(model: LM, tasks: Mapping[str, Sequence[int] | None], items_per_depth: int) -> list[dict]:
-    """Ask tasks: shipped ones each at the depths named (None: all that it has), the first items of each depth, and those of
-    lm-eval (see foreign_tasks.py), whose first `items_per_depth` items are asked, since they have no depths.
+def answer_tasks(model: EngineLM, tasks: Mapping[str, Sequence[int] | None], items_per_depth: int) -> list[dict]:
+    """Ask tasks in the model's prompt form: shipped ones each at the depths named (None: all that it has), the first items of
+    each depth; of those of lm-eval and of programs (see foreign_tasks.py, code_tasks.py), which have no depths, the first
+    `items_per_depth` items.
 
     Returns `correct` (0 or 1) for every item, with task_name, domain, mode, depth and item, and for each task and depth
     `unanswered`, the number of items without a readable answer, which are counted as not correct too.
@@ -55,13 +54,13 @@ def answer_tasks(model: LM, tasks: Mapping[str, Sequence[int] | None], items_per
     seen = []
     for name, depths in tasks.items():
         if not catalog.is_shipped(name):
-            seen += foreign_tasks.answer(model, name, items_per_depth)
+            seen += (code_tasks if catalog.is_code(name) else foreign_tasks).answer(model, name, items_per_depth)
             continue
         task = catalog.load(name)
         config = task.config | {"process_docs": _FirstOfEachDepth(items_per_depth, depths)}
         unanswered: dict[int, int] = {}
         at = dict(task_name=name, domain=task.domain, mode=task.mode)
-        for sample in run_task(model, config, limit=None):
+        for sample in run_task(model, config, limit=None, prompt_form=model.prompt_form):
             doc = sample["doc"]
             missed = sample["filtered_resps"][0] == NO_ANSWER
             unanswered[doc["depth"]] = unanswered.get(doc["depth"], 0) + missed

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgekit.catalog import models, tasks, texts
+from edgekit.catalog import chat_template, models, tasks, texts
 from edgekit.errors import EdgekitError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_known, require_profile_name
@@ -19,6 +19,9 @@ from edgekit.studies.cells import WEIGHTS, Cell
 
 MEASURE = "measure"  # as `rows`: here and now
 KEY = "edgekit"  # of a Parameter in the metadata of its field
+# Texts of parameters that several Configs have
+TASKS = "tasks that are asked: shipped ones, lm-eval:NAME, or humaneval, whose answers are run"
+PROMPT_FORM = "how they are asked: plain, as their text stands, or chat, in the model's own chat template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,18 @@ def trained_for(purpose: str) -> Callable[[str], None]:
         if not models.is_hub_id(name):
             models.resolve(name).require_weights(purpose)
     return check
+
+
+def require_form(form: str, names: Iterable[str]) -> None:
+    """Raise ModelError for a model that cannot be asked in a prompt form; one of the hub is looked up when its turn comes."""
+    for name in names:
+        if form == chat_template.CHAT and not models.is_hub_id(name):
+            chat_template.require_form(form, models.resolve(name).folder, name)
+
+
+def asking(form: str) -> dict:
+    """The prompt form where it is not the plain one, which keys of before do not have."""
+    return {} if form == chat_template.PLAIN else dict(prompt_form=form)
 
 
 def cell_with(weights: Iterable[str] = WEIGHTS) -> Callable[[str], Cell]:
@@ -151,7 +166,8 @@ class LossConfig(MeasuringConfig):
     stream: str = parameter("evaluation texts: mixture (pocket), python-docs, wikitext2, or a .jsonl or .txt file")
     texts: int = parameter("evaluation texts, the first of the stream", least=1)
     blocks: int = parameter("of these texts, the samples of intervals over texts; at least 2")
-    tasks: tuple[str, ...] = parameter("tasks that are asked, shipped or lm-eval:NAME", each=tasks.require_known)
+    tasks: tuple[str, ...] = parameter(TASKS, each=tasks.require_known)
+    prompt_form: Literal["plain", "chat"] = parameter(PROMPT_FORM)
     depths: tuple[int, ...] = parameter("steps of a word problem")
     items_per_depth: int = parameter("problems of each depth, the same for every variant", least=1)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import engines, params, store, studies
-from edgekit.catalog import hub, lm_eval_tasks, models, platforms, tasks
+from edgekit.catalog import hub, models, platforms, tasks
 from edgekit.catalog.hub import Download
 from edgekit.compress import foreseen
 from edgekit.errors import EdgekitError
@@ -187,9 +187,9 @@ def to_build(units: Sequence[Unit], here: bool) -> tuple[dict[str, int], tuple[R
 
 
 def _task_items(names: Iterable[str]) -> Iterable[Download]:
-    """The items of lm-eval's own tasks, which lie in data sets of the hub."""
+    """The items of tasks that lie in data sets of the hub."""
     for name in names:
-        if not tasks.is_shipped(name) and not lm_eval_tasks.is_file(name):
+        if tasks.is_fetched(name):
             yield Download(f"items of {name}", None, None, "fetched once, where the local cache does not have them")
 
 

@@ -12,7 +12,7 @@ from edgekit.compress import variant as variants
 from edgekit.measure import energy
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.schema import DTYPE, ENGINE, REFERENCE
-from edgekit.studies.config import LossConfig, MeasuringConfig
+from edgekit.studies.config import LossConfig, MeasuringConfig, asking
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Result, Unit, run_units, task_hash
 
@@ -55,13 +55,14 @@ def by_depth(names: Iterable[str], depths: Iterable[int]) -> dict[str, list[int]
 def loss_unit(config: LossConfig, condition: Mapping, chain: str, *, base: str, engine: str = ENGINE, dtype: str = DTYPE,
               refusal: str | None = None, job: str = LOSS) -> Unit:
     """A variant against `base`, the model that it comes from, on the study's texts and tasks. `refusal`: why it cannot be."""
+    asked = asking(config.prompt_form) if config.tasks else {}
     work = dict(base=base, stream=config.stream, texts=config.texts, blocks=config.blocks,
-                tasks=by_depth(config.tasks, config.depths), items_per_depth=config.items_per_depth)
+                tasks=by_depth(config.tasks, config.depths), items_per_depth=config.items_per_depth, **asked)
     hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
     where = dict(engine=engine, dtype=dtype, **config.where)
     refusal = refusal or engines.absence(engine, variants.format_of(chain))
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"
-    return Unit(dict(task="loss", **condition, **where), 0, job, dict(chain=chain, **where, **work), artifact,
+    return Unit(dict(task="loss", **condition, **asked, **where), 0, job, dict(chain=chain, **where, **work), artifact,
                 task_hash({**work, "hashes": hashes}), refusal, shared=ENGINES[engine].shares_process,
                 variants=(chain, base), makes=True, holds=() if refusal else _compared(base, chain, engine, dtype))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog import tasks
@@ -18,7 +19,17 @@ from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.schema import STORED
 from edgekit.studies.cells import FLOATS, Cell
-from edgekit.studies.config import MeasuringConfig, cell_with, known_model, parameter, trained_for
+from edgekit.studies.config import (
+    PROMPT_FORM,
+    TASKS,
+    MeasuringConfig,
+    asking,
+    cell_with,
+    known_model,
+    parameter,
+    require_form,
+    trained_for,
+)
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import absent_unit, energy_unit, no_sensor, resolved, roofs_unit, speed_unit, study_run
@@ -43,7 +54,8 @@ class Config(MeasuringConfig):
     workload_cells: tuple[str, ...] = parameter("in these cells", some_of="cells shape_cells")
     workload_prompt_tokens: int = parameter("mean question length of MMLU-Redux in the reasoning study, in tokens", least=1)
     workload_output_tokens: int = parameter("between the study's mean answer lengths (740 to 1,318), in tokens", least=2)
-    tasks: tuple[str, ...] = parameter("tasks that are asked, shipped or lm-eval:NAME", each=tasks.require_known)
+    tasks: tuple[str, ...] = parameter(TASKS, each=tasks.require_known)
+    prompt_form: Literal["plain", "chat"] = parameter(PROMPT_FORM)
     task_models: tuple[str, ...] = parameter("models that are asked", some_of="models shapes", each=trained_for("accuracy"))
     task_cells: tuple[str, ...] = parameter("engine/dtype pairs that answer them", each=cell_with(CELLS))
     items_per_depth: int = parameter("problems of each depth, the same for every model and cell", least=1)
@@ -53,6 +65,7 @@ class Config(MeasuringConfig):
     def check(self) -> None:
         require(bool(self.tasks) == bool(self.task_models) == bool(self.task_cells),
                 "tasks, task_models and task_cells: expected all three or none of them")
+        require_form(self.prompt_form, self.task_models)
         require(bool(self.models or self.shapes), "models, shapes: expected at least one model")
         for name in (*self.models, *self.shapes):
             require(name.startswith("shape:") == (name in self.shapes),
@@ -106,9 +119,10 @@ def _speed(config: Config, spec: ModelSpec, cell: str, repeat: int) -> Unit:
 def _accuracy(config: Config, spec: ModelSpec, cell: str) -> Unit:
     condition, chain, of = _cell(spec, cell)
     where = dict(engine=of["engine"], dtype=of["dtype"], **config.where)
-    work = dict(tasks=list(config.tasks), items_per_depth=config.items_per_depth)
+    asked = asking(config.prompt_form)
+    work = dict(tasks=list(config.tasks), items_per_depth=config.items_per_depth, **asked)
     hashes = {name: tasks.content_hash(name) for name in config.tasks}
-    return Unit(dict(task="accuracy", batch=1, **condition, **where), 0, "edgekit.measure.quality:measure_accuracy",
+    return Unit(dict(task="accuracy", batch=1, **condition, **asked, **where), 0, "edgekit.measure.quality:measure_accuracy",
                 dict(variant=chain, **where, **work), f"{variants.content_hash(chain)} {engines.runtime(of['engine'])}",
                 task_hash({**work, "hashes": hashes}), of["refusal"], shared=True, variants=(chain,),
                 holds=() if of["refusal"] else ((Held(chain, of["engine"], of["dtype"], MOST_CONTEXT),),))

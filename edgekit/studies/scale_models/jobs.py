@@ -29,7 +29,7 @@ def measure_ladder(*, variant: str, engine: str, dtype: str, threads: int, devic
     context = min(artifact.spec.architecture.context, MOST_CONTEXT)
     told = catalog.stories(stories)
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
-        model = EngineLM(opened, prompting.of(artifact.spec.folder))
+        model = EngineLM(opened, prompting.of(artifact.spec.folder, artifact.spec.name))
         texts = [prose.encode_story(model.prompting, story)[0] for story in told]
         seen = _marked("accuracy", answer_tasks(model, dict.fromkeys(tasks), items_per_depth))
         seen += _marked("prose", prose.excess_of_stories(opened, model.prompting, told))
@@ -50,7 +50,7 @@ def measure_rounded(*, variant: str, engine: str, dtype: str, threads: int, devi
             artifact.spec.require_weights("accuracy")
             context = min(artifact.spec.architecture.context, MOST_CONTEXT)
             with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
-                model = EngineLM(opened, prompting.of(artifact.spec.folder))
+                model = EngineLM(opened, prompting.of(artifact.spec.folder, artifact.spec.name))
                 found = _marked("rounded_accuracy", answer_tasks(model, tasks, items_per_depth))
                 found += _marked("rounded_prose", prose.excess_of_stories(opened, model.prompting, told))
                 warnings += [one for one in model.warnings if one not in warnings]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit import engines
-from edgekit.catalog import prompting
+from edgekit.catalog import chat_template, prompting
 from edgekit.catalog import prompts as catalog
 from edgekit.catalog.prompting import Prompting
 from edgekit.compress import variant as variants
@@ -41,8 +41,9 @@ class Opened:
 
 @contextmanager
 def opened(target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str, prompts: int,
-           decoding: Decoding, seed: int) -> Iterator[Opened]:
-    """A target and a draft (variants in the engine's format, or "lookup") in one engine, and the prompts of one domain.
+           prompt_form: str, decoding: Decoding, seed: int) -> Iterator[Opened]:
+    """A target and a draft (variants in the engine's format, or "lookup") in one engine, and the prompts of one domain in a
+    prompt form.
 
     `decoding` gets the target's stop tokens and the ids that both have. Raises ModelError for different tokenizers, EngineError
     for an engine that cannot roll back.
@@ -56,8 +57,8 @@ def opened(target: str, draft: str, engine: str, dtype: str, threads: int, devic
         pair = Pair(sessions[0], sessions[1] if draft != LOOKUP else None,
                     dataclasses.replace(decoding, stop=tokens.stop, vocabulary=tokens.vocabulary), seed)
         sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
-        told = [*warnings_of(target, draft, sizes), *tokens.warnings]
-        yield Opened(both[0], pair, ids_of(tokens, domain, prompts), told, sizes)
+        told = [*warnings_of(target, draft, sizes), *tokens.told(prompt_form)]
+        yield Opened(both[0], pair, ids_of(tokens, domain, prompts, prompt_form), told, sizes)
 
 
 def pair_of(target: str, draft: str) -> tuple[list[Artifact], Prompting]:
@@ -69,13 +70,14 @@ def pair_of(target: str, draft: str) -> tuple[list[Artifact], Prompting]:
     return artifacts, prompting.shared([artifact.spec for artifact in artifacts])
 
 
-def ids_of(tokens: Prompting, domain: str, prompts: int) -> list[tuple[str, list[int]]]:
-    """(id, tokens) of the prompts of a domain."""
-    return [(one.id, tokens.encode_prompt(one.text)) for one in catalog.load(domain, prompts)]
+def ids_of(tokens: Prompting, domain: str, prompts: int, prompt_form: str) -> list[tuple[str, list[int]]]:
+    """(id, tokens) of the prompts of a domain in a prompt form."""
+    return [(one.id, tokens.encode_asked(one.text, prompt_form)) for one in catalog.load(domain, prompts)]
 
 
 def measure_counts(*, target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str, prompts: int,
-                   lengths: list, max_new_tokens: int, temperature: float, top_p: float, seed: int) -> dict:
+                   lengths: list, max_new_tokens: int, temperature: float, top_p: float, seed: int,
+                   prompt_form: str = chat_template.PLAIN) -> dict:
     """A worker's job: what a target accepts of a draft. Observations are those of `count`, greedy texts against plain decoding.
 
     A draft that is larger than the target is allowed, and named in the answer's `warnings`. Raises EngineError as `opened`
@@ -83,7 +85,7 @@ def measure_counts(*, target: str, draft: str, engine: str, dtype: str, threads:
     """
     require_drafted(lengths)
     decoding = Decoding(max_new_tokens, temperature=temperature, top_p=top_p)
-    with opened(target, draft, engine, dtype, threads, device, domain, prompts, decoding, seed) as at:
+    with opened(target, draft, engine, dtype, threads, device, domain, prompts, prompt_form, decoding, seed) as at:
         asked = [ids for _, ids in at.prompts]
         expected = None
         if not temperature:
@@ -92,7 +94,8 @@ def measure_counts(*, target: str, draft: str, engine: str, dtype: str, threads:
 
 
 def measure_times(*, target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str, prompts: int,
-                  rounds: int, lengths: list, max_new_tokens: int, temperature: float, top_p: float, seed: int) -> dict:
+                  rounds: int, lengths: list, max_new_tokens: int, temperature: float, top_p: float, seed: int,
+                  prompt_form: str = chat_template.PLAIN) -> dict:
     """A worker's job: how long a pair takes. Observations are, for each round and in shuffled order, those of `clock` and
     `take_apart`, plain decoding among them with length 0, after a pass over the first prompt with each length.
 
@@ -100,7 +103,7 @@ def measure_times(*, target: str, draft: str, engine: str, dtype: str, threads: 
     """
     require_drafted(lengths)
     decoding = Decoding(max_new_tokens, temperature=temperature, top_p=top_p)
-    with opened(target, draft, engine, dtype, threads, device, domain, prompts, decoding, seed) as at:
+    with opened(target, draft, engine, dtype, threads, device, domain, prompts, prompt_form, decoding, seed) as at:
         every = [PLAIN, *lengths]
         for length in every:
             at.pair.generate(0, at.prompts[0][1], length)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from edgekit.catalog import chat_template
 from edgekit.decode import speculative
 from edgekit.decode.sampling import Decoding
 from edgekit.decode.together import Texts, generate_together, speculate_together
@@ -41,7 +42,7 @@ def clock(target: Texts, draft: Texts | None, groups: Sequence[Sequence[Sequence
 
 
 def measure_batch(*, target: str, draft: str, dtype: str, threads: int, device: str, domain: str, prompts: int, batch: int,
-                  lengths: list, max_new_tokens: int, rounds: int, seed: int) -> dict:
+                  lengths: list, max_new_tokens: int, rounds: int, seed: int, prompt_form: str = chat_template.PLAIN) -> dict:
     """A worker's job: greedy texts of a domain's prompts, `batch` at a time, with each draft length and plainly (length 0).
 
     Observations: `differs` of each text and length from the same text decoded alone, with `tie_gap` as `speculation.count` has
@@ -53,7 +54,7 @@ def measure_batch(*, target: str, draft: str, dtype: str, threads: int, device: 
     artifacts, shared = pair_of(target, draft)
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
     decoding = Decoding(max_new_tokens, shared.stop, vocabulary=shared.vocabulary)
-    asked = ids_of(shared, domain, prompts)
+    asked = ids_of(shared, domain, prompts, prompt_form)
     groups = [[ids for _, ids in asked[i:i + batch]] for i in range(0, prompts, batch)]
     where = dict(dtype=dtype, threads=threads, device=device, context=context)
     seen = []
@@ -80,4 +81,4 @@ def measure_batch(*, target: str, draft: str, dtype: str, threads: int, device: 
         info = dataclasses.asdict(both[0].info)
     sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
     return dict(observations=[*seen, *sizes_of(sizes)], engine=info,
-                warnings=[*warnings_of(target, draft, sizes), *shared.warnings])
+                warnings=[*warnings_of(target, draft, sizes), *shared.told(prompt_form)])

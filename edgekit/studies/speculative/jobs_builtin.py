@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from edgekit import progress
+from edgekit.catalog import chat_template
 from edgekit.decode.builtin import open_builtin
 from edgekit.engines.base import EngineError
 from edgekit.measure.scoring import MOST_CONTEXT
@@ -16,7 +17,8 @@ from edgekit.studies.speculative.jobs_pair import PLAIN
 
 
 def measure_builtin(*, loop: str, target: str, draft: str, dtype: str, threads: int, device: str, domain: str, prompts: int,
-                   rounds: int, lengths: list, max_new_tokens: int, seed: int) -> dict:
+                   rounds: int, lengths: list, max_new_tokens: int, seed: int,
+                   prompt_form: str = chat_template.PLAIN) -> dict:
     """A worker's job: greedy texts of a runtime with each draft length and without a draft, length 0, in shuffled order.
 
     Observations: `pass_s` of each round over all prompts with the `tokens` written, `blocks`, the target's passes, of each
@@ -25,7 +27,7 @@ def measure_builtin(*, loop: str, target: str, draft: str, dtype: str, threads: 
     require_drafted(lengths)
     artifacts, tokens = pair_of(target, draft)
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
-    asked = ids_of(tokens, domain, prompts)
+    asked = ids_of(tokens, domain, prompts, prompt_form)
     texts: dict[tuple[int, str], list[int]] = {}
     seen = []
     for i in np.random.default_rng(seed).permutation(len(lengths) + 1):
@@ -52,4 +54,4 @@ def measure_builtin(*, loop: str, target: str, draft: str, dtype: str, threads: 
         raise EngineError(f"{loop}: a text without any token")
     sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
     return dict(observations=[*seen, *sizes_of(sizes)], engine=dataclasses.asdict(info) | {"name": loop},
-                warnings=list(tokens.warnings))
+                warnings=tokens.told(prompt_form))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgekit import engines
+from edgekit.catalog import chat_template
 from edgekit.measure import acceptance, divergence
 from edgekit.measure.scoring import MOST_CONTEXT, log_softmax
 from edgekit.schema import DTYPE, ENGINE  # the reference: in a runtime only its kernels would be added
@@ -19,12 +20,12 @@ def alike(target: np.ndarray, draft: np.ndarray, text: list[int]) -> dict[str, f
 
 
 def measure_overlap(*, target: str, draft: str, threads: int, device: str, domain: str, prompts: int, max_new_tokens: int,
-                    temperature: int, seed: int) -> dict:
+                    temperature: int, seed: int, prompt_form: str = chat_template.PLAIN) -> dict:
     """A worker's job: `alike` on what the target writes after each prompt, greedily (temperature 0) or drawn from its own
     distribution (1). Observations have the `item` and its `tokens`. Raises EngineError: different tokenizers."""
     artifacts, shared = pair_of(target, draft)
     context = min(MOST_CONTEXT, *(artifact.spec.architecture.context for artifact in artifacts))
-    asked = ids_of(shared, domain, prompts)
+    asked = ids_of(shared, domain, prompts, prompt_form)
     scores = []
     texts: list[list[int]] = []
     for artifact in artifacts:
@@ -36,4 +37,5 @@ def measure_overlap(*, target: str, draft: str, threads: int, device: str, domai
                            for (_, ids), text in zip(asked, texts, strict=True)])
     seen = [dict(metric=name, value=value, item=item, tokens=len(text))
             for (item, _), text, p, q in zip(asked, texts, *scores, strict=True) for name, value in alike(p, q, text).items()]
-    return dict(observations=[*seen, *sizes_of([artifact.spec.architecture.parameters for artifact in artifacts])])
+    sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
+    return dict(observations=[*seen, *sizes_of(sizes)], warnings=shared.told(prompt_form))

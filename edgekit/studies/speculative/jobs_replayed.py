@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit import engines
+from edgekit.catalog import chat_template
 from edgekit.compress import variant as variants
 from edgekit.decode import speculative
 from edgekit.decode.sampling import Decoding
@@ -87,7 +88,7 @@ def recorded_acceptances(seen: Sequence[dict], places: int) -> list[float]:
 
 def measure_replay(*, target: str, draft: str, recorded_target: str, recorded_draft: str, engine: str, dtype: str, threads: int,
                    device: str, domain: str, prompts: int, max_new_tokens: int, prompt_tokens: int, tokens: int, lengths: list,
-                   rounds: int, seed: int) -> dict:
+                   rounds: int, seed: int, prompt_form: str = chat_template.PLAIN) -> dict:
     """A worker's job: count the recorded pair greedily (`prompts` of a domain, `max_new_tokens` each), then time target and
     draft on a random prompt with its acceptance replayed.
 
@@ -96,9 +97,9 @@ def measure_replay(*, target: str, draft: str, recorded_target: str, recorded_dr
     """
     require_drafted(lengths)
     longest = max(lengths)
-    with opened(recorded_target, recorded_draft, engine, dtype, threads, device, domain, prompts, Decoding(max_new_tokens),
-                seed) as at:
-        seen = [one for one in count(at.pair, at.prompts, [longest], None) if one["metric"] == "accepted"]
+    with opened(recorded_target, recorded_draft, engine, dtype, threads, device, domain, prompts, prompt_form,
+                Decoding(max_new_tokens), seed) as at:
+        seen, told = [one for one in count(at.pair, at.prompts, [longest], None) if one["metric"] == "accepted"], at.warnings
     acceptances = recorded_acceptances(seen, longest)
     artifacts = [variants.build(name) for name in (target, draft)]
     with ExitStack() as stack:
@@ -118,4 +119,5 @@ def measure_replay(*, target: str, draft: str, recorded_target: str, recorded_dr
                 seen += [dict(metric=name, value=value, length=every[i], round=turn, **found)
                          for name, value in seconds.items()]
         info = dataclasses.asdict(both[0].info)
-    return dict(observations=[*seen, *sizes_of([artifact.spec.architecture.parameters for artifact in artifacts])], engine=info)
+    sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
+    return dict(observations=[*seen, *sizes_of(sizes)], engine=info, warnings=told)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from edgekit import engines
 from edgekit.catalog import models
@@ -19,7 +20,7 @@ from edgekit.decode import builtin
 from edgekit.params import require, require_known
 from edgekit.schema import ADAPTIVE, LOOKUP
 from edgekit.studies.cells import UNPACKED, Cell
-from edgekit.studies.config import MeasuringConfig, cell_with, parameter
+from edgekit.studies.config import MeasuringConfig, cell_with, parameter, require_form
 from edgekit.studies.runner import Unit
 from edgekit.studies.speculative.plan_pairs import (
     ITSELF,
@@ -53,6 +54,8 @@ class Config(MeasuringConfig):
     cells: tuple[str, ...] = parameter("engine/weights in which acceptance is counted", needed=1, each=cell_with(UNPACKED))
     domains: tuple[str, ...] = parameter("what prompts are about: sets of prompts by name, or a .jsonl file", needed=1,
                                          each=catalog.require_known)
+    prompt_form: Literal["plain", "chat"] = parameter(
+        "how they are put: plain, as their text stands, or chat, in the target's own chat template")
     temperatures: tuple[float, ...] = parameter("0: the likeliest token; above: drawn from logits over it", least=0, needed=1)
     top_p: float = parameter("share of the probability that drawn tokens are cut to; 1: no cut", above=0, most=1)
     lengths: tuple[int, ...] = parameter("drafted tokens in a block when acceptance is counted", least=1, needed=1)
@@ -106,6 +109,7 @@ class Config(MeasuringConfig):
         for cell in self.replay_cells:
             for name in (*recorded, *replayed):
                 require(chain(cell, name) is not None, f"replay_cells: {cell} does not load {name}")
+        require_form(self.prompt_form, {variants.parse(target).model for target, _ in [*pairs(self), recorded]})
         for target, draft in [*pairs(self), recorded]:
             for name in (target, draft):
                 if name != LOOKUP and not models.is_hub_id(variants.parse(name).model):

@@ -14,6 +14,7 @@ from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.schema import DTYPE, ENGINE, LOOKUP
 from edgekit.studies.cells import Cell
+from edgekit.studies.config import asking
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 
@@ -81,7 +82,9 @@ def pair_unit(config, task: str, named: dict, opens: dict[str, str], function: s
     named: its coordinates beside the task, threads and device. opens: the job's arguments that are variants; told: those beside
     them, the place and the work. engine: whose version is part of the key. how: further fields of the Unit.
     """
-    return Unit(dict(task=task, **named, domain=work["domain"], **config.where), repeat, function,
+    asked = asking(config.prompt_form)
+    work = {**work, **asked}
+    return Unit(dict(task=task, **named, domain=work["domain"], **asked, **config.where), repeat, function,
                 {**opens, **(told or {}), **config.where, **work}, f"{hashes(*opens.values())} {engines.runtime(engine)}",
                 task_hash({**work, "texts": prompts.content_hash(work["domain"])}),
                 refusal, variants=tuple(one for one in opens.values() if one != LOOKUP),
