@@ -190,4 +190,4 @@ def test_packed_weights_are_not_trained():
 def test_the_shipped_training_texts_are_those_that_the_language_draws():
     from edgekit.pocket import texts as made
 
-    assert training_texts.file_of("mixture").read_text(encoding="utf-8") == made.training_file()
+    assert (store.ROOT / "data/training/mixture.jsonl").read_text(encoding="utf-8") == made.training_file()

@@ -87,7 +87,7 @@ def distilled_bytes(source: Artifact, **arguments) -> int:
 def made_of(**arguments) -> dict:
     """What else decides the weights beside the step's arguments: the teacher's content, and that of the texts."""
     asked = Distillation(**DEFAULTS | arguments)
-    more = {"texts": store.hash_files([training_texts.file_of(asked.texts)])}
+    more = {"texts": training_texts.content_hash(asked.texts)}
     return more if asked.teacher == NOBODY else more | {"teacher": _teacher(asked).identity[:16]}
 
 
@@ -165,7 +165,7 @@ def _require(source: Artifact, asked: Distillation) -> None:
     if asked.length > source.spec.architecture.context:
         raise BuildError(f"distilled: rows of {asked.length} tokens are longer than the context of {source.spec.name}, "
                          f"{source.spec.architecture.context}")
-    training_texts.file_of(asked.texts)
+    training_texts.require_known(asked.texts)
     ours = prompting_of(source.path, source.spec.name)
     if asked.teacher == NOBODY:
         return

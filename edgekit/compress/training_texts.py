@@ -1,4 +1,5 @@
-"""Training texts: what a compressed model is trained on anew. Named sets in data/training, or a .jsonl file of one's own."""
+"""Training texts: what a compressed model is trained on anew. Named sets in data/training, real texts (their part for
+calibration, see catalog/real_texts.py), or a .jsonl or .txt file of one's own."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from edgekit import store, text_files
 from edgekit.building import BuildError
+from edgekit.catalog import real_texts
 from edgekit.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -28,22 +30,36 @@ class Text:
 
 
 def names() -> list[str]:
-    """The shipped sets."""
-    return sorted(file.stem for file in (store.ROOT / FOLDER).glob("*.jsonl"))
+    """The sets that have a name."""
+    return [*sorted(file.stem for file in (store.ROOT / FOLDER).glob("*.jsonl")), *real_texts.NAMES]
 
 
-def file_of(name: str) -> Path:
-    """The file of a set. Raises BuildError for an unknown one."""
-    file = text_files.path_of(name) if name.endswith(".jsonl") else store.ROOT / FOLDER / f"{name}.jsonl"
-    if not file.is_file():
+def require_known(name: str) -> None:
+    """Raise BuildError for an unknown set. One of real texts is looked up later."""
+    if name not in real_texts.NAMES and not _file(name).is_file():
         raise BuildError(unknown_name("training texts", name, names(),
-                                      ", or the path of a .jsonl file whose lines hold prompt and completion"))
-    return file
+                                      ", or the path of a .jsonl file whose lines hold prompt and completion, or a .txt file"))
+
+
+def content_hash(name: str) -> str:
+    """Content address of a set. Raises BuildError for an unknown one, DataError where its texts cannot be had."""
+    require_known(name)
+    if real_texts.is_named(name):
+        return real_texts.content_hash(name, real_texts.CALIBRATION)
+    return store.hash_files([_file(name)])
+
+
+def _file(name: str) -> Path:
+    return text_files.path_of(name) if name.endswith((".jsonl", ".txt")) else store.ROOT / FOLDER / f"{name}.jsonl"
 
 
 def load(name: str) -> list[Text]:
-    """All texts of a set. Raises BuildError for an unknown one, one without texts, or a line that is not one."""
-    return list(_load(file_of(name), file_of(name).stat().st_mtime_ns))
+    """All texts of a set; real ones have no prompts. Raises BuildError for an unknown one, one without texts, or a line that is
+    not one; DataError where its texts cannot be had."""
+    require_known(name)
+    if real_texts.is_named(name):
+        return [Text("", one.text) for one in real_texts.load(name, real_texts.CALIBRATION)]
+    return list(_load(_file(name), _file(name).stat().st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=4)

@@ -59,7 +59,8 @@ class Config(LossConfig):
     temperature: float = parameter("by which both distributions are softened for learning from logits")
     mix: float = parameter("share of the loss on logits where texts have a share too, above 0 and below 1 (one loss alone has "
                            "its own name)", above=0, below=1)
-    training_texts: str = parameter("set of data/training, or the path of a .jsonl file", each=training_texts.file_of)
+    training_texts: str = parameter("training texts: mixture (pocket), python-docs, wikitext2, or a .jsonl or .txt file",
+                                    each=training_texts.require_known)
     prompts: int = parameter("of these texts that the teacher continues, for learning from its own texts")
     quantizations: tuple[str, ...] = parameter("what chains end in: GGUF types, or the steps awq and gptq with bits and group "
                                                "in brackets", each=lambda quantization: way_of(quantization, 1, 0, CALIBRATION))
