@@ -344,7 +344,7 @@ def other(request, tmp_path_factory):
         yield folder, theirs(folder)
 
 
-# step -> the greatest divergence from what it was made of. Without the norms of heads it would be over 1.
+# step -> the greatest divergence from what it was made of. Without the norms of queries it would be over 0.1.
 OTHERS_STEPS = {
     "rtn(bits=8, group=32)": 0.02, "pruned(heads=0, mlp=0, score=random)": 0, "gguf(dtype=float32) > dequantized()": 0,
     "distilled(data=none, steps=1, tokens=64, length=64, learning_rate=1e-7)": 1e-6,
