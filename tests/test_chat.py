@@ -14,12 +14,11 @@ import transformers
 from tiny_tokenizers import BEGIN, CHAT, CHAT_BARE, CHAT_STRICT, CONTEXT
 
 from edgekit import engines, params, store
-from edgekit.catalog import chat_template, models, prompting
+from edgekit.catalog import chat_template, models, prompting, prompts
 from edgekit.catalog.models import ModelError
 from edgekit.compress import variant
 from edgekit.engines import open_engine
 from edgekit.measure import foreign_tasks, losses
-from edgekit.measure.acceptance import prompts_of
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.measure.samples import samples_of
 from edgekit.params import ParamsError
@@ -164,7 +163,7 @@ def test_prompts_of_speculation_stand_in_the_targets_template(tmp_path):
     pair = [tiny_tokenizers.write(tmp_path / name, begins=True, template=CHAT, max_position_embeddings=2048).path
             for name in ("draft", "target")]
     asked = jobs.ids_of(prompting.shared([models.resolve(str(path)) for path in pair]), "prices", 3, "chat")
-    talks = [[dict(role="user", content=text)] for _, text in prompts_of("prices", 3)]
+    talks = [[dict(role="user", content=text)] for text in (one.text for one in prompts.load("prices", 3))]
     assert [ids for _, ids in asked] == [theirs_of(pair[0]).apply_chat_template(
         talk, add_generation_prompt=True, return_dict=False) for talk in talks]
     named = " < ".join(f"'{path}'" for path in reversed(pair))

@@ -59,19 +59,20 @@ class Weights(Mapping):
 
 
 class ShardWriter:
-    """Writes tensors into safetensors files of at most SHARD_BYTES (or one tensor) each, with an index if there are several.
+    """Writes tensors into safetensors files of at most `most` bytes (SHARD_BYTES by default; or one tensor) each, with an index if there are several;
+    twice that is in memory.
 
     A context manager: leaving it without an error writes what is left and the index.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, most: int | None = None):
+        self._folder, self._most = folder, most or SHARD_BYTES
         self._shard: dict[str, torch.Tensor] = {}
         self._index: dict[str, str] = {}
         self._size = self._total = 0
 
     def add(self, name: str, tensor: torch.Tensor) -> None:
-        if self._size and self._size + tensor.nbytes > SHARD_BYTES:
+        if self._size and self._size + tensor.nbytes > self._most:
             self._flush(f"model-{len(set(self._index.values())) + 1:05d}.safetensors")
         self._shard[name] = tensor.contiguous()
         self._size += tensor.nbytes
