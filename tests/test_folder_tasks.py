@@ -8,6 +8,7 @@ import json
 import pytest
 
 from edgekit.catalog import folder_data, folder_tasks, models, prompting, tasks
+from edgekit.catalog.folder_data import DataError
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant
 from edgekit.engines import open_engine
@@ -105,9 +106,9 @@ def test_files_that_hold_something_else_are_named(file, content, complaint, fold
 
 def test_a_file_that_is_asked_for_and_not_there_is_named(folder, monkeypatch):
     assert folder_data.path("gsm8k/test.jsonl") == folder / "gsm8k/test.jsonl"
-    with pytest.raises(TaskError, match="spec/none.jsonl: there is no file .*none.jsonl; put it there, or set EDGEKIT_DATA"):
+    with pytest.raises(DataError, match="spec/none.jsonl: it is not in EDGEKIT_DATA .*none.jsonl.; put it there, or let"):
         folder_data.path("spec/none.jsonl")
     monkeypatch.delenv(folder_data.VARIABLE)
-    with pytest.raises(TaskError, match="gsm8k/test.jsonl: set EDGEKIT_DATA to the folder of data sets that holds it"):
+    with pytest.raises(DataError, match="gsm8k/test.jsonl: expected EDGEKIT_DATA in the environment to name the folder"):
         folder_data.path("gsm8k/test.jsonl")
     assert folder_tasks.items("lm-eval:gsm8k") == {}

@@ -215,6 +215,8 @@ def test_a_model_that_answers_is_counted_right_and_one_that_is_silent_apart():
             return [(" " + items[request.args[0]]["answer"], "The answer is 99999.", "hm")[i % 3]
                     for i, request in enumerate(requests)]
 
+        prompt_form = "plain"
+
         def loglikelihood(self, requests, disable_tqdm=False):
             raise NotImplementedError
 
