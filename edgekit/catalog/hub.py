@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,11 +31,13 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What PUBLISHED has of an architecture: its numbers, the repository that they were read in, and whether that is gated."""
+    """What PUBLISHED has of an architecture: its numbers, the repository that they were read in, and whether that is gated. also:
+    further repositories, with the numbers of each."""
 
     architecture: Architecture
     repository: str
     gated: bool
+    also: Mapping[str, Architecture]
 
 
 def published() -> Mapping[str, Published]:
@@ -47,14 +50,23 @@ def published() -> Mapping[str, Published]:
 def _published(path: Path, changed: int) -> Mapping[str, Published]:
     """Read once for each process and time of change: a plan names shapes hundreds of times."""
     fields = Architecture.__dataclass_fields__
-    return {name: Published(Architecture(**{fact: value for fact, value in facts.items() if fact in fields}),
-                            facts["source"].split()[0], facts.get("gated", False))
-            for name, facts in text_files.yaml_of(path, ModelError).items()}
+    found = {}
+    for name, facts in text_files.yaml_of(path, ModelError).items():
+        known = Architecture(**{fact: value for fact, value in facts.items() if fact in fields})
+        found[name] = Published(known, facts["source"].split()[0], facts.get("gated", False),
+                                {other: dataclasses.replace(known, source=f"{other} config.json", **own)
+                                 for other, own in facts.get("also", {}).items()})
+    return found
 
 
 def published_as(name: str) -> Published | None:
     """What is published of a repository; None where nothing is."""
-    return next((one for one in published().values() if one.repository == name), None)
+    for one in published().values():
+        if name in one.also:
+            return Published(one.also[name], name, one.gated, {})
+        if name == one.repository:
+            return one
+    return None
 
 
 def fetch(name: str) -> Path:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgekit.catalog import chat_template, models, tasks, texts
+from edgekit.catalog import chat_template, languages, models, tasks, texts
+from edgekit.compress import variant as variants
 from edgekit.errors import EdgekitError
 from edgekit.measure import device as devices
 from edgekit.params import ParamsError, require, require_known, require_profile_name
@@ -85,6 +86,13 @@ def require_form(form: str, names: Iterable[str]) -> None:
     for name in names:
         if form == chat_template.CHAT and not models.is_hub_id(name):
             models.resolve(name).require_form(form)
+
+
+def require_language(chains: Iterable[str], names: Iterable[str]) -> None:
+    """Raise LanguageError where a model, or the one that a chain begins with, is to be judged on texts, tasks or prompts that are
+    in another language than its own."""
+    for name in dict.fromkeys(variants.parse(chain).model for chain in chains):
+        languages.require_speaks(name, *names)
 
 
 def asking(form: str) -> dict:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import engines, params, store, studies
-from edgekit.catalog import hub, models, platforms, tasks
+from edgekit.catalog import folder_data, hub, models, platforms, real_texts, tasks
 from edgekit.catalog.hub import Download
 from edgekit.compress import foreseen
 from edgekit.errors import EdgekitError
@@ -124,7 +124,8 @@ def forecast(notebook: str, profile: str) -> Forecast:
         return Forecast(name, profile, words, said=f"measures nothing: its rows are opened from {config.rows}")
     place = place_of(profile, config.device)
     limit, memory = config.memory_share * place.free_bytes, place.words(config.memory_share)
-    with models.without_downloads() as absent, engines.assumed(not place.here):
+    with (models.without_downloads() as absent, real_texts.without_downloads() as away,
+          engines.assumed(not place.here)):
         keys = keys_of(study.STUDY, study.VERSION, needs.fitting(study.plan(config), limit, memory), place.slug)
         done, skips = store.finished(store.runs_folder(profile) / f"{name}.jsonl")
         states = {key: _state(unit, key in done, key in skips and skips[key].tried) for key, unit in keys.items()}
@@ -135,7 +136,7 @@ def forecast(notebook: str, profile: str) -> Forecast:
         most = needs.largest(left)
     return Forecast(
         name, profile, words, place, groups_of(keys.values(), states.values(), took),
-        (*map(hub.download, absent), *_task_items(getattr(config, "tasks", ()))),
+        (*map(hub.download, absent), *_texts(away), *_task_items(getattr(config, "tasks", ()))),
         Disk(len(made), sum(made.values()), _free_bytes() if place.here else None), Memory(most, limit, memory), took,
         (*refusals_of(unit for key, unit in keys.items() if states[key] == "refused"), *failing),
         tuple(_notes(config.device, place)))
@@ -191,6 +192,12 @@ def _task_items(names: Iterable[str]) -> Iterable[Download]:
     for name in names:
         if tasks.is_fetched(name):
             yield Download(f"items of {name}", None, None, "fetched once, where the local cache does not have them")
+
+
+def _texts(names: Iterable[str]) -> Iterable[Download]:
+    """Texts that are not here."""
+    for name in sorted(names):
+        yield Download(f"texts of {name}", None, None, f"fetched once, or read from the folder that {folder_data.VARIABLE} names")
 
 
 def _bandwidth(place: Place, device: str) -> Callable[[], float]:

@@ -28,6 +28,7 @@ from edgekit.studies.config import (
     known_model,
     parameter,
     require_form,
+    require_language,
     trained_for,
 )
 from edgekit.studies.needs import Held
@@ -66,6 +67,7 @@ class Config(MeasuringConfig):
         require(bool(self.tasks) == bool(self.task_models) == bool(self.task_cells),
                 "tasks, task_models and task_cells: expected all three or none of them")
         require_form(self.prompt_form, self.task_models)
+        require_language(self.task_models, self.tasks)
         require(bool(self.models or self.shapes), "models, shapes: expected at least one model")
         for name in (*self.models, *self.shapes):
             require(name.startswith("shape:") == (name in self.shapes),

@@ -16,7 +16,7 @@ from edgekit.compress import calibration, distil, removal, training_texts
 from edgekit.compress import variant as variants
 from edgekit.params import require
 from edgekit.schema import NONE, REFERENCE
-from edgekit.studies.config import LossConfig, parameter, require_form, trained_for
+from edgekit.studies.config import LossConfig, parameter, require_form, require_language, trained_for
 from edgekit.studies.distillation.plan_chains import (
     CALIBRATION,
     LEARNINGS,
@@ -71,6 +71,8 @@ class Config(LossConfig):
         require(LEAST_SQUARES not in self.small_learnings,
                 f"small_learnings: {LEAST_SQUARES} fits what pruning left, and a small model starts from fresh weights")
         require_form(self.prompt_form, (self.model,))
+        require_language((self.model, self.teacher, *self.small_models),
+                         (self.stream, *self.tasks, self.calibration, self.training_texts))
         require(self.model not in self.small_models,
                 f"small_models: {self.model} is the model itself; name smaller ones, which start from fresh weights")
         calibration.Calibration(self.calibration, self.samples, self.length, 0)

@@ -16,7 +16,15 @@ from edgekit.compress.pruning_spec import PruningSpec
 from edgekit.params import require
 from edgekit.schema import NONE, REFERENCE
 from edgekit.studies.cells import FLOATS, Cell
-from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, require_form, trained_for
+from edgekit.studies.config import (
+    LossConfig,
+    cell_with,
+    known_model,
+    parameter,
+    require_form,
+    require_language,
+    trained_for,
+)
 from edgekit.studies.needs import Held
 from edgekit.studies.pruning.plan_grid import ablations, compared, sweep, whole_layers
 from edgekit.studies.runner import Unit, task_hash
@@ -78,6 +86,7 @@ class Config(LossConfig):
     def check(self) -> None:
         LossConfig.check(self)
         require_form(self.prompt_form, self.models)
+        require_language(self.models, (self.stream, *self.tasks, self.calibration))
         require("random" not in self.scores or bool(self.random_seeds), "random_seeds: expected at least one for random scores")
         require(self.heads > 0 or self.mlp > 0, "heads, mlp: expected at least one above 0: the point where something goes")
         require(bool(self.dropped_layers) == bool(self.layer_scores), "dropped_layers, layer_scores: expected both or none")

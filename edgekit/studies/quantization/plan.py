@@ -19,7 +19,15 @@ from edgekit.compress.quantization_spec import CALIBRATED, CHANGES, METHODS, Qua
 from edgekit.params import require
 from edgekit.schema import DTYPE, ENGINE, NONE, REFERENCE, STORED
 from edgekit.studies.cells import FLOATS, PACKED, Cell
-from edgekit.studies.config import LossConfig, cell_with, known_model, parameter, require_form, trained_for
+from edgekit.studies.config import (
+    LossConfig,
+    cell_with,
+    known_model,
+    parameter,
+    require_form,
+    require_language,
+    trained_for,
+)
 from edgekit.studies.needs import Held
 from edgekit.studies.quantization.plan_grid import ablations, four_bit, main_grid
 from edgekit.studies.runner import Unit
@@ -79,6 +87,8 @@ class Config(LossConfig):
     def check(self) -> None:
         LossConfig.check(self)
         require_form(self.prompt_form, self.models)
+        require_language(self.models, (self.stream, *self.tasks, self.calibration))
+        require_language(self.ablated_models, self.ablated_calibrations)
         require(not set(self.methods) & set(CALIBRATED) or bool(self.calibration_seeds),
                 "calibration_seeds: expected at least one for methods that are calibrated")
         for name in (self.calibration, *self.ablated_calibrations):

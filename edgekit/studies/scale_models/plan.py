@@ -19,7 +19,7 @@ from edgekit.compress import variant as variants
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.schema import DTYPE, ENGINE, REFERENCE
-from edgekit.studies.config import MeasuringConfig, parameter, trained_for
+from edgekit.studies.config import MeasuringConfig, parameter, require_language, trained_for
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import by_depth, study_run
@@ -54,6 +54,7 @@ class Config(MeasuringConfig):
     prompts: int = parameter("prompts of each of these domains, at least 2 (an interval needs them)", least=2)
 
     def check(self) -> None:
+        require_language(self.models, (catalog.STORIES, *self.tasks, *self.domains))
         require(self.rounded_items <= self.items_per_depth,
                 f"rounded_items: expected 1 to items_per_depth ({self.items_per_depth}), got {self.rounded_items}")
         require(self.rounded_stories <= self.stories,

@@ -20,7 +20,7 @@ from edgekit.decode import builtin
 from edgekit.params import require, require_known
 from edgekit.schema import ADAPTIVE, LOOKUP
 from edgekit.studies.cells import UNPACKED, Cell
-from edgekit.studies.config import MeasuringConfig, cell_with, parameter, require_form
+from edgekit.studies.config import MeasuringConfig, cell_with, parameter, require_form, require_language
 from edgekit.studies.runner import Unit
 from edgekit.studies.speculative.plan_pairs import (
     ITSELF,
@@ -110,6 +110,9 @@ class Config(MeasuringConfig):
             for name in (*recorded, *replayed):
                 require(chain(cell, name) is not None, f"replay_cells: {cell} does not load {name}")
         require_form(self.prompt_form, {variants.parse(target).model for target, _ in [*pairs(self), recorded]})
+        judged = [name for pair in pairs(self) for name in pair if name != LOOKUP]
+        require_language(judged, (*self.domains, *self.timed_domains, *self.batch_domains))
+        require_language(recorded, self.recorded_domains)
         for target, draft in [*pairs(self), recorded]:
             for name in (target, draft):
                 if name != LOOKUP and not models.is_hub_id(variants.parse(name).model):
