@@ -142,7 +142,8 @@ def asked_units(tmp_path, form: str, **changed):
     if not folder.is_dir():
         tiny_tokenizers.write(folder, begins=True, template=CHAT)
     values = params.read_yaml(params.path_of("ci", "03_quantization"))
-    values |= dict(models=[str(folder)], runtime_models=[], methods=["rtn"], prompt_form=form) | changed
+    values |= dict(models=[str(folder)], runtime_models=[], methods=["rtn"], prompt_form=form,
+                   stream="python-docs", calibration="python-docs", tasks=["english_direct"]) | changed
     return [unit for unit in quantization.plan(params.validate(quantization.Config, values, "here"))
             if unit.condition["task"] == "loss"]
 
@@ -169,7 +170,8 @@ def test_prompts_of_speculation_stand_in_the_targets_template(tmp_path):
     named = " < ".join(f"'{path}'" for path in reversed(pair))
     values = params.read_yaml(params.path_of("ci", "06_speculative")) | dict(
         models=[str(path) for path in pair], more_pairs=[], timed_models=[str(pair[1])], timed_drafts=[str(pair[0])],
-        recorded_pair=named, replayed_pairs=[named], prompt_form="chat")
+        recorded_pair=named, replayed_pairs=[named], prompt_form="chat",
+        **dict.fromkeys(("domains", "timed_domains", "recorded_domains", "batch_domains"), ["english"]))
     units = list(speculative.plan(params.validate(speculative.Config, values, "here")))
     assert {unit.condition["task"] for unit in units} == {"acceptance", "overlap", "speed", "batch", "replay"}
     for unit in units:

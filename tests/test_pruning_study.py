@@ -10,7 +10,7 @@ import tiny
 
 from edgekit import engines, params, studies
 from edgekit.building import BuildError
-from edgekit.catalog import models
+from edgekit.catalog import languages, models
 from edgekit.catalog.engines import Runtime
 from edgekit.compress import pruning_spec as cuts
 from edgekit.compress import variant
@@ -93,6 +93,7 @@ def test_a_runtime_that_is_not_installed_is_a_skip_and_a_model_that_cannot_be_ha
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
+    monkeypatch.setattr(languages, "of_model", lambda name: None)  # what it speaks is not what this is about
     units = planned(models=["pocket-3m", "owner/name"])
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from edgekit import engines, params
-from edgekit.catalog import models
+from edgekit.catalog import languages, models
 from edgekit.catalog.engines import Runtime
 from edgekit.compress import quantization_spec as ways
 from edgekit.compress import variant
@@ -155,6 +155,7 @@ def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
+    monkeypatch.setattr(languages, "of_model", lambda name: None)  # what it speaks is not what this is about
     units = planned(models=["pocket-200k", "owner/name"], methods=["rtn"], bits=[4])
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgekit import engines, params, studies
-from edgekit.catalog import models
+from edgekit.catalog import languages, models
 from edgekit.compress import variant as variants
 from edgekit.params import ParamsError
 from edgekit.studies.speculative import jobs_overlap as overlap
@@ -116,6 +116,7 @@ def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip_and_the_others_go_o
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
+    monkeypatch.setattr(languages, "of_model", lambda name: None)  # what it speaks is not what this is about
     units = planned(models=["pocket-200k", "owner/name", "pocket-3m"], more_pairs=[], timed_drafts=["owner/name"])
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
     assert {unit.condition["model"] for unit in units if not unit.refusal} == {"pocket-200k", "pocket-3m"}
