@@ -13,7 +13,7 @@ REAL = "owner/name-Instruct"  # of the hub: looked up when its turn comes
 @pytest.mark.parametrize("notebook, changed, complaint", [
     ("02_baseline", dict(models=[REAL], task_models=[REAL]), f"{REAL} speaks English, and pocket_chain_.* is in the pocket"),
     ("02_baseline", dict(tasks=["english_think"]), "pocket-.* speaks the pocket language, and english_think is in English"),
-    ("03_quantization", dict(models=[REAL], runtime_models=[]), f"{REAL} speaks English, and mixture is in the pocket language"),
+    ("03_quantization", dict(models=[REAL], runtime_models=[]), f"{REAL} speaks English, and mixture is in the pocket lang"),
     ("03_quantization", dict(stream="python-docs"), "pocket-.* speaks the pocket language, and python-docs is in English"),
     ("04_pruning", dict(calibration="python-docs"), "pocket-.* speaks the pocket language, and python-docs is in English"),
     ("05_distillation", dict(training_texts="python-docs"), "pocket-.* speaks the pocket language, and python-docs is in Eng"),
