@@ -45,6 +45,7 @@ METRICS = {
     "blocks": "passes of the target over one text, the `written` tokens of which it took that many for",
     "differs": "1 if one greedy text differs from plain decoding by the same engine, else 0",
     "tie_gap": "distance of the two tokens' logits where such a text parts, over the standard deviation of all logits there",
+    "gap_noise": "most by which that distance of the two likeliest tokens moves when plain decoding's text is passed in blocks",
     "pass_s": "time of one pass over all prompts, in which `tokens` were written",
     "rest_s": "the same without each text's first block, in which `rest_tokens` were written",
     "draft_s": "mean time of one drafted token, after the first blocks",

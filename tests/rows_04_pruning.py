@@ -27,6 +27,8 @@ BLOCKS, TOKENS = 6, 500
 # (engine, dtype) -> shares of the whole model's time that a pruned one takes in prefill and in decoding
 CLOCK = {("transformers", "bfloat16"): (0.9, 0.95), ("llama_cpp", "float16"): (0.8, 0.85)}
 KEPT = {"taylor": (1.0, 0.9, 0.5), "gate": (0.9, 0.8, 0.7)}  # heads, by layer, when all layers are ranked together
+LAYERS_ADDED = {"influence": 1.0, "last": 2.0, "random": 4.0}  # times the share of the layers that went
+LAYER_SHARES = (0.34, 0.67)
 SWEEP = (0.0, 0.2, 0.5), (0.0, 0.15, 0.5)
 WHERE = {"threads": 2, "device": "cpu"}
 
@@ -48,17 +50,26 @@ def parameters(model: str, pruned: bool) -> int:
     return layers * layer + width + vocabulary * width
 
 
+def shortened(model: str, share: float) -> int:
+    layers, width, *_, vocabulary, _ = SHAPES[model][0]
+    whole = parameters(model, False)
+    layer = (whole - width - vocabulary * width) // layers
+    return whole - round(share * layers) * layer
+
+
 def rows(models=MODELS, seeds=SEEDS, repeats=3, items=40, lost=0.3, clock=None, ablated=True,
          swept_models=MODELS) -> list[store.Row]:
     """`lost`: chance that an answer which was right is wrong for each nat that is added; `clock` is CLOCK unless given."""
     rng = np.random.default_rng(5)
     made: list[store.Row] = []
+    noises: dict[str, dict] = {}
 
     def add(metric: str, value: float, repeat: int = 0, **at) -> None:
         made.append(store.Row("run-1", "04_pruning", {**WHERE, **at}, metric, float(value), repeat))
 
     for model in models:
         noise = {(domain, block): rng.normal(1.2, 0.1) for domain in ("problems", "prose") for block in range(BLOCKS)}
+        noises[model] = noise
         whole = rng.random(items) < 0.9
         luck = rng.random(items)
         for at, nats, kept in _cuts(seeds, ablated, model in swept_models):
@@ -83,6 +94,17 @@ def rows(models=MODELS, seeds=SEEDS, repeats=3, items=40, lost=0.3, clock=None, 
                             add("rank_correlation", correlation(samples, seed) - less + 0.05 * (layer - 0.5), model=model,
                                 task="ranking", score=score, samples=samples, unit=unit, layer=layer, calibration="mixture",
                                 calibration_seed=seed)
+    for model in models if ablated else ():
+        for score, more in LAYERS_ADDED.items():
+            for share in LAYER_SHARES:
+                at = dict(model=model, score=score, heads=0.0, mlp=0.0, layers=share, engine="transformers", dtype="float32")
+                for (domain, block), base in noises[model].items():
+                    here = dict(at, task="divergence", against="unquantized", domain=domain, block=block, tokens=TOKENS)
+                    add("kl_nats", more * share * TOKENS, **here)
+                    add("agreed", TOKENS / 2, **here)
+                    add("nll_nats", (base + more * share) * TOKENS, **here)
+                add("stored_bits_per_weight", 32.0, **at, task="size")
+                add("parameters", shortened(model, share), **at, task="size")
     for model, (sizes, (heads, mlp)) in SHAPES.items():
         for point in (dict(heads=0.0, mlp=0.0), POINT):
             parts = dict(zip(PARTS, sizes, strict=True)) | {"context": 512}

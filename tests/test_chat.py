@@ -3,6 +3,8 @@ model."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import logging
 
@@ -12,16 +14,17 @@ import transformers
 from tiny_tokenizers import BEGIN, CHAT, CHAT_BARE, CHAT_STRICT, CONTEXT
 
 from edgekit import engines, params, store
-from edgekit.catalog import chat_template, models, prompting
+from edgekit.catalog import chat_template, models, prompting, prompts
 from edgekit.catalog.models import ModelError
 from edgekit.compress import variant
 from edgekit.engines import open_engine
-from edgekit.measure import foreign_tasks
+from edgekit.measure import foreign_tasks, losses
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.measure.samples import samples_of
 from edgekit.params import ParamsError
 from edgekit.studies.baseline import plan as baseline
 from edgekit.studies.quantization import plan as quantization
+from edgekit.studies.speculative import jobs
 from edgekit.studies.speculative import plan as speculative
 
 SAYS = "the fox sees a hen"
@@ -148,9 +151,31 @@ def test_the_form_stands_in_conditions_where_it_is_not_the_plain_one(tmp_path):
     plain, chat = (asked_units(tmp_path, form) for form in ("plain", "chat"))
     assert plain and all("prompt_form" not in unit.condition and "prompt_form" not in unit.arguments for unit in plain)
     assert all(unit.condition["prompt_form"] == unit.arguments["prompt_form"] == "chat" for unit in chat)
+    for unit in (*plain, *chat):
+        inspect.signature(losses.measure_loss).bind(**unit.arguments)
     assert not {unit.task for unit in plain} & {unit.task for unit in chat}
     silent = asked_units(tmp_path, "chat", tasks=[])
     assert silent and all("prompt_form" not in unit.condition for unit in silent), "nothing is asked in any form"
+
+
+def test_prompts_of_speculation_stand_in_the_targets_template(tmp_path):
+    """In every kind of unit that has prompts; and each job takes the form."""
+    pair = [tiny_tokenizers.write(tmp_path / name, begins=True, template=CHAT, max_position_embeddings=2048).path
+            for name in ("draft", "target")]
+    asked = jobs.ids_of(prompting.shared([models.resolve(str(path)) for path in pair]), "prices", 3, "chat")
+    talks = [[dict(role="user", content=text)] for text in (one.text for one in prompts.load("prices", 3))]
+    assert [ids for _, ids in asked] == [theirs_of(pair[0]).apply_chat_template(
+        talk, add_generation_prompt=True, return_dict=False) for talk in talks]
+    named = " < ".join(f"'{path}'" for path in reversed(pair))
+    values = params.read_yaml(params.path_of("ci", "06_speculative")) | dict(
+        models=[str(path) for path in pair], more_pairs=[], timed_models=[str(pair[1])], timed_drafts=[str(pair[0])],
+        recorded_pair=named, replayed_pairs=[named], prompt_form="chat")
+    units = list(speculative.plan(params.validate(speculative.Config, values, "here")))
+    assert {unit.condition["task"] for unit in units} == {"acceptance", "overlap", "speed", "batch", "replay"}
+    for unit in units:
+        assert unit.condition["prompt_form"] == unit.arguments["prompt_form"] == "chat"
+        module, function = unit.function.split(":")
+        inspect.signature(getattr(importlib.import_module(module), function)).bind(**unit.arguments)
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -30,7 +30,7 @@ def edgekit(*arguments, **environment):
     (["plan", "03_quantisation"], "did you mean 03_quantization?"),
     (["plan"], "name notebooks, or --all; known: 00_published_claims"),
     (["pln"], "unknown command 'pln'; known: plan, run, measure"),
-    (["models", "lst"], "unknown action 'lst'; known: list, check, train; did you mean list?"),
+    (["models", "lst"], "unknown action 'lst'; known: list, check, fetch, train; did you mean list?"),
     (["models", "train", "pocket-200k", "--device", "cda"], "unknown device 'cda'; known: cpu, cuda; did you mean cuda?"),
     (["run", "--profil"], "expected one argument; edgekit run --help says what there is"),
     (["publish"], "the following arguments are required: notebook; edgekit publish --help says what there is"),
@@ -133,7 +133,9 @@ def test_models_list_and_check(home):
     [think] = [line for line in lines if line.startswith("pocket-200k")]
     assert think.split()[1:4] == ["188,864", "7,372,800", "pocket_chain_think"]
     at = head.index("depth 2") + len("depth 2")
-    assert {line[at - 1] for line in lines if line[at - 7:at].strip()} == {")"}, "columns end below their headings"
+    pocket = lines[:lines.index("")]
+    assert {line[at - 1] for line in pocket if line[at - 7:at].strip()} == {")"}, "columns end below their headings"
+    assert any(line.startswith("smollm2-135m-instruct ") for line in lines[len(pocket):])
     assert edgekit("models", "check").returncode == 0
     (home / "data/models/pocket-200k/tokenizer.json").write_text("{}")
     broken = edgekit("models", "check", EDGEKIT_HOME=str(home))

@@ -14,7 +14,7 @@ from edgekit import engines, params
 from edgekit.catalog import code_problems, folder_data, prompting, tasks
 from edgekit.catalog.code_problems import Problem
 from edgekit.catalog.tasks import TaskError
-from edgekit.engines.base import Engine
+from edgekit.engines.base import Engine, EngineError
 from edgekit.measure import code_tasks, quality
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.params import ParamsError
@@ -45,6 +45,7 @@ class Scripted(EngineLM):
 
     def __init__(self, form, answers):
         self.prompt_form, self.answers, self.asked = form, answers, []
+        self.engine = SimpleNamespace(info=SimpleNamespace(context=2048))
 
     def continued(self, texts, asked):
         self.asked.append((texts, asked))
@@ -109,6 +110,18 @@ def test_a_program_is_taken_out_of_an_answer(name, folder):
     assert f"```python\n{PROBLEMS[0].prompt.strip()}\n```" in texts[0]
 
 
+@pytest.mark.parametrize("form", ["plain", "chat"])
+def test_a_job_asks_a_model_and_runs_what_it_writes(form, folder, tmp_path):
+    """A tiny random model writes no program that passes; what its settings ask for is told once."""
+    tiny_tokenizers.write(tmp_path / "model", begins=True, template=tiny_tokenizers.CHAT, max_position_embeddings=1024,
+                          generation=dict(eos_token_id=[1, 2], repetition_penalty=1.1))
+    answer = quality.measure_accuracy(variant=str(tmp_path / "model"), engine="transformers", dtype="float32", threads=1,
+                                      device="cpu", tasks=["humaneval"], items_per_depth=3, prompt_form=form)
+    seen = answer["observations"]
+    assert outcomes(seen) == [0, 0, 0] and counts(seen)["unanswered"] == (3 if form == "chat" else 0)
+    assert ["repetition_penalty=1.1" in told for told in answer["warnings"]] == [True]
+
+
 def test_engines_end_a_text_where_something_else_begins(tmp_path):
     """A completion is not written further than the string that ends it, and is the same as one that is cut afterwards."""
     made = tiny_tokenizers.write(tmp_path, begins=True)
@@ -156,6 +169,10 @@ def test_other_names_other_files_and_too_many_items_are_refused(folder):
     for items in (0, 4):
         with pytest.raises(TaskError, match=f"{items} items asked, it has 3"):
             code_tasks.answer(Scripted("plain", []), "humaneval", items)
+    small = Scripted("plain", ["x"])
+    small.engine.info.context = 512
+    with pytest.raises(EngineError, match="an answer may have 768 tokens, and the model's context is 512"):
+        code_tasks.answer(small, "humaneval", 1)
     folder.write_bytes(gzip.compress(b'{"task_id": "Own/0", "prompt": "x"}'))
     with pytest.raises(TaskError, match="line 1: expected task_id, prompt, entry_point, .* entry_point is missing"):
         code_problems.load()

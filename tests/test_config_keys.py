@@ -333,6 +333,39 @@ def test_pruned_biases_go_with_their_units(odd):
     assert divergence(masked, sliced) < 1e-9 and divergence(before, sliced) > 0.1
 
 
+@pytest.fixture(scope="module", params=["qwen3", "gemma3_text"])
+def other(request, tmp_path_factory):
+    """A random model of another family, with a tokenizer of the kit, and what it computes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "OUTPUT", tmp_path_factory.mktemp("output"))
+        folder = tiny.write(tmp_path_factory.mktemp("models") / request.param, request.param, False, vocab_size=1024).path
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(store.ROOT / "data/models/pocket-200k" / name, folder / name)
+        yield folder, theirs(folder)
+
+
+# step -> the greatest divergence from what it was made of. Without the norms of queries it would be over 0.1.
+OTHERS_STEPS = {
+    "rtn(bits=8, group=32)": 0.02, "pruned(heads=0, mlp=0, score=random)": 0, "gguf(dtype=float32) > dequantized()": 0,
+    "distilled(data=none, steps=1, tokens=64, length=64, learning_rate=1e-7)": 1e-6,
+    "packed_gptq(bits=8, group=32) > dequantized()": 0.02, "packed_awq(bits=4, group=32) > dequantized()": 1.5,
+    "gguf_quantized(type=Q8_0) > dequantized()": 0.02,
+    "gguf_quantized(type=Q4_0, calibration=mixture, samples=4, length=64) > dequantized()": 1.5}
+
+
+@pytest.mark.parametrize("step", OTHERS_STEPS)
+def test_every_step_carries_what_another_family_asks_for(other, step):
+    folder, before = other
+    made = variant.build(f"{folder} > {step}")
+    after = theirs(made.path)
+    assert divergence(before, after) <= OTHERS_STEPS[step]
+    a, b = (variant.build(text).spec.architecture for text in (made.variant, str(folder)))
+    assert dataclasses.replace(a, source="") == dataclasses.replace(b, source="")
+    if step.startswith("gguf"):
+        packed, _, _ = made.variant.rpartition(" > ")
+        assert divergence(after, ours(packed)) < (ROUNDING if "float32" in step else 0.02)  # activations in 8 bits
+
+
 @pytest.mark.parametrize("step", ["gguf(dtype=float32)", "gguf_quantized(type=Q8_0)"])
 def test_llama_cpp_is_refused_what_it_would_compute_otherwise(odd, step):
     folder, _ = odd

@@ -114,6 +114,9 @@ def test_kv_bytes_are_those_of_the_caches(source):
 @pytest.mark.parametrize("layers", [2, 5])
 def test_a_context_longer_than_the_window_and_back_again(tmp_path, layers):
     """Of a Gemma 3 with windows of 8: logits of 120 tokens, and a text that is taken back behind what a window has left."""
+    from edgekit.engines.llama_cpp import LlamaCpp
+    from edgekit.engines.llama_cpp_texts import LlamaCppTexts
+
     period = layers // 2
     kinds = ["full_attention" if (i + 1) % (period + 1) == 0 else "sliding_attention" for i in range(layers)]
     source = tiny.write(tmp_path / "model", "gemma3_text", num_hidden_layers=layers, layer_types=kinds)
@@ -128,8 +131,16 @@ def test_a_context_longer_than_the_window_and_back_again(tmp_path, layers):
         session.rollback(30)
         last = session.extend(text[30:])[-1].copy()
         assert np.abs(last - exact[-1]).max() < 5e-3 * np.abs(exact).max()
-        with pytest.raises(EngineError, match="needs full attention in all layers; this model has full_attention, sliding"):
-            engine.session()
+    made = variant.build(engines.variant_for("llama_cpp", str(source.path), "float32"))
+    with LlamaCpp(made, dtype="float32", threads=1, device="cpu", context=128, sequences=2) as other:
+        texts = LlamaCppTexts(other)
+        texts.extend({0: [*text[:40], *text[90:]], 1: text[60:]}, {0: 1, 1: 1})
+        texts.rollback(0, 30)
+        last = texts.extend({0: text[30:]}, {0: 1})[0][-1]
+        assert np.abs(last - exact[-1]).max() < 5e-3 * np.abs(exact).max()
+    with (opened("transformers", source) as engine,
+          pytest.raises(EngineError, match="needs full attention in all layers; this model has full_attention, sliding")):
+        engine.session()
 
 
 @pytest.mark.parametrize("name", ["transformers", "llama_cpp"])

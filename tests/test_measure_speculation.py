@@ -47,6 +47,7 @@ def test_counts_are_those_of_a_text_by_hand():
     # 1 2 3 + 4; 5 6 7 + 8, the stop.
     assert seen == [dict(metric="blocks", value=2, written=8, length=3, item="a"),
                     *(dict(metric="accepted", value=2, position=i, drafted=2, judged=2, length=3, item="a") for i in (1, 2, 3)),
+                    dict(metric="gap_noise", value=0.0, length=3, item="a"),
                     dict(metric="differs", value=0, length=3, item="a")]
     seen = speculation.count(pair, [("a", [2])], [2], [[3, 4, 5, 6, 8]])
     # 3 + refused, own 4; 5 6 + 7; 8.
@@ -56,6 +57,29 @@ def test_counts_are_those_of_a_text_by_hand():
     gap, = (one["value"] for one in seen if one["metric"] == "tie_gap")
     logits = np.log(CHAIN[6])
     assert gap == pytest.approx((logits[7] - logits[8]) / logits.std(), rel=1e-5)
+
+
+class Blurred(Table):
+    """A table whose passes of more than one token add half a nat to the second likeliest token."""
+
+    def _append(self, tokens, last):
+        logits = super()._append(tokens, last).copy()
+        if len(tokens) > 1:
+            for row in logits:
+                row[np.argsort(row)[-2]] += 0.5
+        return logits
+
+
+def test_noise_is_what_the_size_of_a_pass_moves_the_two_likeliest_apart():
+    text = [1, 2, 3, 4, 5]
+    plain = speculation.two_likeliest(Blurred(CHAIN), [0], text, 1)
+    assert [a for a, _, _ in plain] == text
+    logits = np.log(CHAIN[0])
+    first, second = np.sort(logits)[:-3:-1]
+    assert plain[0][2] == pytest.approx((first - second) / logits.std(), rel=1e-5)
+    noise = speculation.gap_noise(Blurred(CHAIN), [0], text, 3, plain)
+    assert 0.4 / logits.std() < noise < 0.6 / logits.std()
+    assert speculation.gap_noise(Table(CHAIN), [0], text, 3, speculation.two_likeliest(Table(CHAIN), [0], text, 1)) == 0
 
 
 def test_parts_are_the_times_of_the_passes():

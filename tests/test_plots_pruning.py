@@ -87,6 +87,18 @@ def test_rankings_and_layers_are_those_of_the_rows(drawn):
     assert mean.get_ydata()[0] == pytest.approx(np.mean(list(made.KEPT.values())))
 
 
+def test_whole_layers_stand_beside_widths_at_the_share_of_weights_that_went(drawn):
+    table = drawn["pruning_units"][1]
+    for score, more in made.LAYERS_ADDED.items():
+        lines_of = table[(table.model == "pocket-10m") & (table.unit == "layers") & (table.score == score)]
+        assert list(lines_of.added) == pytest.approx([more * share for share in made.LAYER_SHARES])
+        assert list(lines_of.removed) == pytest.approx(
+            [1 - made.shortened("pocket-10m", share) / made.parameters("pocket-10m", False) for share in made.LAYER_SHARES])
+    widths = table[(table.unit == "widths") & (table.score == "taylor")]
+    assert len(widths) and (widths.removed > 0).all() and (widths.removed < 0.5).all()
+    assert not set(pruning.loss_table(FRAME).score) & {"influence", "last"}, "other tables are of widths alone"
+
+
 def test_rows_decide_which_figures_there_are(tmp_path):
     plain = made.frame(seeds=(0,), repeats=1, ablated=False, swept_models=())
     assert drawable(FIGURES, FRAME) == [figure.name for figure in FIGURES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,8 +12,10 @@ import rows_04_pruning as made
 
 from edgekit.analyze import accounting
 from edgekit.analyze.observed import NotMeasured, Setting
+from edgekit.catalog import models
 from edgekit.claims import judgement as claims
 from edgekit.claims import text as verdict_text
+from edgekit.studies.pruning import jobs
 from edgekit.studies.pruning import tables as p
 from edgekit.studies.pruning import tables_savings as savings
 from edgekit.studies.pruning.quantities import QUANTITIES
@@ -185,3 +188,12 @@ def test_tables_of_no_rows_have_no_lines():
     for table in (p.method_table, p.contrast_table, p.sweep_table, p.halves_table, p.ranking_table, p.layer_table,
                   savings.count_table, savings.saving_table, savings.memory_table):
         assert table(empty).empty
+
+
+def test_sizes_of_a_model_with_windows_come_back_too():
+    whole = dataclasses.replace(models.architectures()["smollm2-135m"], family="gemma3_text", window=100, window_period=6)
+    back = savings._architecture(pd.DataFrame(jobs.sizes(whole)))
+    assert back.parameters == whole.parameters != models.architectures()["smollm2-135m"].parameters
+    for tokens in (50, 500):
+        assert back.kv_elements(tokens) == whole.kv_elements(tokens)
+        assert accounting.prefill_macs(back, tokens) == accounting.prefill_macs(whole, tokens)

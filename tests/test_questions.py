@@ -87,6 +87,7 @@ def test_a_problem_has_the_steps_that_were_asked_and_tells_each_number():
         assert not collections.Counter(str(value) for _, numbers in one.sums for _, value in numbers) - told, one
         assert "{" not in one.question and one.question.endswith("?") and one.question.count("?") == 1
         assert not re.search(r"\. [a-z]|  |\.\.|^[a-z]", one.question), one.question
+        assert len(one.sums) >= 3, "something happens between what is told first and the question"
 
 
 def test_what_cannot_be_whole_is_seen():
@@ -135,7 +136,7 @@ def test_the_items_are_those_of_every_depth_and_do_not_depend_on_how_many():
     assert set(names) == set(BY_NAME)
     assert catalog.load("english_direct").items() == items and all(item["answer"].isdigit() for item in items)
     assert task.prompt(items[0]) == (f"Question: {items[0]['question']}\nThink step by step, and end with a line of the form: "
-                                     "The answer is N.\nAnswer:")
+                                     "The answer is N.\nReasoning:")
 
 
 def test_which_tasks_have_steps_is_a_fact_of_the_task():
@@ -153,6 +154,7 @@ READ = [
     ("The answer is 12.00.", "12"), ("The answer is 12.5.", "12.5"), ("The answer is that Tom has 12 apples.", "12"),
     ("First, 30 - 5 = 25.\nThen 25 / 5 = 5 apples.", "5"), ("He has 30 - 5 = **25** apples", "25"), ("x = -3", "-3"),
     ("20 - 8 = 12. So Emma has 12 apples left.", "12"), ("There are **48** seats.", "48"), ("$60", "60"), ("**60**", "60"),
+    ("\\[ \\$147 - \\$80 = \\$67 \\]\nThus, the answer is \\(\\boxed{67}\\).", "67"),
     ("12 apples", "12"), ("The answer is 5.\nNo, wait. The answer is 6.", "6"), ("Answer: 3\n\nChecking: 1 + 2 = 3, good", "3"),
     ("\\boxed{4}\nThe answer is 5.", "5"), ("I do not know.", None), ("", None), ("The answer is N.", None),
     ("Emma has twelve apples.", None), ("20 - 8 = 12\nThen 12 + 5 is", None), ("The answer is twelve", None),
@@ -214,6 +216,8 @@ def test_a_model_that_answers_is_counted_right_and_one_that_is_silent_apart():
             assert {request.args[1]["max_gen_toks"] for request in requests} in ({320}, {16})
             return [(" " + items[request.args[0]]["answer"], "The answer is 99999.", "hm")[i % 3]
                     for i, request in enumerate(requests)]
+
+        prompt_form = "plain"
 
         def loglikelihood(self, requests, disable_tqdm=False):
             raise NotImplementedError

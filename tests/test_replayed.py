@@ -114,7 +114,7 @@ def test_shapes_are_replayed_with_new_draws_in_each_repeat_and_built_before():
     ({"recorded_pair": "shape:qwen2.5-0.5b < shape:smollm2-135m"}, "random weights"),
     ({"recorded_pair": "pocket-900k < lookup"}, "recorded_pair: expected two models"),
     ({"recorded_pair": "pocket-900k < pocket-900k > gguf_quantized(type=Q4_0)"}, "transformers/float32 does not load"),
-    ({"recorded_domains": ["poems"]}, "recorded_domains: unknown 'poems'"),
+    ({"recorded_domains": ["poems"]}, "recorded_domains: unknown prompts 'poems'"),
     ({"replay_lengths": [0]}, "replay_lengths: expected at least 1 each"),
     ({"replay_lengths": [7]}, "texts longer than the longest block")])
 def test_replays_that_cannot_be_are_refused_in_words(changed, complaint):

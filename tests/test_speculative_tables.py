@@ -62,7 +62,12 @@ def test_losslessness_counts_texts_and_ties():
     ours = only(table, engine="llama_cpp")
     assert (ours.texts, ours.differ, ours.prompts) == (len(made.ACCEPTED) * 8, 2, 16)
     assert ours.gap_widest == pytest.approx(2e-4) and ours.gap_median == pytest.approx(1.5e-4)
-    assert only(table, engine="llama-cpp-python").differ == 0
+    assert only(table, engine="llama-cpp-python").differ == 0 and table.noise.isna().all() and pd.isna(ours.beyond)
+    at = dict(task="acceptance", model=made.TARGET, engine="llama_cpp", dtype=made.DTYPE["llama_cpp"], temperature=0.0,
+              length=2, source="measured")
+    noise = pd.DataFrame([dict(at, metric="gap_noise", value=value) for value in (0.2e-4, 0.7e-4)])
+    found = only(t.lossless_table(pd.concat([FRAME, noise], ignore_index=True)), engine="llama_cpp")
+    assert found.noise == pytest.approx(0.7e-4) and found.beyond == 1, "one of the two parts within twice the noise"
 
 
 def test_speed_ups_are_paired_and_expected_from_costs_and_counts():

@@ -101,6 +101,7 @@ def test_a_relative_folder_is_taken_from_the_kits_folder_and_goes_before_a_hub_i
     import shutil
 
     shutil.copytree(store.ROOT / "data/models/pocket-200k", tmp_path / "models/mine")
+    shutil.copytree(store.ROOT / "data/published", tmp_path / "data/published")
     monkeypatch.setattr(store, "ROOT", tmp_path)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -17,6 +17,7 @@ from edgekit.catalog.lm_eval_tasks import TaskError
 HUMANEVAL = "humaneval"
 FILE = "humaneval/HumanEval.jsonl.gz"
 HUB, REVISION = "openai/openai_humaneval", "7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544"
+PROTOCOL = 1  # how they are asked and judged (measure/code_tasks.py, measure/sandbox.py): a change makes another number
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,6 @@ def read(file: Path) -> list[Problem]:
 
 
 def content_hash() -> str:
-    """Content address: of the file, or of the hub's data set, with the language that runs the programs."""
+    """Content address: of the file, or of the hub's data set, with the protocol and the language that runs the programs."""
     of = store.hash_files([folder_data.path(FILE)]) if folder_data.has(FILE) else f"{HUB} {REVISION}"
-    return f"{of} python {sys.version_info.major}.{sys.version_info.minor}"
+    return f"{of} protocol {PROTOCOL} python {sys.version_info.major}.{sys.version_info.minor}"

@@ -27,20 +27,23 @@ def _problems(file: Path) -> list[dict[str, Any]]:
 
 
 def _sound_questions(file: Path) -> list[dict[str, Any]]:
-    """Multiple-choice questions in which the annotators found no error: question, choices (a list of four), answer (0 to 3)."""
-    found = []
-    reader = csv.DictReader(io.StringIO(text_files.text_of(file, TaskError), newline=""))
+    """Multiple-choice questions in which the annotators found no error: question, choices (a list of four), answer (0 to 3).
+
+    The published files are cut by commas or by semicolons.
+    """
+    content, found = text_files.text_of(file, TaskError), []
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=";" if content.startswith("question;") else ",")
     for row in reader:
         try:
-            choices, answer = ast.literal_eval(row["choices"]), int(row["answer"])
-            sound = row["error_type"].strip().lower() == "ok"
+            question, choices, answer = row["question"], ast.literal_eval(row["choices"]), int(row["answer"])
             if not (isinstance(choices, list) and len(choices) == 4 and 0 <= answer < 4):
                 raise ValueError
+            sound = row["error_type"].strip().lower() == "ok"
         except (KeyError, TypeError, ValueError, SyntaxError, AttributeError) as error:
             raise TaskError(f"{file}, line {reader.line_num}: expected the columns question, choices (a list of four), answer "
                             "(0 to 3) and error_type") from error
         if sound:
-            found.append(dict(question=row["question"], choices=[str(choice) for choice in choices], answer=answer))
+            found.append(dict(question=question, choices=[str(choice) for choice in choices], answer=answer))
     if not found:
         raise TaskError(f"{file}: expected questions whose error_type is ok, got none")
     return found

@@ -32,6 +32,7 @@ SAID = {
 # Keys that must be what follows from those, and keys that say nothing of the computation.
 FOLLOWS = {"attention.value_length": "head_dim", "rope.dimension_count": "head_dim"}
 OTHER = ("general.", "tokenizer.", "quantize.", "split.", "GGUF.")
+CHAT_TEMPLATE = "tokenizer.chat_template"
 ROTATIONS = "rope_freqs.weight"  # a table of divisors, in place of a scaling by name
 
 

@@ -17,13 +17,13 @@ PATTERN = "sliding_window_pattern"  # transformers writes another, `_sliding_win
 PERIOD = 6
 THETAS = {FULL: ("rope_theta", 1e6), SLIDING: ("rope_local_base_freq", 1e4)}
 PLAIN = {"rope_type": "default"}
-SAYS_NOT_THAT_IT_SLIDES = ("qwen2", "qwen3")  # their configs have a size of windows even where none is used
+HAVE_A_SIZE = ("qwen2", "qwen3")  # of windows in their configs, even where none is used
 
 
 def refuse(config: Mapping, family: str, source: str) -> None:
     """Raise ModelError where attention looks back over a window, in a family of which that is not carried."""
     slides = bool(config.get("use_sliding_window"))
-    if family not in SAYS_NOT_THAT_IT_SLIDES:  # a Mistral config without the entry means a window
+    if family not in HAVE_A_SIZE:  # a Mistral config without the entry means a window
         slides |= config.get("sliding_window", 4096 if family == "mistral" else None) is not None
     kinds = config.get("layer_types") or []
     if slides or any(kind != FULL for kind in kinds) or (kinds and family == "mistral"):

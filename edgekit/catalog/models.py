@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit import building, store, text_files
-from edgekit.catalog import fetch, gguf_file, hub, weight_files, weights
+from edgekit.catalog import chat_template, fetch, gguf_file, hub, weight_files, weights
 from edgekit.catalog.architecture import Architecture
 from edgekit.catalog.hf_config import ModelError, packing_of
 from edgekit.errors import unknown_name
@@ -59,6 +59,15 @@ class ModelSpec:
             raise ModelError(f"{self.name} has random weights, so {purpose} cannot be measured on it; shapes serve speed, "
                              f"memory and energy only: name a pocket model ({', '.join(pocket_names())}), trained "
                              f"weights ({', '.join(weights.listed())}), a hub id or a folder")
+
+    def require_form(self, form: str) -> None:
+        """Raise ModelError where this model cannot be asked in a prompt form; of a file that is not unpacked yet its own
+        template counts."""
+        if self.file is None or (self.folder is not None and self.folder.is_dir()):
+            chat_template.require_form(form, self.folder, self.name)
+        elif form == chat_template.CHAT and gguf_file.CHAT_TEMPLATE not in gguf_file.read(self.file).keys:
+            raise ModelError(f"{self.name} has no chat template ({gguf_file.CHAT_TEMPLATE}), which prompt_form: chat needs; "
+                             "ask it with prompt_form: plain, or name an instruct model")
 
     def unpacked_from(self) -> dict:
         """What the folder of a GGUF file's weights is made of (see building.py)."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 SHARD_BYTES = 2 * 10**9
+ELEMENTS = 1 << 24  # that are widened at once
 
 
 class Weights(Mapping):
@@ -59,19 +60,20 @@ class Weights(Mapping):
 
 
 class ShardWriter:
-    """Writes tensors into safetensors files of at most SHARD_BYTES (or one tensor) each, with an index if there are several.
+    """Writes tensors into safetensors files of at most `most` bytes (by default SHARD_BYTES; or one tensor) each, with an index
+    if there are several; twice that is in memory.
 
     A context manager: leaving it without an error writes what is left and the index.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, most: int | None = None):
+        self._folder, self._most = folder, most or SHARD_BYTES
         self._shard: dict[str, torch.Tensor] = {}
         self._index: dict[str, str] = {}
         self._size = self._total = 0
 
     def add(self, name: str, tensor: torch.Tensor) -> None:
-        if self._size and self._size + tensor.nbytes > SHARD_BYTES:
+        if self._size and self._size + tensor.nbytes > self._most:
             self._flush(f"model-{len(set(self._index.values())) + 1:05d}.safetensors")
         self._shard[name] = tensor.contiguous()
         self._size += tensor.nbytes
@@ -129,8 +131,12 @@ def beyond_half(folder: Path) -> str | None:
 
 def vanishing(exact: torch.Tensor, half: torch.Tensor) -> bool:
     """Whether rounding to float16 moved a tensor by more than its 11 bits can: by over 2⁻⁸ of the Euclidean norm."""
-    wide = exact.double()
-    return bool((half.double() - wide).norm() > 2**-8 * wide.norm())
+    moved = norm = 0.0
+    for one, other in zip(exact.flatten().split(ELEMENTS), half.flatten().split(ELEMENTS), strict=True):
+        wide = one.double()
+        moved += float((other.double() - wide).square().sum())
+        norm += float(wide.square().sum())
+    return moved > 2**-16 * norm
 
 
 def read_config(folder: Path) -> dict:

@@ -20,6 +20,7 @@ from edgekit.catalog import gguf_file, prompting
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress import checkpoint, dequantize
 
+SHARD_BYTES = 5 * 10**8  # so that memory is that of the largest tensor
 # How texts are split before merges, by llama.cpp's name of it (llama-vocab.cpp), where transformers takes another way.
 SPLITS = {"smollm": {"type": "Sequence", "pretokenizers": [
     {"type": "Digits", "individual_digits": True},
@@ -48,7 +49,7 @@ def write(spec: ModelSpec, folder: Path) -> None:
     what = f"{spec.name}: {spec.file}"
     weights = dequantize.whole(dequantize.floats(spec.file, a, spec.name), a, what,
                                "run it in llama.cpp (cell llama_cpp/stored)")
-    with checkpoint.ShardWriter(folder) as out:
+    with checkpoint.ShardWriter(folder, SHARD_BYTES) as out:
         for name, weight in weights:
             out.add(name, weight if weight.ndim == 1 else checkpoint.rounded(weight, "float16", f"{what}: {name}"))
     checkpoint.write_beside(folder, file.config(), None, dtype="float16")

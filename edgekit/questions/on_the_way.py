@@ -81,7 +81,7 @@ LUGGAGE = Situation(
            ("a * b", "{s} loaded {a} carts with {b} suitcases each onto a plane"),
            ("a + b", "{s} loaded {a} large suitcases and {b} small ones onto a plane")),
     moves=(("x + a * b", "{a} late carts brought {b} more suitcases each"),
-           ("x - a", "{a} suitcases belonged on another plane and were taken out"),
+           ("x - a", "{a} suitcases turned out to belong on another plane and were taken out"),
            ("x + a", "{s} loaded {a} suitcases of the crew"),
            ("x - x / a", "{part} of the suitcases had to come out again because the plane was too heavy"),
            ("x - a * b", "{a} families of {b} missed the plane, and the one suitcase of each person was taken out",

@@ -85,9 +85,9 @@ def draw(rng: Random, situation: Situation, depth: int) -> Problem:
 
 
 def _sentences(rng: Random, situation: Situation, depth: int) -> list[Sentence] | None:
-    """A first sentence, moves in any order, each once, and a question; None where their steps are not `depth`."""
-    start = rng.choice([one for one in situation.start if steps(one[0]) <= depth])
-    ask = rng.choice([one for one in situation.asks if steps(one[0]) <= depth - steps(start[0])])
+    """A first sentence, at least one move, in any order, each once, and a question; None where they are not `depth` steps."""
+    start = rng.choice([one for one in situation.start if steps(one[0]) < depth])
+    ask = rng.choice([one for one in situation.asks if steps(one[0]) < depth - steps(start[0])])
     left = depth - steps(start[0]) - steps(ask[0])
     moves = []
     for move in rng.sample(situation.moves, len(situation.moves)):

@@ -85,7 +85,7 @@ def require_form(form: str, names: Iterable[str]) -> None:
     """Raise ModelError for a model that cannot be asked in a prompt form; one of the hub is looked up when its turn comes."""
     for name in names:
         if form == chat_template.CHAT and not models.is_hub_id(name):
-            chat_template.require_form(form, models.resolve(name).folder, name)
+            models.resolve(name).require_form(form)
 
 
 def require_language(chains: Iterable[str], names: Iterable[str]) -> None:

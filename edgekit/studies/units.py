@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from edgekit import engines
@@ -49,7 +50,13 @@ def absent_unit(config: MeasuringConfig, task: str, model: str, reason: str) -> 
 
 def by_depth(names: Iterable[str], depths: Iterable[int]) -> dict[str, list[int] | None]:
     """The depths that each task is asked at; None for one that has no depths: all of it."""
-    return {name: list(depths) if tasks.is_shipped(name) and tasks.load(name).has_steps else None for name in names}
+    return {name: list(depths) if _has_steps(name) else None for name in names}
+
+
+@functools.cache
+def _has_steps(name: str) -> bool:
+    """Kept for a process: a plan asks hundreds of times."""
+    return tasks.is_shipped(name) and tasks.load(name).has_steps
 
 
 def loss_unit(config: LossConfig, condition: Mapping, chain: str, *, base: str, engine: str = ENGINE, dtype: str = DTYPE,

@@ -51,8 +51,8 @@ class Config(LossConfig):
     """Parameters of the study."""
 
     models: tuple[str, ...] = parameter("models with trained weights", needed=1, each=trained_for("divergence"))
-    calibrated_models: tuple[str, ...] = parameter("models that methods with calibration quantize too, which takes longest",
-                                                   some_of="models")
+    uncalibrated_models: tuple[str, ...] = parameter("models that are left out by methods with calibration, which take longest",
+                                                     some_of="models")
     methods: tuple[str, ...] = parameter(f"any of {', '.join(METHODS)}", needed=1, known=METHODS)
     bits: tuple[int, ...] = parameter(f"bits of a code for rtn, awq and gptq, {rtn.BITS[0]} to {rtn.BITS[-1]}",
                                       least=rtn.BITS[0], most=rtn.BITS[-1])
@@ -107,7 +107,7 @@ def plan(config: Config) -> Iterator[Unit]:
         yield absent_unit(config, "loss" if name in config.models else "speed", name, reason)
     for spec in (specs[name] for name in config.models if name in specs):
         yield _loss(config, spec, QuantizationSpec(NONE), ENGINE, DTYPE)
-        main = [way for way in main_grid(config) if spec.name in config.calibrated_models or way.method not in CALIBRATED]
+        main = [way for way in main_grid(config) if way.method not in CALIBRATED or spec.name not in config.uncalibrated_models]
         for way in dict.fromkeys([*main, *(ablations(config) if spec.name in config.ablated_models else ())]):
             yield _loss(config, spec, way, ENGINE, DTYPE)
         for way in main if spec.name in config.cost_models else ():

@@ -75,19 +75,46 @@ def count(pair: Pair, prompts: Sequence[tuple[str, Sequence[int]]], lengths: Seq
     """Counts of each prompt (id, tokens) and length: `blocks` with the tokens `written`, and for each position `accepted` with
     the `drafted` and the `judged` ones. With the `expected` texts of greedy decoding also `differs`, 0 or 1, and for a
     difference `tie_gap`: how far apart the target's logits of the two tokens are, relative to the spread (standard deviation)
-    of all."""
+    of all; and `gap_noise`, by how much that moves with the number of tokens in a pass alone."""
     seen = []
     for i, (item, prompt) in enumerate(prompts):
+        plain = [] if expected is None else two_likeliest(pair.target, prompt, expected[i], 1)
         for length in lengths:
             made, at = pair.generate(i, prompt, length), dict(length=length, item=item)
             seen.append(dict(metric="blocks", value=len(made.blocks), written=len(made.tokens) + made.stopped, **at))
             seen += [dict(metric="accepted", value=accepted, position=position, drafted=drafted, judged=judged, **at)
                      for position, (drafted, judged, accepted) in enumerate(made.by_position(), 1)]
+            if expected is not None and length != ADAPTIVE:
+                noise = gap_noise(pair.target, prompt, expected[i], length + 1, plain)
+                seen.append(dict(metric="gap_noise", value=noise, **at))
             if expected is not None:
                 seen.append(dict(metric="differs", value=int(made.tokens != expected[i]), **at))
                 if made.tokens != expected[i]:
                     seen.append(dict(metric="tie_gap", value=tie_gap(pair, prompt, made.tokens, expected[i]), **at))
     return seen
+
+
+def two_likeliest(target: Session, prompt: Sequence[int], text: Sequence[int], block: int,
+                  tokens: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int, float]]:
+    """Before each token of a text, written in passes of `block` tokens behind the prompt: the two likeliest tokens (or those in
+    `tokens`) and the distance of their logits, over the standard deviation of all."""
+    target.rollback(0)
+    rows = [target.extend(prompt, last=1)[0].copy()]
+    for at in range(0, len(text) - 1, block):
+        rows += list(target.extend(text[at:min(at + block, len(text) - 1)]).copy())
+    found = []
+    for place, logits in enumerate(rows[:len(text)]):
+        a, b = tokens[place] if tokens else np.argsort(logits)[:-3:-1].tolist()
+        found.append((a, b, float((logits[a] - logits[b]) / logits.std())))
+    return found
+
+
+def gap_noise(target: Session, prompt: Sequence[int], text: Sequence[int], block: int,
+              plain: Sequence[tuple[int, int, float]]) -> float:
+    """The most by which the distance of the two likeliest tokens of plain decoding (`plain`, as `two_likeliest` gives it) is
+    another when the same text is passed in blocks: arithmetic in another order, and nothing else."""
+    others = two_likeliest(target, prompt, text, block, [(a, b) for a, b, _ in plain])
+    return max((abs(one[2] - other[2]) for one, other in zip(plain, others, strict=True)), default=0.0)
 
 
 def tie_gap(pair: Pair, prompt: Sequence[int], ours: Sequence[int], theirs: Sequence[int]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
 from edgekit.analyze import stats
@@ -139,14 +140,21 @@ def longest(table: pd.DataFrame) -> pd.DataFrame:
 
 def lossless_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line an engine and type of weights, over all greedy pairs: prompts, texts, how many of these differ from plain decoding
-    of the same engine, and the widest and median distance of the two tokens' logits where they part, over the spread of all."""
+    of the same engine, and the widest and median distance of the two tokens' logits where they part, over the spread of all.
+
+    noise: the most by which that distance moves with the number of tokens in a pass alone; beyond: texts that part at tokens
+    further apart than twice the noise of their model, which arithmetic does not explain. Both are empty where no row says."""
     rows = select(frame, "acceptance", "speed")
     lines = []
     for key, here in rows[rows.metric.isin(["differs", "tie_gap"])].groupby(["engine", "dtype"]):
         texts, gaps = here[here.metric == "differs"], here[here.metric == "tie_gap"].value
+        noise = rows[(rows.metric == "gap_noise") & (rows.engine == key[0]) & (rows["dtype"] == key[1])]
+        limit = here[here.metric == "tie_gap"].model.map(2 * noise.groupby("model").value.max()).astype(float)
         lines.append(dict(engine=key[0], dtype=key[1], prompts=len(texts.drop_duplicates(["domain", "item"])), texts=len(texts),
-                          differ=int(texts.value.sum()), gap_median=gaps.median(), gap_widest=gaps.max()))
-    return pd.DataFrame(lines, columns=["engine", "dtype", "prompts", "texts", "differ", "gap_median", "gap_widest"])
+                          differ=int(texts.value.sum()), gap_median=gaps.median(), gap_widest=gaps.max(),
+                          noise=noise.value.max(), beyond=np.nan if limit.isna().any() else int((gaps > limit).sum())))
+    return pd.DataFrame(lines, columns=["engine", "dtype", "prompts", "texts", "differ", "gap_median", "gap_widest", "noise",
+                                        "beyond"])
 
 
 @once
