@@ -27,6 +27,8 @@ GRID = dict(models=["pocket-3m"], multiple=32, scores=["taylor", "magnitude", "r
             speed_cells=["transformers/bfloat16", "llama_cpp/float16"], batch_cells=[], batches=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
 
+OWN = dict(stream="data/evaluation/mixture.jsonl", calibration="random", tasks=[])  # a name that does not say its language
+
 
 def config(**changed):
     return params.validate(study.Config, VALUES | changed, where="test")
@@ -93,7 +95,7 @@ def test_a_runtime_that_is_not_installed_is_a_skip_and_a_model_that_cannot_be_ha
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
-    units = planned(models=["pocket-3m", "owner/name"])
+    units = planned(models=["pocket-3m", "owner/name"], **OWN)
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
 
 

@@ -21,6 +21,8 @@ GRID = dict(models=["pocket-200k"], methods=["rtn", "awq", "gptq", "gguf", "gguf
             cost_models=[], runtime_models=[], runtime_cells=[], shapes=[], speed_cells=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
 
+OWN = dict(stream="data/evaluation/mixture.jsonl", calibration="random", tasks=[])  # a name that does not say its language
+
 
 def config(**changed):
     return params.validate(study.Config, VALUES | changed, where="test")
@@ -155,7 +157,7 @@ def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
-    units = planned(models=["pocket-200k", "owner/name"], methods=["rtn"], bits=[4])
+    units = planned(models=["pocket-200k", "owner/name"], methods=["rtn"], bits=[4], **OWN)
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
 
 

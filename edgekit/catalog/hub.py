@@ -31,8 +31,8 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What PUBLISHED has of an architecture: its numbers, the repository that they were read in, and whether that is gated. also:
-    further repositories, with the numbers of each."""
+    """What PUBLISHED has of an architecture: its numbers, the repository that they were read in, and whether that is gated.
+    also: further repositories, with the numbers of each."""
 
     architecture: Architecture
     repository: str
