@@ -89,8 +89,8 @@ def require_form(form: str, names: Iterable[str]) -> None:
 
 
 def require_language(chains: Iterable[str], names: Iterable[str]) -> None:
-    """Raise LanguageError where a model, or the one that a chain begins with, is to be judged on texts, tasks or prompts that
-    are in another language than its own."""
+    """Raise LanguageError where a model, or the one that a chain begins with, is to be judged on texts, tasks or prompts
+    that are in another language than its own."""
     for name in dict.fromkeys(variants.parse(chain).model for chain in chains):
         languages.require_speaks(name, *names)
 

@@ -197,7 +197,8 @@ def _task_items(names: Iterable[str]) -> Iterable[Download]:
 def _texts(names: Iterable[str]) -> Iterable[Download]:
     """Texts that are not here."""
     for name in sorted(names):
-        yield Download(f"texts of {name}", None, None, f"fetched once, or read from {folder_data.VARIABLE}'s folder")
+        yield Download(f"texts of {name}", None, None, "fetched once, or read from the folder that "
+                                                         f"{folder_data.VARIABLE} names")
 
 
 def _bandwidth(place: Place, device: str) -> Callable[[], float]:

@@ -14,7 +14,7 @@ from edgekit.plots import claim, intervals, style
 from edgekit.studies.pruning import tables
 
 LAYER_SCORES = {"influence": ("#56B4E9", "P"), "last": ("#8C510A", "v"), "random": ("0.45", "+")}  # of whole layers
-UNIT_LINES = {"layers": "-", "widths": ":"}
+UNIT_LINES = {"layers": "-", "widths": "none"}
 LABELS = {"taylor": "Taylor", "gate": "gate", "activation": "activation", "magnitude": "magnitude", "random": "random"}
 ARITHMETIC = {"color": "black", "linewidth": 1.6}
 UNIFORM = {"color": "0.4", "linewidth": 0.9, "linestyle": "--"}
@@ -230,7 +230,10 @@ def pruning_units(table: pd.DataFrame) -> style.Drawn:
             style.series(ax, lines, "removed", "added", colour=colour, marker=marker, linestyle=UNIT_LINES[unit])
         ax.set(title=style.model_label(model), xlabel="weights that went (%)", ylabel="added loss (nats a token)")
         ax.xaxis.set_major_formatter(PERCENT)
-        intervals.by_marks(ax, [0, *here.added], [*here.added_low, *here.added_high], beyond=0.1)
+        if (here.added > 0).all():  # what costs least is what is of interest, and some cost a hundred times as much
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(style.PLAIN)
+        intervals.by_marks(ax, here.added, [*here.added_low, *here.added_high], beyond=0.1)
         intervals.mark_clipped(ax)
     found = dict.fromkeys(zip(table.unit, table.score, strict=True))
     fig.legend(handles=[Line2D([], [], color=looks[key][0], marker=looks[key][1], linestyle=UNIT_LINES[key[0]],

@@ -26,8 +26,8 @@ FIGURES = (
            f"published 30 % of the compute; green: what S1.6 accepts of the time of prefill. {AGAIN}"),
     Figure("pruning_units", lambda frame: (tables_layers.unit_table(frame),), drawings.pruning_units,
            "losses of models without some of their layers",
-           "Loss added by the share of all weights that went, without any training afterwards: whole layers (solid) by how "
-           "much each turns the stream, by their place, or by chance, and heads and neurons (dotted) by each of their scores; "
+           "Loss added by the share of all weights that went, without any training afterwards: whole layers (lines) by how "
+           "much each turns the stream, by their place, or by chance, and heads and neurons (marks) by each of their scores; "
            f"95 % intervals over texts. {AGAIN}"),
     Figure("pruning_ranking", lambda frame: (tables.ranking_table(frame),), drawings.pruning_ranking,
            "rankings of heads and neurons",
