@@ -10,7 +10,7 @@ from collections import defaultdict
 import pytest
 
 from edgekit import cli, engines, plan, provenance, store
-from edgekit.catalog import hub, models
+from edgekit.catalog import hub, models, real_texts
 from edgekit.catalog.engines import ENGINES
 from edgekit.compress import foreseen, gguf_quantize
 from edgekit.compress.artifact import ELEMENT_BYTES
@@ -20,7 +20,9 @@ from edgekit.studies import forecast, history, needs, runner
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit
 
-LLAMA, PARAMETERS = "meta-llama/Llama-2-7b-hf", 6738415616
+LLAMA, PARAMETERS = "meta-llama/Llama-2-7b-chat-hf", 6738415616
+QWEN, OF_QWEN = "Qwen/Qwen2.5-7B-Instruct", 7615616512
+BOARDS = ("jetson-orin-nx", "apple-m2-pro", "snapdragon-8-gen3", "intel-core-ultra", "nvidia-gpu")
 BESIDE = {name: entry.runtime.beside_bytes for name, entry in ENGINES.items()}
 
 
@@ -129,44 +131,46 @@ def test_what_a_process_takes_beside_its_model_is_the_most_that_was_measured(eng
     assert max(beside) == pytest.approx(BESIDE[engine], rel=0.15) and len(beside) > 5
 
 
-@pytest.fixture
-def seven_billion(monkeypatch):
-    """The study of quantization on the Jetson with a 7B as its model and for speed; its Config."""
-    of_profile = forecast.params.of_profile
-
-    def changed(config_class, profile, name):
-        config = of_profile(config_class, profile, name)
-        return dataclasses.replace(
-            config, models=(LLAMA,), uncalibrated_models=(), ablated_models=(), runtime_models=(), cost_models=(),
-            shapes=(LLAMA,), scaled_shapes=(), scaled_threads=(), stream="python-docs", texts=96, calibration="python-docs",
-            tasks=("english_direct",), prompt_form="plain", speed_cells=("transformers/float16",))
-
-    monkeypatch.setattr(forecast.params, "of_profile", changed)
-    return changed(forecast.studies.module("03_quantization").Config, "jetson-orin-nx", "03_quantization")
-
-
-def test_a_float32_reference_that_does_not_fit_a_board_is_refused_by_name_and_nothing_else_of_it(seven_billion):
-    """The Jetson has 16 GB and 95 % of them for a process; a 7B takes 27 GB in float32, 13.5 GB at 16 bits."""
-    found = forecast.forecast("03_quantization", "jetson-orin-nx")
+def test_a_float32_reference_that_does_not_fit_a_board_is_refused_by_name_and_nothing_else_of_it():
+    """The Jetson has 16 GB and 95 % of them for a process; this 7B takes 30.5 GB in float32, 8.1 GB at 8 bits and a half."""
+    found = forecast.forecast("06_speculative", "jetson-orin-nx")
     assert not found.place.here and found.memory.limit_bytes == 0.95 * 16e9
-    [why] = [refusal for refusal in found.refusals if refusal.reason.startswith("needs about")]
-    assert why.planned and f"float32 weights of {LLAMA}: 27.0 GB" in why.reason and "16.0 GB" in why.reason
-    losses = [group for group in found.groups if group.task == "loss"]
-    others = sum(refusal.units for refusal in found.refusals if "awq has no" in refusal.reason)
-    assert why.units > 15 and why.units + others == sum(g.planned for g in losses) and not sum(g.left for g in losses)
-    assert all(group.refused == 0 for group in found.groups if group.task in ("speed", "energy"))
-    assert found.memory.most.nbytes == pytest.approx(2 * PARAMETERS + BESIDE["transformers"] + (
-        (seven_billion.prompt_tokens + seven_billion.output_tokens) * 2 * 2 * 32 * 4096))
-    assert found.downloads == (hub.Download(LLAMA, 2 * PARAMETERS, True, "by hand"),)
+    for why in found.refusals:
+        assert why.planned and f"(float32 weights of {QWEN}: 30.5 GB and float32" in why.reason and "16.0 GB" in why.reason
+    refused = {group.task: group.refused for group in found.groups if group.refused}
+    assert refused == {"overlap": 3 * 3 * 2}, "two drafts and itself, by domain and temperature"
+    assert refused["overlap"] == sum(why.units for why in found.refusals)
     assert found.time.units == 0 and "nothing is known" not in plan.text([found]) and "no estimate" in plan.text([found])
 
 
-def test_a_larger_board_takes_the_same_reference(monkeypatch, seven_billion):
-    boards = {"jetson-orin-nx": dataclasses.replace(forecast.platforms.get("jetson-orin-nx"), memory_bytes=64e9)}
-    monkeypatch.setattr(forecast.platforms, "load", lambda: boards)
+def test_a_board_times_the_7b_at_16_bits_and_its_references_fit():
     found = forecast.forecast("03_quantization", "jetson-orin-nx")
-    assert not [refusal for refusal in found.refusals if refusal.reason.startswith("needs about")]
-    assert found.memory.most.nbytes > 4 * PARAMETERS
+    assert {why.reason for why in found.refusals} == {"awq has no 8 bits; it has 4", "awq has no 3 bits; it has 4"}
+    assert found.memory.most.nbytes == pytest.approx(2 * PARAMETERS + BESIDE["transformers"] + 256 * 2 * 2 * 32 * 4096)
+    *fetched, texts, task = found.downloads
+    assert [one.name for one in fetched] == ["Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-1.5B-Instruct", LLAMA]
+    assert fetched[-1] == hub.Download(LLAMA, 2 * PARAMETERS, True, "by hand")
+    assert texts.name == "texts of wikitext2" and task.name == "items of lm-eval:mmlu_high_school_mathematics"
+
+
+def test_a_larger_board_takes_the_same_reference(monkeypatch):
+    boards = {"jetson-orin-nx": dataclasses.replace(forecast.platforms.get("jetson-orin-nx"), memory_bytes=80e9)}
+    monkeypatch.setattr(forecast.platforms, "load", lambda: boards)
+    found = forecast.forecast("06_speculative", "jetson-orin-nx")
+    assert not found.refusals and found.memory.most.nbytes > 8 * OF_QWEN
+
+
+@pytest.mark.parametrize("profile", BOARDS)
+@pytest.mark.parametrize("notebook", ["02_baseline", "03_quantization", "04_pruning", "05_distillation", "06_speculative"])
+def test_boards_judge_real_models_whose_sizes_are_published_and_refuse_no_reference_but_the_7bs(notebook, profile, monkeypatch):
+    """Without a network. The GPU of the profile nvidia-gpu is said to have 48 GB or more."""
+    if profile == "nvidia-gpu":
+        monkeypatch.setattr(forecast.devices, "free_memory_bytes", lambda device: 48e9)
+    found = forecast.forecast(notebook, profile)
+    assert found.downloads and all(one.planned for one in found.refusals), "a model that nothing is known of is no planned one"
+    for why in found.refusals:
+        assert "float32 weights" not in why.reason or f"float32 weights of {QWEN}: 30.5 GB and" in why.reason, why.reason
+    assert found.memory.most.nbytes <= found.memory.limit_bytes and sum(group.left for group in found.groups) > 20
 
 
 def run_toy(units, share=0.9):
@@ -216,6 +220,32 @@ def test_a_model_that_is_not_here_is_planned_by_its_published_sizes_and_never_fe
             models.resolve("nobody/nothing")
     assert list(absent) == [LLAMA, "nobody/nothing"] and absent["nobody/nothing"] is None
     assert hub.published_as(LLAMA).gated and not hub.published_as("Qwen/Qwen2.5-0.5B").gated
+
+
+def test_a_repository_of_the_same_sizes_has_the_numbers_of_its_own_that_differ():
+    base, instruct = (hub.published_as(f"Qwen/Qwen2.5-1.5B{name}") for name in ("", "-Instruct"))
+    assert (base.architecture.context, instruct.architecture.context) == (131072, 32768)
+    assert instruct.repository == "Qwen/Qwen2.5-1.5B-Instruct" and "Instruct" in instruct.architecture.source
+    assert dataclasses.replace(instruct.architecture, context=131072, source=base.architecture.source) == base.architecture
+    named = [name for one in hub.published().values() for name in (one.repository, *one.also)]
+    assert len(named) == len(set(named)) and hub.published_as("nobody/nothing") is None
+
+
+def test_texts_that_are_not_here_are_planned_and_never_fetched(monkeypatch, tmp_path):
+    from datasets import config
+
+    monkeypatch.delenv("EDGEKIT_DATA", raising=False)
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setattr(real_texts, "_wikitext_of_hub", lambda part: fetched or pytest.fail("fetched"))
+    fetched = ()
+    with real_texts.without_downloads() as away:
+        assert real_texts.content_hash("wikitext2", "evaluation") == "not here: wikitext2" and away == {"wikitext2"}
+        assert len(real_texts.content_hash("python-docs", "evaluation")) == 64 and away == {"wikitext2"}
+    fetched = (real_texts.RealText("one", "A text of the hub."),)
+    (tmp_path / "datasets/Salesforce___wikitext/wikitext-2-raw-v1").mkdir(parents=True)
+    with real_texts.without_downloads() as away:
+        assert real_texts.content_hash("wikitext2", "evaluation") == real_texts._hash(fetched) and not away
+    assert real_texts.content_hash("wikitext2", "evaluation") == real_texts._hash(fetched), "and where fetching is allowed"
 
 
 def test_items_of_tasks_of_the_hub_are_named_and_files_of_ones_own_are_not():
@@ -346,7 +376,7 @@ def test_the_command_tells_the_same_in_words_and_as_json(profile, capsys):
     text = capsys.readouterr().out
     assert f"{left} left of {sum(group['planned'] for group in one['groups'])}; 0 have rows" in text
     assert "00_published_claims, profile" in text and ("not this machine" in text) is (profile == "jetson-orin-nx")
-    assert ("download   meta-llama/Llama-2-7b-chat-hf: 13.5 GB" in text) is (profile == "jetson-orin-nx")
+    assert (f"download   {LLAMA}: 13.5 GB" in text) is (profile == "jetson-orin-nx")
 
 
 def test_rows_that_are_there_are_not_planned_again(monkeypatch):

@@ -10,7 +10,7 @@ import tiny
 
 from edgekit import engines, params, studies
 from edgekit.building import BuildError
-from edgekit.catalog import languages, models
+from edgekit.catalog import models
 from edgekit.catalog.engines import Runtime
 from edgekit.compress import pruning_spec as cuts
 from edgekit.compress import variant
@@ -26,6 +26,8 @@ GRID = dict(models=["pocket-3m"], multiple=32, scores=["taylor", "magnitude", "r
             sweep_heads=[0.0, 0.2], sweep_mlp=[0.0, 0.15], ranking_models=[], counted_models=[], speed_models=[],
             speed_cells=["transformers/bfloat16", "llama_cpp/float16"], batch_cells=[], batches=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
+
+OWN = dict(stream="data/evaluation/mixture.jsonl", calibration="random", tasks=[])  # a name that does not say its language
 
 
 def config(**changed):
@@ -93,8 +95,7 @@ def test_a_runtime_that_is_not_installed_is_a_skip_and_a_model_that_cannot_be_ha
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
-    monkeypatch.setattr(languages, "of_model", lambda name: None)  # what it speaks is not what this is about
-    units = planned(models=["pocket-3m", "owner/name"])
+    units = planned(models=["pocket-3m", "owner/name"], **OWN)
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from edgekit import engines, params
-from edgekit.catalog import languages, models
+from edgekit.catalog import models
 from edgekit.catalog.engines import Runtime
 from edgekit.compress import quantization_spec as ways
 from edgekit.compress import variant
@@ -20,6 +20,8 @@ GRID = dict(models=["pocket-200k"], methods=["rtn", "awq", "gptq", "gguf", "gguf
             ablated_models=[], ablated_calibrations=["prose"], ablated_samples=[4, 8], ablated_searches=["all", "none"],
             cost_models=[], runtime_models=[], runtime_cells=[], shapes=[], speed_cells=[])
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | GRID
+
+OWN = dict(stream="data/evaluation/mixture.jsonl", calibration="random", tasks=[])  # a name that does not say its language
 
 
 def config(**changed):
@@ -155,8 +157,7 @@ def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
-    monkeypatch.setattr(languages, "of_model", lambda name: None)  # what it speaks is not what this is about
-    units = planned(models=["pocket-200k", "owner/name"], methods=["rtn"], bits=[4])
+    units = planned(models=["pocket-200k", "owner/name"], methods=["rtn"], bits=[4], **OWN)
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
 
 

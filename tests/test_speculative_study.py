@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgekit import engines, params, studies
-from edgekit.catalog import languages, models
+from edgekit.catalog import models
 from edgekit.compress import variant as variants
 from edgekit.params import ParamsError
 from edgekit.studies.speculative import jobs_overlap as overlap
@@ -109,15 +109,17 @@ def test_an_engine_that_cannot_take_tokens_back_is_a_skip_that_says_so_once_a_pa
     assert {unit.condition["engine"] for unit in units if not unit.refusal} == {"vllm-speculative"}
 
 
-def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip_and_the_others_go_on(monkeypatch):
+def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip_and_the_others_go_on(monkeypatch, tmp_path):
     def absent(name, resolve=models.resolve):
         if models.is_hub_id(name):
             raise models.ModelError(f"{name}: not here")
         return resolve(name)
 
     monkeypatch.setattr(models, "resolve", absent)
-    monkeypatch.setattr(languages, "of_model", lambda name: None)  # what it speaks is not what this is about
-    units = planned(models=["pocket-200k", "owner/name", "pocket-3m"], more_pairs=[], timed_drafts=["owner/name"])
+    own = tmp_path / "own.jsonl"  # a name that does not say its language
+    own.write_text('{"prompt": "one"}\n')
+    units = planned(models=["pocket-200k", "owner/name", "pocket-3m"], more_pairs=[], timed_drafts=["owner/name"],
+                    domains=[str(own)], timed_domains=[str(own)], batch_domains=[])
     assert [(unit.refusal, unit.planned) for unit in units if unit.refusal] == [("owner/name: not here", False)]
     assert {unit.condition["model"] for unit in units if not unit.refusal} == {"pocket-200k", "pocket-3m"}
 

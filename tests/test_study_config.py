@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 
-from edgekit import params, studies
+from edgekit import cli, params, store, studies
+from edgekit.catalog import languages
 from edgekit.errors import InvalidRequest
 from edgekit.params import ParamsError
 from edgekit.studies.cells import Cell
-from edgekit.studies.config import Parameter, StudyConfig, cell_with, parameter, parameters
+from edgekit.studies.config import Parameter, StudyConfig, cell_with, parameter, parameters, require_language
 
 MEASURED = [name for name in studies.STUDIES if studies.measures(name)]
 
@@ -82,6 +84,65 @@ def test_every_list_refuses_an_item_twice_and_every_study_its_limits(notebook):
     for name, value in (("threads", -1), ("timeout_s", 0.0), ("memory_share", 0.0), ("memory_share", 1.5)):
         with pytest.raises(ParamsError, match=f"here: {name}: expected"):
             params.validate(config_class, values | {name: value}, where="here")
+
+
+# Parameters of the profile ci, or of real (whose models are named in its own params), that do not fit the models there.
+POCKET, REAL, SENTENCE = "ci", "real", "speaks {}, and {} is in {}, of which it knows nothing; for this model name some of "
+ENGLISH, GENERATED = "English", "the pocket language"
+UNFIT = [
+    ("01_scale_models", POCKET, dict(tasks=["english_think"], rounded_tasks=["english_think"]), "english_think"),
+    ("01_scale_models", POCKET, dict(domains=["english"]), "english"),
+    ("01_scale_models", POCKET, dict(models=["owner/a", "owner/b"], rounded_models=[]), "prose"),
+    ("02_baseline", POCKET, dict(tasks=["pocket_prices", "english_direct"]), "english_direct"),
+    ("02_baseline", REAL, dict(tasks=["pocket_prices"]), "pocket_prices"),
+    ("03_quantization", POCKET, dict(stream="python-docs"), "python-docs"),
+    ("03_quantization", POCKET, dict(calibration="wikitext2"), "wikitext2"),
+    ("03_quantization", REAL, dict(stream="mixture"), "mixture"),
+    ("03_quantization", REAL, dict(ablated_models=["smollm2-135m-instruct"], ablated_calibrations=["prose"]), "prose"),
+    ("04_pruning", POCKET, dict(tasks=["english_think"]), "english_think"),
+    ("04_pruning", REAL, dict(calibration="mixture"), "mixture"),
+    ("05_distillation", POCKET, dict(training_texts="python-docs"), "python-docs"),
+    ("05_distillation", REAL, dict(training_texts="mixture"), "mixture"),
+    ("05_distillation", POCKET, dict(teacher="owner/name"), "mixture"),
+    ("06_speculative", POCKET, dict(domains=["english"]), "english"),
+    ("06_speculative", POCKET, dict(timed_domains=["code"]), "code"),
+    ("06_speculative", POCKET, dict(recorded_domains=["code"]), "code"),
+    ("06_speculative", POCKET, dict(more_pairs=["pocket-900k < owner/name > rtn(bits=4, group=64)"]), "chain think"),
+    ("06_speculative", REAL, dict(domains=["english", "prices"]), "prices"),
+    ("06_speculative", REAL, dict(recorded_pair="pocket-900k < pocket-200k", prompt_form="plain"), "code"),
+]
+
+
+@pytest.mark.parametrize("notebook, profile, changed, name", UNFIT)
+def test_every_study_refuses_to_judge_a_model_in_a_language_that_it_does_not_speak(notebook, profile, changed, name):
+    """The sentence names what is not spoken; an own file, whose name says nothing, and random tokens are left to the user."""
+    config_class = studies.module(notebook).Config
+    values = params.read_yaml(params.path_of(profile, notebook))
+    speaks, other = (GENERATED, ENGLISH) if languages.of(name) == ENGLISH else (ENGLISH, GENERATED)
+    with pytest.raises(ParamsError, match=SENTENCE.format(speaks, name, other)):
+        params.validate(config_class, values | changed, where="here")
+    params.validate(config_class, values, where="here")
+
+
+def test_calibrations_that_no_model_is_ablated_with_are_not_judged_and_a_folder_speaks_as_its_tokenizer():
+    quantization = studies.module("03_quantization").Config
+    values = params.read_yaml(params.path_of("real", "03_quantization"))
+    params.validate(quantization, values | dict(ablated_calibrations=["prose"]), where="here")
+    require_language(["data/models/pocket-200k > pruned(heads=0.2, mlp=0.15)", "shape:qwen2.5-0.5b"], ["mixture"])
+    with pytest.raises(languages.LanguageError, match="^data/models/pocket-200k speaks the pocket language"):
+        require_language(["data/models/pocket-200k > pruned(heads=0.2, mlp=0.15)"], ["english"])
+
+
+def test_the_command_ends_with_2_and_one_sentence_where_a_real_model_is_judged_on_pocket_texts(tmp_path, monkeypatch, capsys):
+    shutil.copytree(store.ROOT / "params/ci", tmp_path / "params/ci")
+    for folder in ("data", "notebooks"):
+        (tmp_path / folder).symlink_to(store.ROOT / folder)
+    file = tmp_path / "params/ci/03_quantization.yaml"
+    file.write_text(file.read_text().replace("models: [pocket-200k]", "models: [owner/name]"))
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    assert cli.main(["plan", "03_quantization", "--profile", "ci"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "03_quantization.yaml: owner/name speaks English, and mixture is in the pocket" in told
 
 
 @pytest.mark.parametrize("text, format, chain", [

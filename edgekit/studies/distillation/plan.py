@@ -49,7 +49,8 @@ class Config(LossConfig):
     learnings: tuple[str, ...] = parameter(f"how students learn: {', '.join(LEARNINGS)}", known=LEARNINGS)
     small_learnings: tuple[str, ...] = parameter("how students from fresh weights learn", known=LEARNINGS)
     seeds: tuple[int, ...] = parameter("draws of calibration and training rows; every chain is made anew for each", needed=1)
-    calibration: str = parameter("set of calibration texts: mixture, prose, or random tokens")
+    calibration: str = parameter("calibration texts: mixture, prose (pocket), python-docs, wikitext2, random, or a .jsonl or "
+                                 ".txt file")
     samples: int = parameter("calibration sequences that pruning looks at")
     steps: int = parameter("optimizer steps of every training")
     tokens: int = parameter("of each step, in rows of `length`")
