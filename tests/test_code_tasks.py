@@ -161,7 +161,8 @@ def test_the_task_is_known_by_the_content_of_its_file_and_the_language(folder, m
 
 def test_other_names_other_files_and_too_many_items_are_refused(folder):
     values = params.read_yaml(params.path_of("ci", "02_baseline"))
-    params.validate(baseline.Config, values | dict(tasks=["humaneval"]), "here")
+    english = dict(models=["owner/name"], task_models=["owner/name"], workload_models=[])
+    params.validate(baseline.Config, values | english | dict(tasks=["humaneval"]), "here")
     for name, complaint in (("humaneval_plus", "unknown task 'humaneval_plus'; known: .*humaneval"),
                             ("lm-eval:humaneval", "in a sandbox of its own: ask humaneval")):
         with pytest.raises(ParamsError, match=complaint):
