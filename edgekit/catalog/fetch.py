@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgekit.catalog import weights
-from edgekit.catalog.hub import first_line
+from edgekit.catalog.hub import had
 from edgekit.catalog.weights import BLOCK, Weights
 from edgekit.console import Console
 from edgekit.errors import RunFailed
@@ -104,13 +104,11 @@ def _bring(one: Weights, beside: Path, say: Callable[[str], None], file: Path | 
 def _from_hub(one: Weights) -> tuple[Path | None, str]:
     """The file in the hub's cache, fetched where it is not there; None, and why not."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repository, revision = one.hub
-    try:  # without a network the hub's library would try again for half a minute
-        return Path(hf_hub_download(repository, one.file, revision=revision, local_files_only=not _reaches_hub())), ""
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        return None, f"{repository} was not to be had from the hub ({first_line(error)})"
+    # Without a network the hub's library would try again for half a minute.
+    found, why = had(lambda: hf_hub_download(repository, one.file, revision=revision, local_files_only=not _reaches_hub()))
+    return found, f"{repository} was not to be had from the hub ({why})"
 
 
 def _reaches_hub() -> bool:

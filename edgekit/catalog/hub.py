@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,29 +69,36 @@ def published_as(name: str) -> Published | None:
     return None
 
 
-def fetch(name: str) -> Path:
-    """The folder of a repository, downloaded where it is not here. Raises ModelError where it cannot be had."""
-    from huggingface_hub import snapshot_download
+def had(call: Callable[[], str]) -> tuple[Path | None, str]:
+    """What a call of the hub's library gives, in its cache; None, and why not, in a few words."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=WANTED))
+        return Path(call()), ""
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        raise ModelError(f"{name}: not in the local hub cache and not to be had from the hub ({first_line(error)}); connect "
-                         "to the network, run `hf download` beforehand, or name a local folder") from error
+        return None, first_line(error)
+
+
+def fetch(name: str) -> Path:
+    """The folder of a repository, downloaded where it is not here. Raises ModelError where it cannot be had."""
+    from huggingface_hub import snapshot_download
+
+    folder, why = had(lambda: snapshot_download(name, allow_patterns=WANTED))
+    if folder is None:
+        raise ModelError(f"{name}: not in the local hub cache and not to be had from the hub ({why}); connect to the network, "
+                         "run `hf download` beforehand, or name a local folder")
+    return folder
 
 
 def fetch_file(repository: str, file: str) -> Path:
     """A file of a repository, downloaded where it is not here. Raises ModelError where it cannot be had."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    try:
-        return Path(hf_hub_download(repository, file))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        raise ModelError(f"{repository}:{file}: not in the local hub cache and not to be had from the hub "
-                         f"({first_line(error)}); connect to the network, run `hf download {repository} {file}` beforehand, or "
-                         "name the path of a file") from error
+    found, why = had(lambda: hf_hub_download(repository, file))
+    if found is None:
+        raise ModelError(f"{repository}:{file}: not in the local hub cache and not to be had from the hub ({why}); connect to "
+                         f"the network, run `hf download {repository} {file}` beforehand, or name the path of a file")
+    return found
 
 
 def file_here(repository: str, file: str) -> Path | None:

@@ -7,7 +7,7 @@ a number from either on the other's texts would say nothing.
 from __future__ import annotations
 
 from edgekit import store, text_files
-from edgekit.catalog import models, prompts, real_texts, tasks, texts
+from edgekit.catalog import models, prompts, real_texts, tasks, text_sets, texts
 from edgekit.errors import InvalidRequest
 
 POCKET, ENGLISH = "the pocket language", "English"
@@ -36,7 +36,7 @@ def of_model(model: str) -> str | None:
 def of(name: str) -> str | None:
     """The language of a stream, calibration set, shipped task or set of prompts; None where the name does not say: files of
     one's own, tasks of lm-eval, random tokens."""
-    if name in prompts.POCKET or name in [*texts.shipped(), *_sets("calibration"), *_sets("training")]:
+    if name in prompts.POCKET or name in _shipped():
         return POCKET
     if name in tasks.names():
         return ENGLISH if tasks.load(name).domain == prompts.ENGLISH else POCKET
@@ -57,12 +57,14 @@ def require_speaks(model: str, *names: str) -> None:
 
 def known(language: str) -> list[str]:
     """The names in a language: streams, calibration sets, tasks, prompts."""
-    named = [*texts.names(), *_sets("calibration"), *tasks.names(), *prompts.NAMES]
+    named = [*texts.names(), *text_sets.shipped(text_sets.CALIBRATION), *tasks.names(), *prompts.NAMES]
     return [name for name in dict.fromkeys(named) if of(name) == language]
 
 
-def _sets(folder: str) -> list[str]:
-    return sorted(file.stem for file in (store.ROOT / "data" / folder).glob("*.jsonl"))
+def _shipped() -> list[str]:
+    """Sets of texts of the generated language, whatever they are for."""
+    return [name for folder in (text_sets.EVALUATION, text_sets.CALIBRATION, text_sets.TRAINING)
+            for name in text_sets.shipped(folder)]
 
 
 def _pocket_tokenizers():

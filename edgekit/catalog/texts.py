@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import store, text_files
-from edgekit.catalog import real_texts
+from edgekit.catalog import real_texts, text_sets
 from edgekit.catalog.tasks import TaskError, first_lines, require_count
 from edgekit.errors import unknown_name
 
@@ -24,7 +24,7 @@ class EvaluationText:
 
 def shipped() -> list[str]:
     """Streams of the generated language."""
-    return sorted(file.stem for file in (store.ROOT / "data/evaluation").glob("*.jsonl"))
+    return text_sets.shipped(text_sets.EVALUATION)
 
 
 def names() -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgekit import store, text_files
 from edgekit.building import BuildError
-from edgekit.catalog import prompting, real_texts
+from edgekit.catalog import prompting, real_texts, text_sets
 from edgekit.errors import unknown_name
 
 RANDOM = "random"
@@ -29,7 +29,7 @@ class Calibration:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.name not in (RANDOM, *real_texts.NAMES) and not _file(self.name).is_file():
+        if self.name != RANDOM and not text_sets.is_known(text_sets.CALIBRATION, self.name):
             raise BuildError(unknown_name("calibration set", self.name, names(),
                                           ", or the path of a .jsonl file whose lines hold text, or of a .txt file"))
         for field in ("samples", "length"):
@@ -40,10 +40,7 @@ class Calibration:
     @property
     def hash(self) -> str:
         """Content address of the set: a changed file is another set."""
-        if real_texts.is_named(self.name):
-            content = real_texts.content_hash(self.name, real_texts.CALIBRATION)
-        else:
-            content = "" if self.name == RANDOM else store.hash_files([_file(self.name)])
+        content = "" if self.name == RANDOM else text_sets.content_hash(text_sets.CALIBRATION, self.name)
         return store.condition_key("calibration", 1, {"name": self.name, "samples": self.samples, "length": self.length},
                                    repeat=self.seed, artifact=content, task="", platform="")
 
@@ -70,12 +67,7 @@ class Calibration:
 
 def names() -> list[str]:
     """The sets that have a name: the shipped ones, real texts, and `random`."""
-    shipped = sorted(file.stem for file in (store.ROOT / "data/calibration").glob("*.jsonl"))
-    return [*shipped, *real_texts.NAMES, RANDOM]
-
-
-def _file(name: str) -> Path:
-    return text_files.path_of(name) if name.endswith((".jsonl", ".txt")) else store.ROOT / "data/calibration" / f"{name}.jsonl"
+    return [*text_sets.shipped(text_sets.CALIBRATION), *real_texts.NAMES, RANDOM]
 
 
 def _tokens(model: Path, name: str) -> list[int]:
@@ -87,6 +79,7 @@ def _tokens(model: Path, name: str) -> list[int]:
 def _texts(name: str) -> list[str]:
     if real_texts.is_named(name):
         return [one.text for one in real_texts.load(name, real_texts.CALIBRATION)]
-    lines = text_files.json_lines(_file(name), BuildError, ["text"])
-    text_files.texts_in(lines, _file(name), BuildError, ["text"])
+    file = text_sets.file_of(text_sets.CALIBRATION, name)
+    lines = text_files.json_lines(file, BuildError, ["text"])
+    text_files.texts_in(lines, file, BuildError, ["text"])
     return [line["text"] for _, line in lines]

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit import store, text_files
+from edgekit import text_files
 from edgekit.building import BuildError
-from edgekit.catalog import real_texts
+from edgekit.catalog import real_texts, text_sets
 from edgekit.errors import unknown_name
 
 if TYPE_CHECKING:
     from edgekit.catalog.prompting import Prompting
-
-FOLDER = "data/training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +29,12 @@ class Text:
 
 def names() -> list[str]:
     """The sets that have a name."""
-    return [*sorted(file.stem for file in (store.ROOT / FOLDER).glob("*.jsonl")), *real_texts.NAMES]
+    return [*text_sets.shipped(text_sets.TRAINING), *real_texts.NAMES]
 
 
 def require_known(name: str) -> None:
     """Raise BuildError for an unknown set. One of real texts is looked up later."""
-    if name not in real_texts.NAMES and not _file(name).is_file():
+    if not text_sets.is_known(text_sets.TRAINING, name):
         raise BuildError(unknown_name("training texts", name, names(),
                                       ", or the path of a .jsonl file whose lines hold prompt and completion, or a .txt file"))
 
@@ -44,13 +42,7 @@ def require_known(name: str) -> None:
 def content_hash(name: str) -> str:
     """Content address of a set. Raises BuildError for an unknown one, DataError where its texts cannot be had."""
     require_known(name)
-    if real_texts.is_named(name):
-        return real_texts.content_hash(name, real_texts.CALIBRATION)
-    return store.hash_files([_file(name)])
-
-
-def _file(name: str) -> Path:
-    return text_files.path_of(name) if name.endswith((".jsonl", ".txt")) else store.ROOT / FOLDER / f"{name}.jsonl"
+    return text_sets.content_hash(text_sets.TRAINING, name)
 
 
 def load(name: str) -> list[Text]:
@@ -59,7 +51,8 @@ def load(name: str) -> list[Text]:
     require_known(name)
     if real_texts.is_named(name):
         return [Text("", one.text) for one in real_texts.load(name, real_texts.CALIBRATION)]
-    return list(_load(_file(name), _file(name).stat().st_mtime_ns))
+    file = text_sets.file_of(text_sets.TRAINING, name)
+    return list(_load(file, file.stat().st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=4)

@@ -224,7 +224,7 @@ class Setup:
              self.install_package)]
         for extra in extras:
             duration, gib = (EXTRAS | WEIGHTS)[extra]
-            listed = HERE.parents[1] / "data/published/weights.yaml" if extra in WEIGHTS else HERE / f"{extra}.txt"
+            listed = ROOT / "data/published/weights.yaml" if extra in WEIGHTS else HERE / f"{extra}.txt"
             plan.append((extra, f"{'' if extra in WEIGHTS else 'extra '}{extra}, {duration}", gib, [listed.read_text()],
                          functools.partial(self.install_extra, extra)))
         return plan

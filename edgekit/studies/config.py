@@ -22,6 +22,7 @@ MEASURE = "measure"  # as `rows`: here and now
 KEY = "edgekit"  # of a Parameter in the metadata of its field
 # Texts of parameters that several Configs have
 TASKS = "tasks that are asked: shipped ones, lm-eval:NAME, or humaneval, whose answers are run"
+CALIBRATION_TEXTS = "calibration texts: mixture, prose (pocket), python-docs, wikitext2, random, or a .jsonl or .txt file"
 PROMPT_FORM = "how they are asked: plain, as their text stands, or chat, in the model's own chat template"
 
 
@@ -182,3 +183,9 @@ class LossConfig(MeasuringConfig):
     def check(self) -> None:
         require(2 <= self.blocks <= self.texts, f"blocks: expected 2 to texts ({self.texts}), got {self.blocks}")
         texts.require_known(self.stream, self.texts)
+
+    def require_judged(self, models: Iterable[str], calibration: str) -> None:
+        """Raise an EdgekitError for a model that cannot be asked in the prompt form, or does not speak the language of the
+        study's texts, tasks and calibration texts."""
+        require_form(self.prompt_form, models)
+        require_language(models, (self.stream, *self.tasks, calibration))

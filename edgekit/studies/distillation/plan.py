@@ -16,7 +16,7 @@ from edgekit.compress import calibration, distil, removal, training_texts
 from edgekit.compress import variant as variants
 from edgekit.params import require
 from edgekit.schema import NONE, REFERENCE
-from edgekit.studies.config import LossConfig, parameter, require_form, require_language, trained_for
+from edgekit.studies.config import CALIBRATION_TEXTS, LossConfig, parameter, require_form, require_language, trained_for
 from edgekit.studies.distillation.plan_chains import (
     CALIBRATION,
     LEARNINGS,
@@ -49,8 +49,7 @@ class Config(LossConfig):
     learnings: tuple[str, ...] = parameter(f"how students learn: {', '.join(LEARNINGS)}", known=LEARNINGS)
     small_learnings: tuple[str, ...] = parameter("how students from fresh weights learn", known=LEARNINGS)
     seeds: tuple[int, ...] = parameter("draws of calibration and training rows; every chain is made anew for each", needed=1)
-    calibration: str = parameter("calibration texts: mixture, prose (pocket), python-docs, wikitext2, random, or a .jsonl or "
-                                 ".txt file")
+    calibration: str = parameter(CALIBRATION_TEXTS)
     samples: int = parameter("calibration sequences that pruning looks at")
     steps: int = parameter("optimizer steps of every training")
     tokens: int = parameter("of each step, in rows of `length`")

@@ -16,15 +16,7 @@ from edgekit.compress.pruning_spec import PruningSpec
 from edgekit.params import require
 from edgekit.schema import NONE, REFERENCE
 from edgekit.studies.cells import FLOATS, Cell
-from edgekit.studies.config import (
-    LossConfig,
-    cell_with,
-    known_model,
-    parameter,
-    require_form,
-    require_language,
-    trained_for,
-)
+from edgekit.studies.config import CALIBRATION_TEXTS, LossConfig, cell_with, known_model, parameter, trained_for
 from edgekit.studies.needs import Held
 from edgekit.studies.pruning.plan_grid import ablations, compared, sweep, whole_layers
 from edgekit.studies.runner import Unit, task_hash
@@ -47,8 +39,7 @@ class Config(LossConfig):
     multiple: int = parameter("kept widths are a multiple of it, so that later steps can group them", least=1)
     scores: tuple[str, ...] = parameter(f"what is compared at the point: any of {', '.join(saliency.METHODS)}", needed=1,
                                         known=saliency.METHODS)
-    calibration: str = parameter("calibration texts: mixture, prose (pocket), python-docs, wikitext2, random, or a .jsonl or "
-                                 ".txt file")
+    calibration: str = parameter(CALIBRATION_TEXTS)
     samples: int = parameter("calibration sequences")
     length: int = parameter("of each sequence, in tokens")
     calibration_seeds: tuple[int, ...] = parameter("draws of the calibration sequences; each is pruned anew", needed=1)
@@ -85,8 +76,7 @@ class Config(LossConfig):
 
     def check(self) -> None:
         LossConfig.check(self)
-        require_form(self.prompt_form, self.models)
-        require_language(self.models, (self.stream, *self.tasks, self.calibration))
+        self.require_judged(self.models, self.calibration)
         require("random" not in self.scores or bool(self.random_seeds), "random_seeds: expected at least one for random scores")
         require(self.heads > 0 or self.mlp > 0, "heads, mlp: expected at least one above 0: the point where something goes")
         require(bool(self.dropped_layers) == bool(self.layer_scores), "dropped_layers, layer_scores: expected both or none")

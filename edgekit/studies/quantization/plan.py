@@ -20,11 +20,11 @@ from edgekit.params import require
 from edgekit.schema import DTYPE, ENGINE, NONE, REFERENCE, STORED
 from edgekit.studies.cells import FLOATS, PACKED, Cell
 from edgekit.studies.config import (
+    CALIBRATION_TEXTS,
     LossConfig,
     cell_with,
     known_model,
     parameter,
-    require_form,
     require_language,
     trained_for,
 )
@@ -60,8 +60,7 @@ class Config(LossConfig):
     main_group: int = parameter("one of `groups`: that of further seeds, ablations, costs, runtimes and speed",
                                 some_of="groups")
     gguf_types: tuple[str, ...] = parameter("llama.cpp's mixtures of formats", known=gguf_quantize.TYPES)
-    calibration: str = parameter("calibration texts: mixture, prose (pocket), python-docs, wikitext2, random, or a .jsonl or "
-                                 ".txt file")
+    calibration: str = parameter(CALIBRATION_TEXTS)
     samples: int = parameter("calibration sequences")
     length: int = parameter("of each sequence, in tokens")
     calibration_seeds: tuple[int, ...] = parameter("draws of the calibration sequences; each is quantized anew")
@@ -86,8 +85,7 @@ class Config(LossConfig):
 
     def check(self) -> None:
         LossConfig.check(self)
-        require_form(self.prompt_form, self.models)
-        require_language(self.models, (self.stream, *self.tasks, self.calibration))
+        self.require_judged(self.models, self.calibration)
         require_language(self.ablated_models, self.ablated_calibrations)
         require(not set(self.methods) & set(CALIBRATED) or bool(self.calibration_seeds),
                 "calibration_seeds: expected at least one for methods that are calibrated")

@@ -105,8 +105,13 @@ def two_likeliest(target: Session, prompt: Sequence[int], text: Sequence[int], b
     found = []
     for place, logits in enumerate(rows[:len(text)]):
         a, b = tokens[place] if tokens else np.argsort(logits)[:-3:-1].tolist()
-        found.append((a, b, float((logits[a] - logits[b]) / logits.std())))
+        found.append((a, b, apart(logits, a, b)))
     return found
+
+
+def apart(logits: np.ndarray, a: int, b: int) -> float:
+    """By how much the logit of a is above that of b, over the standard deviation of all."""
+    return float((logits[a] - logits[b]) / logits.std())
 
 
 def gap_noise(target: Session, prompt: Sequence[int], text: Sequence[int], block: int,
@@ -127,7 +132,7 @@ def tie_gap(pair: Pair, prompt: Sequence[int], ours: Sequence[int], theirs: Sequ
     first = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
     pair.target.rollback(0)
     logits = pair.target.extend([*prompt, *theirs[:first]], last=1)[0]
-    return float(abs(logits[a[first]] - logits[b[first]]) / logits.std())
+    return abs(apart(logits, a[first], b[first]))
 
 
 def clock(pair: Pair, prompts: Sequence[tuple[str, Sequence[int]]], length: int | str) -> dict:
