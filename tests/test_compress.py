@@ -83,7 +83,7 @@ def test_a_changed_calibration_file_is_another_variant(tmp_path, monkeypatch):
     folder = tiny.write(tmp_path / "model").path
     file = tmp_path / "texts.jsonl"
     monkeypatch.setattr(calibration, "names", lambda: ["texts", "random"])
-    monkeypatch.setattr(calibration, "_file", lambda name: file)
+    monkeypatch.setattr(calibration.text_sets, "file_of", lambda folder, name: file)
 
     def addressed(text, **more):
         file.write_text(json.dumps({"text": text}))
