@@ -33,7 +33,7 @@ class PublishError(RunFailed):
 
 
 def publish(notebook: str, profile: str) -> list[Path]:
-    """Copy a profile's rows and manifests to data/results/<platform>/ and draw figures/<notebook>/ from them.
+    """Copy a profile's rows and manifests to data/results/ and draw figures/ from them (folders: see store.committed).
 
     A study that measures nothing has no rows; its figures are drawn from the published numbers, by the profile's choices.
     Returns what was written. Raises PublishError for a run with failures, without manifests, of several platforms or of a
@@ -44,7 +44,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
         study = studies.module(notebook)
         config = params.of_profile(study.Config, profile, notebook)
         cells = text.cells(judgement.audited(judgement.load(), config.assumed))
-        return _draw(notebook, study.tables(config), store.ROOT / "figures" / notebook, cells)
+        return _draw(notebook, study.tables(config), store.figures_folder(profile) / notebook, cells)
     source = store.runs_folder(profile) / f"{notebook}.jsonl"
     rows, skips = store.read(source)
     if failed := [skip for skip in skips if not skip.expected]:
@@ -58,7 +58,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
                            "into an empty folder")
     if local := [row for row in rows if models.is_folder(str(row.condition.get("model", "")))]:
         raise PublishError(f"{source}: {local[0].condition['model']} is a folder of this machine; name the model by its hub id")
-    target = store.ROOT / "data/results" / platforms.pop() / f"{source.name}.gz"
+    target = store.results_folder(platforms.pop(), profile) / f"{source.name}.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
     # Only what `read` gives, unit by unit: rows of earlier parameters stay behind.
     records, units = [], store.finished(source)[0]
@@ -69,7 +69,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
     # Rows are alike, so they take a fiftieth; without the time of writing, so that equal rows are equal files.
     store.write_atomically(target, gzip.compress("".join(lines).encode(), mtime=0))
     store.write_atomically(provenance.manifest_path(target), json.dumps(manifests, indent=1, ensure_ascii=False) + "\n")
-    return [target, provenance.manifest_path(target), *draw(notebook, target, store.ROOT / "figures" / notebook)]
+    return [target, provenance.manifest_path(target), *draw(notebook, target, store.figures_folder(profile) / notebook)]
 
 
 def draw(notebook: str, rows_path: Path, folder: Path) -> list[Path]:
@@ -90,13 +90,17 @@ def _draw(notebook: str, frame: pd.DataFrame, folder: Path, cells: Iterable[Mapp
 
 
 def committed_cells() -> dict[str, list[dict]]:
-    """Every claim by id with its verdicts: from each platform with committed rows of its study, or from printed numbers."""
+    """Every claim by id with its verdicts: from each committed rows file of its study, or from printed numbers. Beside what
+    judged.cells gives, a cell is `of` a profile, in words, and a measured part knows its `rows` and `drawn`, the folder of its
+    figures."""
     everything = {cell["id"]: cell for cell in judged.cells(None, None, "")}
     found: dict[str, list[dict]] = {name: [] for name in everything}
-    for platform, study, path in store.committed():
-        if study in studies.STUDIES:
-            for cell in judged.cells(path, study, platform):
-                found[cell["id"]].append(cell)
+    for rows in store.committed():
+        if rows.study in studies.STUDIES:
+            told = {"of": rows.of, "rows": rows.path, "drawn": rows.figures}
+            for cell in judged.cells(rows.path, rows.study, rows.platform):
+                parts = [part | told if part["platform"] else part for part in cell["parts"]]
+                found[cell["id"]].append(cell | {"of": rows.of, "parts": parts})
     return {name: cells or [everything[name]] for name, cells in found.items()}
 
 
@@ -108,7 +112,8 @@ def findings(claims: dict[str, list[dict]]) -> str:
             waiting.append(name)
             continue
         several = len(cells) > 1
-        lines += [cell | {"name": f"{cell['name']} (`{cell['platform']}`)" if several else cell["name"]} for cell in cells]
+        lines += [cell | {"name": f"{cell['name']} (`{cell['platform']}`{cell['of']})" if several else cell["name"]}
+                  for cell in cells]
     folder = PAGE.rpartition("/")[0]
     return f"{pages.findings(lines, PAGE)}\nNot yet run (each has its page in [{folder}]({folder})): {', '.join(waiting)}.\n"
 
@@ -150,8 +155,14 @@ def _links(part: dict, claim: dict) -> list[str]:
     """Markdown links from docs/claims/ to what a part was judged on and where it is seen."""
     links = []
     if part["platform"]:
-        links.append(f"[rows](../../data/results/{part['platform']}/{claim['study']}.jsonl.gz)")
+        links.append(f"[rows]({_from_docs(part['rows'])})")
     page, _, figure = part["figure"].partition(".html#fig-")
-    if (store.ROOT / f"figures/{page}/{figure}.svg").exists():
-        links += [f"[figure](../../figures/{page}/{figure}.svg)", f"[notebook](../../notebooks/{page}.ipynb)"]
+    drawn = part.get("drawn", store.figures_folder(store.REFERENCE_PROFILE) / page) / f"{figure}.svg"
+    if drawn.exists():
+        links += [f"[figure]({_from_docs(drawn)})", f"[notebook](../../notebooks/{page}.ipynb)"]
     return links
+
+
+def _from_docs(path: Path) -> str:
+    """The address of one of the project's files, seen from docs/claims/."""
+    return f"../../{path.relative_to(store.ROOT).as_posix()}"

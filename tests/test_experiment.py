@@ -12,7 +12,7 @@ from edgekit.params import ParamsError
 from edgekit.report.notebook import Experiment, shown
 from edgekit.store import StoreError
 
-COMMITTED = {study: (platform, path) for platform, study, path in store.committed()}
+COMMITTED = {rows.study: (rows.platform, rows.path) for rows in store.committed() if rows.profile == store.REFERENCE_PROFILE}
 PLATFORM, ROWS = COMMITTED["02_baseline"]
 
 

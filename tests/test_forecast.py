@@ -12,7 +12,7 @@ import pytest
 from edgekit import cli, engines, plan, provenance, store
 from edgekit.catalog import hub, models, real_texts
 from edgekit.catalog.engines import ENGINES
-from edgekit.compress import foreseen, gguf_quantize
+from edgekit.compress import foreseen, gguf_quantize, variant
 from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.errors import EdgekitError
 from edgekit.schema import REFERENCE
@@ -53,7 +53,7 @@ def test_the_bytes_of_a_chain_are_those_of_its_weights(chain, nbytes):
 @functools.cache
 def committed(study: str) -> list[dict]:
     """Value by metric of each committed unit of a task `speed`, with its condition."""
-    [path] = [path for _, of, path in store.committed() if of == study]
+    [path] = [rows.path for rows in store.committed() if (rows.study, rows.profile) == (study, store.REFERENCE_PROFILE)]
     units = defaultdict(dict)
     for row in store.read(path)[0]:
         if row.condition["task"] == "speed":
@@ -364,6 +364,20 @@ def test_artifacts_to_be_built_are_counted_once_with_those_that_they_are_made_of
     wrong = dataclasses.replace(unit, variants=("shape:smollm2-135m > packed_awq(bits=3, group=64)",), holds=())
     [told] = forecast.to_build([wrong], here=True)[1]
     assert "AWQ's layout holds 4 bits" in told.reason and not told.planned
+
+
+def test_float_copies_of_quantized_weights_take_room_one_at_a_time_unless_units_share_them():
+    """Two methods, each copied to 4 bytes a weight: both packed models stay, of the copies the larger one counts; a copy that
+    two units open may wait for the second beside another."""
+    packed = ["shape:smollm2-135m > packed_awq(bits=4, group=64)", "shape:smollm2-135m > packed_gptq(bits=4, group=64)"]
+    copies = [chain + variant.DEQUANTIZED for chain in packed]
+    units = [dataclasses.replace(unit_that_holds(), variants=(chain,), holds=()) for chain in copies]
+    made, _ = forecast.to_build(units, here=False)
+    assert set(made) == {"shape:smollm2-135m", *packed, *copies}
+    stays = sum(made[name] for name in ("shape:smollm2-135m", *packed))
+    assert made[copies[0]] >= 4 * 134515008
+    assert forecast._at_a_time(made, units) == stays + max(made[copy] for copy in copies)
+    assert forecast._at_a_time(made, [*units, units[0]]) == stays + sum(made[copy] for copy in copies)
 
 
 @pytest.mark.parametrize("profile", ["jetson-orin-nx", "ci"])

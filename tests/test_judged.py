@@ -32,14 +32,15 @@ def counted(monkeypatch, tmp_path):
 @pytest.fixture
 def committed(tmp_path):
     """A copy of a committed rows file with its manifest: (path, platform)."""
-    [(platform, path)] = [(platform, path) for platform, study, path in store.committed() if study == STUDY]
-    for file in (path, provenance.manifest_path(path)):
+    [rows] = [rows for rows in store.committed() if (rows.study, rows.profile) == (STUDY, store.REFERENCE_PROFILE)]
+    for file in (rows.path, provenance.manifest_path(rows.path)):
         shutil.copy(file, tmp_path)
-    return tmp_path / path.name, platform
+    return tmp_path / rows.path.name, rows.platform
 
 
 def test_each_file_is_judged_once_and_read_from_then_on(counted, monkeypatch):
-    small = [entry for entry in store.committed() if entry[1] in ("01_scale_models", STUDY)]
+    small = [rows for rows in store.committed() if rows.study in ("01_scale_models", STUDY)
+             and rows.profile == store.REFERENCE_PROFILE]
     monkeypatch.setattr(store, "committed", lambda: small)
     first = publish.findings(publish.committed_cells())
     assert len(counted) == 3  # two files, and all claims on no rows

@@ -83,7 +83,7 @@ def test_every_profile_is_accepted_by_the_study(profile):
     (dict(shapes=["shape:gpt-5"]), "unknown shape 'shape:gpt-5'; known: .*shape:llama-2-7b"),
     (dict(cells=["lama_cpp/float16"]), "unknown engine 'lama_cpp'; known: transformers, "),
     (dict(cells=["llama_cpp/float8"]), "weights one of float32"),
-    (dict(tasks=["gsm9k"]), "unknown task 'gsm9k'; known: english_direct, english_think, pocket_chain"),
+    (dict(tasks=["gsm9k"]), "unknown task 'gsm9k'; known: english_agreement, english_direct, english_think, pocket_chain"),
     (dict(shapes=[], models=["shape:llama-2-7b"]), "shapes belong under `shapes`"),
     (dict(task_models=["shape:qwen2.5-0.5b"]), "random weights, so accuracy cannot be measured"),
     (dict(output_tokens=[1]), "at least 2"),

@@ -145,7 +145,8 @@ def trained(tmp_path):
 
 
 POCKET_NAMES = ["mixture", "prose", "pocket_chain_think", "pocket_prices", "chain think", "letters"]
-REAL_NAMES = ["python-docs", "wikitext2", "english_think", "english_direct", "english", "code", "mt-bench", "humaneval",
+REAL_NAMES = ["python-docs", "wikitext2", "english_agreement", "english_think", "english_direct", "english", "code", "chat",
+              "mt-bench", "humaneval",
               "spec-bench:math"]
 EITHER = ["random", "lm-eval:gsm8k", "lm-eval:mine.yaml", "/data/mine.jsonl", "mine.txt", "none"]
 
@@ -167,7 +168,8 @@ def test_the_sentence_names_what_would_do():
                        "knows nothing; for this model name some of mixture, prose, pocket_chain_budget_1, .*letters"):
         require_speaks("pocket-3m", "wikitext2")
     with pytest.raises(LanguageError, match="Qwen/Qwen2.5-0.5B speaks English, and mixture is in the pocket language.*python-"
-                       "docs, wikitext2, english_direct, english_think, english, code, mt-bench, humaneval, lm-eval:NAME or"):
+                       "docs, wikitext2, english_agreement, english_direct, english_think, english, code, chat, mt-bench, "
+                       "humaneval, lm-eval:NAME or"):
         require_speaks("Qwen/Qwen2.5-0.5B", "mixture")
 
 

@@ -22,31 +22,40 @@ from edgekit.schema import NONE
 from edgekit.studies.baseline.figures import FIGURES
 
 COMMITTED = list(store.committed())
+TAKE_A_MINUTE = [("reference", study) for study in ("04_pruning", "05_distillation", "06_speculative")]
+
+
+def named_of(rows: store.Committed) -> str:
+    return f"{rows.platform} {rows.profile} {rows.study}"
+
+
+each = pytest.mark.parametrize("rows", COMMITTED, ids=named_of)
 
 
 def test_there_are_committed_rows():
     assert COMMITTED
 
 
-@pytest.mark.parametrize("platform, study, path", COMMITTED, ids=str)
-def test_committed_rows_come_with_the_manifest_of_every_run(platform, study, path):
-    rows, skips = store.read(path)
-    manifests = provenance.read_manifests(path)
-    assert {row.run for row in rows} <= set(manifests)
-    assert {row.study for row in rows} == {study}
-    assert {facts["platform"] for facts in manifests.values()} == {platform}
+@each
+def test_committed_rows_come_with_the_manifest_of_every_run(rows):
+    records, skips = store.read(rows.path)
+    manifests = provenance.read_manifests(rows.path)
+    assert {record.run for record in records} <= set(manifests)
+    assert {record.study for record in records} == {rows.study}
+    assert {facts["platform"] for facts in manifests.values()} == {rows.platform}
+    assert {facts["params"]["profile"] for facts in manifests.values()} == {rows.profile}
     assert all(skip.expected for skip in skips)
-    config_class = studies.module(study).Config
+    config_class = studies.module(rows.study).Config
     for facts in manifests.values():
         assert len(facts["git_commit"]) == 40 and facts["packages"]["torch"] != "not installed"
         assert min(facts["memory_bandwidth_byte_per_s"]) > 1e8
         params.validate(config_class, facts["params"], where=facts["run"])  # what a rerun would be asked
 
 
-@pytest.mark.parametrize("platform, study, path", COMMITTED, ids=str)
-def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_its_version(platform, study, path):
-    rows, _ = store.read(path)
-    manifests = provenance.read_manifests(path)
+@each
+def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_its_version(rows):
+    manifests = provenance.read_manifests(rows.path)
+    rows, _ = store.read(rows.path)
     engines = {run: {f"{told['name']} {told['version']}" for told in facts["engines"].values()}
                for run, facts in manifests.items()}
     for run, facts in manifests.items():
@@ -64,19 +73,19 @@ def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_i
             assert installed & set(registry.ENGINES[packages].runtime.packages), f"{run}: {told['name']} is in no package"
 
 
-@pytest.mark.parametrize("platform, study, path", COMMITTED, ids=str)
-def test_committed_files_name_no_place_on_a_machine(platform, study, path):
-    for text in (gzip.decompress(path.read_bytes()).decode(), provenance.manifest_path(path).read_text()):
+@each
+def test_committed_files_name_no_place_on_a_machine(rows):
+    for text in (gzip.decompress(rows.path.read_bytes()).decode(), provenance.manifest_path(rows.path).read_text()):
         assert len(text) > 1000
         assert not [word for word in ("/home/", "/Users/", "/root/", "/tmp/", str(store.ROOT)) if word in text]
 
 
-@pytest.mark.parametrize("platform, study, path", COMMITTED[:3], ids=str)  # those of the others take a minute
-def test_the_committed_figures_are_those_of_the_committed_rows(platform, study, path, tmp_path):
+@pytest.mark.parametrize("rows", [rows for rows in COMMITTED if (rows.profile, rows.study) not in TAKE_A_MINUTE], ids=named_of)
+def test_the_committed_figures_are_those_of_the_committed_rows(rows, tmp_path):
     """Each figure's table, made again from the rows, is the committed one. (SVG bytes differ between font versions.)"""
-    frame, committed = store.read_frame(path)[0], store.ROOT / "figures" / study
+    frame, committed = store.read_frame(rows.path)[0], rows.figures
     with remembering():
-        tables = {name: table for name, (_, table) in drawn_from(studies.module(study, "figures").FIGURES, frame).items()}
+        tables = {name: table for name, (_, table) in drawn_from(studies.module(rows.study, "figures").FIGURES, frame).items()}
     assert sorted(f"{name}.{kind}" for name in tables for kind in ("csv", "svg")) == sorted(
         file.name for file in committed.iterdir())
     for name, table in tables.items():
@@ -201,7 +210,7 @@ def test_publishing_copies_what_the_plan_asks_for_and_draws_it(kit):
     store.write_plan(kit, {row.key for row in rows[:-3]})
     written = publish.publish("02_baseline", "reference")
     target = store.ROOT / "data/results/board-x/02_baseline.jsonl.gz"
-    assert list(store.committed()) == [("board-x", "02_baseline", target)]
+    assert list(store.committed()) == [store.Committed("board-x", "reference", "02_baseline", target)]
     assert target.with_name("02_baseline.manifest.json") in written and target.stat().st_size < kit.stat().st_size / 10
     assert target in written and store.read(target)[0] == rows[:-3]
     assert json.loads(provenance.manifest_path(target).read_text()).keys() == {rows[0].run}
@@ -237,3 +246,26 @@ def test_the_findings_go_between_their_markers_and_nothing_else_changes(kit):
     readme.write_text("no markers")
     with pytest.raises(publish.PublishError, match="put them back"):
         generated.write(publish.files())
+
+
+def test_rows_of_two_profiles_of_one_machine_stand_beside_each_other(kit):
+    """A machine is not the same on another day, so what one profile measured is never judged with the roofs of another."""
+    import shutil
+
+    publish.publish("02_baseline", "reference")
+    shutil.copytree(kit.parent, store.runs_folder("real"))
+    shutil.copytree(store.ROOT / "params/reference", store.ROOT / "params/real", dirs_exist_ok=True)
+    before = {path: path.read_bytes() for path in sorted((store.ROOT / "figures").rglob("*.svg"))}
+    written = publish.publish("02_baseline", "real")
+    target = store.ROOT / "data/results/board-x/real/02_baseline.jsonl.gz"
+    assert [(rows.profile, rows.path) for rows in store.committed()] == [
+        ("reference", store.ROOT / "data/results/board-x/02_baseline.jsonl.gz"), ("real", target)]
+    drawn = [path for path in written if path.suffix == ".svg"]
+    assert drawn and all(path.parent == store.ROOT / "figures/real/02_baseline" for path in drawn)
+    assert all(path.read_bytes() == data for path, data in before.items())
+    table = publish.findings(publish.committed_cells())
+    assert "(`board-x`) |" in table and "(`board-x`, profile real) |" in table
+    (store.ROOT / "README.md").write_text(f"{publish.START}\n{publish.END}\n")
+    page = dict(publish.files())[store.ROOT / "docs/claims/S3.1.md"]
+    assert "## Measured on board-x: " in page and "## Measured on board-x, profile real: " in page
+    assert "../../data/results/board-x/real/02_baseline.jsonl.gz" in page and "../../figures/real/02_baseline/" in page

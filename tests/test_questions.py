@@ -13,7 +13,7 @@ import yaml
 
 from edgekit import store
 from edgekit.catalog import tasks as catalog
-from edgekit.questions import problem, tasks
+from edgekit.questions import agreement, problem, tasks
 from edgekit.questions.situation import PARTS, TIMES
 
 TASKS = store.ROOT / "data/tasks"
@@ -141,7 +141,8 @@ def test_the_items_are_those_of_every_depth_and_do_not_depend_on_how_many():
 
 def test_which_tasks_have_steps_is_a_fact_of_the_task():
     has = {name: catalog.load(name).has_steps for name in catalog.names()}
-    assert all(has[name] == name.startswith(("pocket_chain_", "english_")) for name in has) and sum(has.values()) == 8
+    assert all(has[name] == name.startswith(("pocket_chain_", "english_think", "english_direct")) for name in has)
+    assert sum(has.values()) == 8
 
 
 # What a model wrote, and the number that it says; None where it says none. `answers`: both modes read it so, else by mode.
@@ -200,6 +201,63 @@ def test_reading_takes_no_long_time():
         for pattern in tasks.PATTERNS.values():
             re.findall(pattern, text)
     assert time.perf_counter() - began < 5
+
+
+NOUNS = re.compile(r"(?:^The \w+|\bthe) (\w+)")
+
+
+def test_the_verb_agrees_with_the_subject_and_with_no_other_noun():
+    """Read by another rule than the one that drew them: a plural of these nouns ends in s, a singular in anything else."""
+    plural_forms = {"are", "were", "have", "do", "seem"}
+    items = catalog.load(agreement.NAME).items()
+    assert collections.Counter(item["depth"] for item in items) == dict.fromkeys(agreement.DEPTHS, 100)
+    assert len({item["question"] for item in items}) == 400
+    for item in items:
+        nouns = NOUNS.findall(item["question"])
+        plural = [noun.endswith("s") for noun in nouns]
+        assert len(nouns) == item["depth"] and not any(other == plural[0] for other in plural[1:])
+        assert item["answer"] in item["choices"] and len(set(item["choices"])) == 2
+        assert [choice in plural_forms for choice in item["choices"]].count(plural[0]) == 1
+        assert (item["answer"] in plural_forms) == plural[0]
+    for depth in agreement.DEPTHS:
+        here = [item for item in items if item["depth"] == depth]
+        assert sum(item["answer"] in plural_forms for item in here) == 50, "guessing one number is right half of the time"
+        assert 35 <= sum(item["choices"][0] == item["answer"] for item in here) <= 65
+    assert agreement.draw_items(3, count=9) == agreement.draw_items(3)[:9]
+    with pytest.raises(ValueError, match="expected 1 to 220 items, got 221"):
+        agreement.draw_items(1, count=221)
+
+
+@pytest.mark.parametrize("knows", ["subject", "last noun"])
+def test_a_choice_is_answered_by_the_likelier_form(knows):
+    """A model that agrees with the subject is always right, one that agrees with the noun beside the verb only where that is
+    the subject."""
+    pytest.importorskip("lm_eval")
+    from lm_eval.api.model import LM
+
+    from edgekit.measure import quality
+
+    class Model(LM):
+        prompt_form = "plain"
+
+        def loglikelihood(self, requests, disable_tqdm=False):
+            def fits(context, form):
+                nouns = NOUNS.findall(context)
+                noun = nouns[0] if knows == "subject" else nouns[-1]
+                assert form.startswith(" ") and not context.endswith(" ")
+                return noun.endswith("s") == (form.strip() in {"are", "were", "have", "do", "seem"})
+            return [(-1.0 if fits(*request.args) else -2.0, False) for request in requests]
+
+        def generate_until(self, requests, disable_tqdm=False):
+            raise NotImplementedError
+
+        loglikelihood_rolling = generate_until
+
+    seen = quality.answer_tasks(Model(), {agreement.NAME: None}, 5)
+    assert {one["metric"] for one in seen} == {"correct"} and len(seen) == 20
+    by_depth = {depth: [one["value"] for one in seen if one["depth"] == depth] for depth in agreement.DEPTHS}
+    assert by_depth[1] == [1] * 5 and by_depth[2] == by_depth[4] == ([1] * 5 if knows == "subject" else [0] * 5)
+    assert {(one["domain"], one["mode"]) for one in seen} == {("english", "agreement")}
 
 
 def test_a_model_that_answers_is_counted_right_and_one_that_is_silent_apart():

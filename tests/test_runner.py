@@ -141,6 +141,24 @@ def test_what_a_unit_opens_is_built_once_before_it_and_its_rows_say_how_they_kno
     assert [row.source for row in result.rows].count("modelled") == 4 and len(result.rows) == 6
 
 
+def test_a_float_copy_of_quantized_weights_goes_with_the_last_unit_that_opens_it(monkeypatch):
+    packed = "pocket-200k > packed_gptq(bits=4, group=32)"
+    stood, copy = [], packed + variant.DEQUANTIZED
+
+    def seen(*args, **named):
+        stood.append(foreseen.whole(copy).is_built())
+        return run_job(*args, **named)
+
+    run_job = runner.run_job
+    monkeypatch.setattr(runner, "run_job", seen)
+    opens = [dataclasses.replace(unit, variants=(copy,)) for unit in units("jobs:square")[:2]]
+    run_study([*opens, dataclasses.replace(units("jobs:square")[2], repeat=1)])
+    assert stood == [False, True, True, False], "built, opened by two, and gone before the third"
+    assert foreseen.whole(packed).is_built() and not foreseen.whole(copy).is_built()
+    run_study([*opens, *units("jobs:square")[2:4]])
+    assert not foreseen.whole(copy).is_built(), "what has its rows builds nothing again"
+
+
 def test_a_second_run_measures_nothing(monkeypatch):
     first = run_study(units("jobs:square"))
     monkeypatch.setattr(runner, "run_job", lambda *_, **__: pytest.fail("measured again"))

@@ -14,7 +14,7 @@ from edgekit.analyze.rows import COLUMNS, in_reference, rows_of
 from edgekit.plots import style
 
 
-@pytest.mark.parametrize("path", [path for _, _, path in store.committed()], ids=lambda path: f"{path.parent.name} {path.name}")
+@pytest.mark.parametrize("path", [rows.path for rows in store.committed()], ids=lambda path: f"{path.parent.name} {path.name}")
 def test_every_coordinate_of_committed_rows_is_known(path):
     rows, skips = store.read(path)
     assert rows

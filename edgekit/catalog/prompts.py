@@ -1,8 +1,8 @@
 """Prompts by name: what models are given to go on from, where it is the going on that is measured.
 
 Those of the pocket language have the names that rows know them by. The others are for models of real text: the plain-English
-problems of the kit, beginnings of the interpreter's documentation and of its library's functions, published sets in the folder
-that EDGEKIT_DATA names, and a .jsonl file of one's own.
+problems and the open requests of the kit, beginnings of the interpreter's documentation and of its library's functions,
+published sets in the folder that EDGEKIT_DATA names, and a .jsonl file of one's own.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ STORIES = "prose"
 # name -> the task whose questions they are; stories begin with their first sentence
 POCKET = {"chain think": "pocket_chain_think", "chain direct": "pocket_chain_direct", "prices": "pocket_prices",
           "tracking": "pocket_tracking", "letters": "pocket_letters", STORIES: None}
-ENGLISH, CODE, SPEC_BENCH = "english", "code", "spec-bench:"
+ENGLISH, CODE, CHAT, SPEC_BENCH = "english", "code", "chat", "spec-bench:"
 FILES = {"mt-bench": "mt_bench/mt_bench_question.jsonl", "humaneval": "humaneval/HumanEval.jsonl.gz"}
 SPEC_BENCH_FILE = "spec_bench/question.jsonl"
-NAMES = (*POCKET, ENGLISH, real_texts.PYTHON_DOCS, CODE, *FILES)
+NAMES = (*POCKET, ENGLISH, real_texts.PYTHON_DOCS, CODE, CHAT, *FILES)
 BEGINNING = 400  # characters of a text that are given
 
 
@@ -86,6 +86,8 @@ def _all(name: str) -> list[Prompt]:
 
 def _file(name: str) -> Path | None:
     """The file that a set is read from as it is; None for one that is made."""
+    if name == CHAT:
+        return store.ROOT / "data" / "prompts" / "chat.jsonl"
     if name in FILES:
         return folder_data.path(FILES[name])
     if name.startswith(SPEC_BENCH):

@@ -45,7 +45,8 @@ def answer_tasks(model: EngineLM, tasks: Mapping[str, Sequence[int] | None], ite
     `items_per_depth` items.
 
     Returns `correct` (0 or 1) for every item, with task_name, domain, mode, depth and item, and for each task and depth
-    `unanswered`, the number of items without a readable answer, which are counted as not correct too.
+    `unanswered`, the number of items without a readable answer, which are counted as not correct too. Of a task with choices
+    the likeliest is the answer, so there is always one.
     """
     from edgekit.catalog import tasks as catalog
 
@@ -58,13 +59,16 @@ def answer_tasks(model: EngineLM, tasks: Mapping[str, Sequence[int] | None], ite
             continue
         task = catalog.load(name)
         config = task.config | {"process_docs": _FirstOfEachDepth(items_per_depth, depths)}
+        choices = config["output_type"] == "multiple_choice"
         unanswered: dict[int, int] = {}
         at = dict(task_name=name, domain=task.domain, mode=task.mode)
         for sample in run_task(model, config, limit=None, prompt_form=model.prompt_form):
             doc = sample["doc"]
-            missed = sample["filtered_resps"][0] == NO_ANSWER
-            unanswered[doc["depth"]] = unanswered.get(doc["depth"], 0) + missed
-            seen.append(dict(metric="correct", value=int(sample["exact_match"]), **at, depth=doc["depth"], item=doc["id"]))
+            right = sample["acc" if choices else "exact_match"]
+            seen.append(dict(metric="correct", value=int(right), **at, depth=doc["depth"], item=doc["id"]))
+            if not choices:
+                missed = sample["filtered_resps"][0] == NO_ANSWER
+                unanswered[doc["depth"]] = unanswered.get(doc["depth"], 0) + missed
         seen += [dict(metric="unanswered", value=count, **at, depth=depth) for depth, count in unanswered.items()]
     return seen
 

@@ -1,5 +1,5 @@
 """The shipped problems in plain English, one JSON line each, and the lm-eval tasks beside them, which ask them with and without
-reasoning.
+reasoning; and those of agreement.py.
 
 The files are a pure function of the seed; `item_file` and `task_yaml` rebuild them byte for byte.
 """
@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from random import Random
 
+from edgekit.questions import agreement
 from edgekit.questions.problem import SITUATIONS, draw
 
 SEED = 23
@@ -106,8 +107,9 @@ metadata:
 
 
 def write_tasks(folder: Path) -> list[Path]:
-    """Write the items and the YAML of both tasks into `folder`; the paths written."""
+    """Write the items and the YAML of all tasks in English into `folder`; the paths written."""
     texts = {ITEMS: item_file()} | {f"{name_of(mode)}.yaml": task_yaml(mode) for mode in MODES}
+    texts |= {agreement.ITEMS: agreement.item_file(), f"{agreement.NAME}.yaml": agreement.task_yaml()}
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]

@@ -19,7 +19,7 @@ def bodies(blocks: Iterable[Mapping], out: Path) -> dict[str, tuple[str, str]]:
     for block in blocks:
         for line in block["lines"]:
             # arithmetic is the same for every platform, and told once
-            of = {"source": block["source"], "of": ", in this run" * (block["kind"] == "this")}
+            of = {"source": block["source"], "of": block["source"].of}
             parts = [part | of if part["platform"] else part for part in line["parts"]]
             found.setdefault(line["id"], []).append(line | {"parts": parts})
     here = next(iter(blocks))["source"]

@@ -15,12 +15,13 @@ class Source:
     """Where the verdicts of one table come from.
 
     rows: the rows file of each study. drawn: the folder that holds each notebook's figures as SVG and CSV. shown: the figures
-    that pages of this report show, as `<page>.html#fig-<figure>`.
+    that pages of this report show, as `<page>.html#fig-<figure>`. of: which rows they are, for the titles of claims' pages.
     """
 
     rows: Mapping[str, Path]
     drawn: Path
     shown: frozenset[str] = frozenset()
+    of: str = ""
 
     def links(self, part: Mapping, study: str, out: Path, up: str = "") -> list[tuple[str, str]]:
         """(word, address) for one part of a verdict, seen from a page that lies `up` from the report's folder `out`."""

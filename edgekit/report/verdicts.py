@@ -1,4 +1,4 @@
-"""Tables of verdicts: this run's first, then one for each platform with committed rows."""
+"""Tables of verdicts: this run's first, then one for each platform and profile with committed rows."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ def blocks(profile: str, files: list[Path], manifest: Mapping, shown: frozenset[
     """This run's table, then the platforms'; every line has its links, as they are written in the folder `out`."""
     here = manifest.get("platform", "")
     note = f"Measured by the profile {profile} on this machine, or computed from what the documents print."
-    source = Source({store.study_of(path): path for path in files}, store.runs_folder(profile) / "figures", shown)
+    source = Source({store.study_of(path): path for path in files}, store.runs_folder(profile) / "figures", shown, ", in this run")
     found = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here", note, source, here, out)]
-    committed: dict[str, dict[str, Path]] = {}
-    for platform, study, path in store.committed():
-        committed.setdefault(platform, {})[study] = path
-    for platform, rows in committed.items():
+    committed: dict[tuple[str, str, str], dict[str, Path]] = {}
+    for rows in store.committed():
+        committed.setdefault((rows.platform, rows.profile, rows.of), {})[rows.study] = rows.path
+    for (platform, of_profile, of), rows in committed.items():
         note = (f"Judged anew from the rows that are committed with the project{_when(rows)}; nothing of this run is in it.")
-        found.append(_block("reference", f"reference-{platform}", f"Reference: {platform}", "Reference", note,
-                            Source(rows, store.ROOT / "figures"), platform, out))
+        name = f"reference-{platform}" + f"-{of_profile}" * bool(of)
+        found.append(_block("reference", name, f"Reference: {platform}{of}", "Reference", note,
+                            Source(rows, store.figures_folder(of_profile), of=of), platform, out))
     return found
 
 

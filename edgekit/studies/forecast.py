@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import engines, params, store, studies
 from edgekit.catalog import folder_data, hub, models, platforms, real_texts, tasks
 from edgekit.catalog.hub import Download
-from edgekit.compress import foreseen
+from edgekit.compress import foreseen, variant
 from edgekit.errors import EdgekitError
 from edgekit.measure import device as devices
 from edgekit.studies import history, needs
@@ -61,7 +62,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Artifacts that are still to be built, and what they take, about; what is free, None where that is not known."""
+    """Artifacts that are still to be built, and the most that they take at a time, about; what is free, None where that is not
+    known."""
 
     artifacts: int
     nbytes: int
@@ -137,7 +139,7 @@ def forecast(notebook: str, profile: str) -> Forecast:
     return Forecast(
         name, profile, words, place, groups_of(keys.values(), states.values(), took),
         (*map(hub.download, absent), *_texts(away), *_task_items(getattr(config, "tasks", ()))),
-        Disk(len(made), sum(made.values()), _free_bytes() if place.here else None), Memory(most, limit, memory), took,
+        Disk(len(made), _at_a_time(made, left), _free_bytes() if place.here else None), Memory(most, limit, memory), took,
         (*refusals_of(unit for key, unit in keys.items() if states[key] == "refused"), *failing),
         tuple(_notes(config.device, place)))
 
@@ -179,12 +181,19 @@ def to_build(units: Sequence[Unit], here: bool) -> tuple[dict[str, int], tuple[R
     failing: dict[str, int] = {}
     for unit in units:
         try:
-            for chain in dict.fromkeys((*unit.variants, *(held.chain for together in unit.holds for held in together))):
+            for chain in sorted(needs.opened(unit)):
                 made |= {link.variant: link.nbytes for link in links(chain) if link.made}
         except EdgekitError as error:
             failing[str(error)] = failing.get(str(error), 0) + 1
     waiting = {chain: size for chain, size in made.items() if not (here and links(chain)[-1].is_built())}
     return waiting, tuple(Refusal(reason, count, False) for reason, count in failing.items())
+
+
+def _at_a_time(made: Mapping[str, int], units: Sequence[Unit]) -> int:
+    """The most bytes that artifacts take together: a copy that passes with its only unit (see needs.passing) is there alone."""
+    users = Counter(chain for unit in units for chain in needs.opened(unit))
+    alone = {chain for chain in made if chain.endswith(variant.DEQUANTIZED) and users[chain] == 1}
+    return sum(size for chain, size in made.items() if chain not in alone) + max((made[chain] for chain in alone), default=0)
 
 
 def _task_items(names: Iterable[str]) -> Iterable[Download]:

@@ -58,8 +58,9 @@ def paths(study: str, profile: str, platform: str) -> list[Path]:
     runs = store.runs_folder(profile).parent
     own = store.runs_folder(profile) / f"{study}.jsonl"
     others = sorted(path for path in runs.glob(f"*/{study}.jsonl") if path != own)
-    committed = [(where != platform, path) for where, of, path in store.committed() if of == study]
-    return [path for path in (own, *others, *(path for _, path in sorted(committed))) if path.exists()]
+    committed = [(rows.platform != platform, rows.profile != profile, rows.path) for rows in store.committed()
+                 if rows.study == study]
+    return [path for path in (own, *others, *(path for *_, path in sorted(committed))) if path.exists()]
 
 
 def read(path: Path) -> Source | None:

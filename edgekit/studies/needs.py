@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.catalog.engines import ENGINES
-from edgekit.compress import foreseen
+from edgekit.compress import foreseen, variant
 from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.errors import EdgekitError
 
@@ -70,6 +70,18 @@ def need_of(unit: Unit, sizes: Callable[[Held], tuple[float, float]] = sizes) ->
         return max((_need(together, sizes) for together in unit.holds), key=lambda need: need.nbytes, default=None)
     except EdgekitError:
         return None
+
+
+def opened(unit: Unit) -> set[str]:
+    """The chains that a unit opens: those that it names, and those that it holds."""
+    return {*unit.variants, *(held.chain for together in unit.holds for held in together)}
+
+
+def passing(unit: Unit, waiting: Iterable[Unit]) -> set[str]:
+    """Of what a unit opens, the float copies of quantized weights that none of the units that wait opens: the bulk of what a
+    study of quantization writes, and made again in seconds from what stays."""
+    copies = {chain for chain in opened(unit) if chain.endswith(variant.DEQUANTIZED)}
+    return copies.difference(*map(opened, waiting)) if copies else copies
 
 
 def _need(together: Iterable[Held], sizes: Callable[[Held], tuple[float, float]]) -> Need:

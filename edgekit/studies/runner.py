@@ -140,7 +140,9 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
             provenance.write_manifest(path, manifest)
             progress = Progress(console.now, study, [kind_of(unit) for unit in waiting.values()])
             with _Processes(config.timeout_s, memory_limit_bytes) as processes:
-                for key, unit in _order(waiting, config.seed):
+                ahead = _order(waiting, config.seed)
+                while ahead:
+                    key, unit = ahead.pop(0)
                     progress.begins(kind_of(unit), unit.condition)
                     has_rows = _measure(file, key, unit, study, built, manifest, processes)
                     progress.ends(kind_of(unit), has_rows)
@@ -149,6 +151,8 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
                     measured += has_rows
                     manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
                     manifest.duration_s = time.monotonic() - started
+                    for copy in needs.passing(unit, [other for _, other in ahead]):
+                        variant.forget(copy)
                     # After each unit, so that a killed run's rows have their manifest too.
                     provenance.write_manifest(path, manifest)
             console.clear()
