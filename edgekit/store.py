@@ -240,10 +240,9 @@ def read(path: Path) -> tuple[list[Row], list[Skip]]:
     return [Row(**row) for row in rows], skips
 
 
-def missing_share(path: Path) -> float:
-    """How much of the plan beside a rows file has neither rows nor a reason for having none; 1 where nothing is there."""
-    planned = plan_of(path)
-    if planned is None or not path.exists():
+def missing_share(path: Path, planned: set[str]) -> float:
+    """How much of a plan has neither rows in a file nor a reason there for having none; 1 where there is no file."""
+    if not path.exists():
         return 1.0
     _, skips, done, _, _ = _blocks(path)
     return len(planned - done.keys() - skips.keys()) / max(len(planned), 1)

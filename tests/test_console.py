@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from edgekit import console, store
+from edgekit import console, params, provenance, store, studies
 from edgekit.report import closing
 from edgekit.report.execute import _Told
 from edgekit.report.run import Outcome
 from edgekit.studies import durations
+
+
+ROOT = Path(__file__).parents[1]
 
 
 class Terminal(io.StringIO):
@@ -128,4 +132,16 @@ def test_what_a_notebook_took_elsewhere_is_scaled_to_this_machine(tmp_path, monk
     with store.Store(rows) as kept:
         kept.append("a", [store.Row("r", "02_baseline", {}, "ttft_s", 1.0)])
     store.write_plan(rows, ["a", "b", "c", "d"])
+    study = studies.module("02_baseline")
+    monkeypatch.setattr(params, "path_of", lambda profile, notebook: ROOT / f"params/{profile}/{notebook}.yaml")
+    config = params.of_profile(study.Config, "pocket", "02_baseline")
+
+    def ran(run: str, **asked) -> None:
+        provenance.write_manifest(rows, provenance.Manifest(
+            run=run, study="02_baseline", params=dataclasses.asdict(config) | asked, seed=0, git_commit="c" * 40, git_dirty=False,
+            packages={}, machine={}, platform="p", memory_bandwidth_byte_per_s=[1e9], inputs={}, started="2026-01-01"))
+
+    ran("r")
     assert durations.expected(["02_baseline"], "pocket") == {"02_baseline": pytest.approx(90)}
+    ran("s", repeats=17)
+    assert durations.expected(["02_baseline"], "pocket") == {"02_baseline": 120}, "the old plan says nothing of other parameters"

@@ -10,6 +10,7 @@ import rows_04_pruning as pruned
 
 from edgekit.analyze import observed, stats
 from edgekit.analyze.origin import BITS, Origin, origin
+from edgekit.analyze.origin import told as origins_told
 from edgekit.catalog import weights
 from edgekit.claims import judgement as claims
 from edgekit.claims import pages, quantities
@@ -17,6 +18,7 @@ from edgekit.claims import text as verdict_text
 from edgekit.claims.sides import sides
 
 SMALL, REAL, SHAPE, POCKET = "smollm2-135m-instruct", "owner/llama-7b", "shape:qwen2.5-0.5b", "pocket-3m"
+OTHER = "qwen2.5-coder-0.5b-instruct"
 FEW = dict(models=("pocket-10m",), ablated=False, swept_models=())
 FAILS, HOLDS = pruned.frame(lost=3.0, **FEW), pruned.frame(lost=0.0, items=400, **FEW)
 
@@ -191,3 +193,12 @@ def test_every_quantity_names_the_models_that_it_rests_on():
         "awq_lead_smaller_over_larger": ["pocket-10m", "pocket-900k"],
         "w4a16_speed_up_larger_over_smaller": ["shape:a-135m", "shape:b-0.5b"],
         "draft_acceptance": ["pocket-10m", "pocket-900k"], "speculative_speed_up": ["pocket-10m", "pocket-900k"]}
+
+
+def test_a_caption_tells_of_the_models_that_it_shows_that_their_weights_came_rounded():
+    at = dict(task="speed", metric=BITS, source="measured", stored_as="Q4_1")
+    frame = pd.DataFrame([dict(at, model=name, value=value) for name, value in ((SMALL, 4.954), (OTHER, 6.17))])
+    assert f"{SMALL}, 4.95 bits a weight; {OTHER}, 6.17 bits a weight." in origins_told(frame)
+    one = origins_told(frame, [f"{OTHER} > rtn(bits=4)", "llama_cpp", POCKET])
+    assert OTHER in one and SMALL not in one
+    assert origins_told(frame, [POCKET]) == origins_told(pd.DataFrame()) == origins_told(pruned.frame(lost=0.0, **FEW)) == ""

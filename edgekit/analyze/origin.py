@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,6 +21,18 @@ class Origin:
     model: str
     bits: tuple[float, ...] = ()
     stored_as: tuple[str, ...] = ()
+
+
+def told(frame: pd.DataFrame, among: Iterable[str] | None = None) -> str:
+    """Which models' weights came rounded, in a sentence; "" where none did, or nothing says so. among: names, chains or pairs,
+    to tell of the models that these begin with alone."""
+    rows = rows_of(frame, "size", "speed", metrics=(BITS,)) if len(frame) else frame
+    if not len(rows):
+        return ""
+    wanted = None if among is None else set(map(base, among))
+    found = [origin(frame, model) for model in dict.fromkeys(map(base, rows.model.dropna())) if wanted is None or model in wanted]
+    each = [f"{one.model}, {' or '.join(f'{bits:.3g}' for bits in one.bits)} bits a weight" for one in found]
+    return f"Weights that came rounded, so that what was lost before is not seen here: {'; '.join(each)}." if each else ""
 
 
 def origin(frame: pd.DataFrame, model: str) -> Origin:

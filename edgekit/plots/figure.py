@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from edgekit.analyze import origin
 from edgekit.plots import verdict
 from edgekit.plots.style import Drawn, Picture, PlotError, save
 
@@ -56,7 +57,14 @@ class Figure:
         if drawn is None:
             return Missing(self.name, self.needs)
         fig = verdict.underline(drawn[0], [cell for cell in claims if cell["figure"].endswith(f"#fig-{self.name}")])
-        return save(fig, self.name, drawn[1], folder, self.caption)
+        came = origin.told(frame, _names(drawn[1]))
+        return save(fig, self.name, drawn[1], folder, f"{self.caption} {came}".rstrip())
+
+
+def _names(table: pd.DataFrame) -> set[str]:
+    """Every text in a table: what it may be drawn of."""
+    texts = table.select_dtypes(exclude="number")
+    return {value for name in texts for value in texts[name].unique() if isinstance(value, str)}
 
 
 def named(figures: Iterable[Figure], name: str) -> Figure:

@@ -41,6 +41,8 @@ class Experiment:
 
         Raises what the study's `run` does, and StoreError for rows that are not there.
         """
+        from edgekit.analyze import origin
+
         if not studies.measures(self.notebook):
             self.frame, self.skipped, self.path, self.platform = self.study.tables(self.config), [], None, ""
             return _markdown(f"{len(self.frame)} lines of {self.frame.task.nunique()} tables, computed from printed numbers.")
@@ -55,7 +57,8 @@ class Experiment:
             frame, self.skipped = store.read_frame(self.path)
             told = f"Nothing was measured here: opened from `{self.config.rows}`"
         self.frame = provenance.with_machine(frame, self.path)
-        return _markdown(f"{told}, {len(self.skipped)} skipped; {len(frame):,} rows on platform `{self.platform}`.")
+        lines = [f"{told}, {len(self.skipped)} skipped; {len(frame):,} rows on platform `{self.platform}`.", origin.told(frame)]
+        return _markdown("\n\n".join(filter(None, lines)))
 
     def figure(self, name: str) -> Picture | Missing:
         """One of the study's figures, stored beside the rows as SVG and CSV. Raises PlotError for an unknown name."""

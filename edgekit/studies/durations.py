@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import statistics
 from collections.abc import Iterable, Mapping
 
-from edgekit import store, studies
+from edgekit import params, provenance, store, studies
 from edgekit.console import duration
 from edgekit.measure.worker import run_job
+from edgekit.studies.runner import keys_of
 
 FILE = "durations.json"  # under data/results: a line a platform, profile and notebook that ran whole with nothing beside it
 
@@ -18,11 +20,25 @@ def expected(notebooks: Iterable[str], profile: str) -> dict[str, float | None]:
     """Seconds that each notebook should take here, what has its rows already left out; None where nobody knows."""
     known, found = measured(), {}
     for notebook in notebooks:
-        missing = store.missing_share(store.runs_folder(profile) / f"{notebook}.jsonl") if studies.measures(notebook) else 1.0
+        missing = _missing(notebook, profile)
         seconds = [_here(entry) for entry in known if (entry["notebook"], entry["profile"]) == (notebook, profile)] \
             if missing else [0.0]
         found[notebook] = missing * statistics.median(seconds) if seconds else None
     return found
+
+
+def _missing(notebook: str, profile: str) -> float:
+    """How much of what a notebook asks for with the present parameters was not measured yet. The plan beside its rows is taken
+    where the newest run had these parameters, since making one takes seconds."""
+    rows = store.runs_folder(profile) / f"{notebook}.jsonl"
+    if not studies.measures(notebook) or not rows.exists():
+        return 1.0
+    study = studies.module(notebook)
+    config = params.of_profile(study.Config, profile, notebook)
+    planned, runs = store.plan_of(rows), list(provenance.read_manifests(rows).values())
+    if planned is None or not runs or store.canonical(runs[-1]["params"]) != store.canonical(dataclasses.asdict(config)):
+        planned = set(keys_of(study.STUDY, study.VERSION, list(study.plan(config))))
+    return store.missing_share(rows, planned)
 
 
 def told(seconds: Iterable[float | None]) -> str:
