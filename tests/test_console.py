@@ -16,7 +16,6 @@ from edgekit.report.execute import _Told
 from edgekit.report.run import Outcome
 from edgekit.studies import durations
 
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -132,16 +131,19 @@ def test_what_a_notebook_took_elsewhere_is_scaled_to_this_machine(tmp_path, monk
     with store.Store(rows) as kept:
         kept.append("a", [store.Row("r", "02_baseline", {}, "ttft_s", 1.0)])
     store.write_plan(rows, ["a", "b", "c", "d"])
+    for folder in ("data/published", "data/models", "params", "data/tasks"):
+        (tmp_path / folder).parent.mkdir(exist_ok=True)
+        (tmp_path / folder).symlink_to(ROOT / folder)
     study = studies.module("02_baseline")
-    monkeypatch.setattr(params, "path_of", lambda profile, notebook: ROOT / f"params/{profile}/{notebook}.yaml")
     config = params.of_profile(study.Config, "pocket", "02_baseline")
 
     def ran(run: str, **asked) -> None:
         provenance.write_manifest(rows, provenance.Manifest(
-            run=run, study="02_baseline", params=dataclasses.asdict(config) | asked, seed=0, git_commit="c" * 40, git_dirty=False,
-            packages={}, machine={}, platform="p", memory_bandwidth_byte_per_s=[1e9], inputs={}, started="2026-01-01"))
+            run=run, study="02_baseline", params=dataclasses.asdict(config) | asked, seed=0, git_commit="c" * 40,
+            git_dirty=False, packages={}, machine={}, platform="p", memory_bandwidth_byte_per_s=[1e9], inputs={},
+            started="2026-01-01"))
 
     ran("r")
     assert durations.expected(["02_baseline"], "pocket") == {"02_baseline": pytest.approx(90)}
     ran("s", repeats=17)
-    assert durations.expected(["02_baseline"], "pocket") == {"02_baseline": 120}, "the old plan says nothing of other parameters"
+    assert durations.expected(["02_baseline"], "pocket") == {"02_baseline": 120}, "an old plan says nothing of new parameters"

@@ -140,7 +140,7 @@ def test_shapes_unknown_tasks_and_too_few_items_are_refused():
     from edgekit.catalog.models import ModelError
 
     job = dict(engine="transformers", dtype="float32", threads=1, device="cpu", tasks=["pocket_chain_think"])
-    with pytest.raises(TaskError, match="unknown task 'gsm9k'; known: english_agreement, english_direct, english_think, pocket_chain_budget_1"):
+    with pytest.raises(TaskError, match="unknown task 'gsm9k'; known: english_agreement, .*pocket_chain_budget_1"):
         tasks.load("gsm9k")
     with pytest.raises(EngineError, match="10000 asked, depth 1 has"):
         quality.measure_accuracy(variant=NAME, items_per_depth=10_000, **job)

@@ -64,7 +64,7 @@ def test_prompts_that_are_not_of_the_pocket_language_are_in_the_key(tmp_path):
     ({"rounded_stories": 99}, "rounded_stories: expected 1 to stories"),
     ({"stories": 9999}, "stories: expected 1 to 300"),
     ({"tasks": ["pocket_prices"]}, "rounded_tasks: unknown 'pocket_chain_think'; known: pocket_prices"),
-    ({"tasks": [*VALUES["tasks"], "pocket_poems"]}, "unknown task 'pocket_poems'; known: english_agreement, english_direct, english_think"),
+    ({"tasks": [*VALUES["tasks"], "pocket_poems"]}, "unknown task 'pocket_poems'; known: english_agreement, english"),
     ({"domains": ["poems"]}, "domains: unknown prompts 'poems'; known: chain think"),
     ({"prompts": 1}, "prompts: expected at least 2"),
     ({"models": ["pocket-200k", "shape:smollm2-135m"]}, "random weights, so accuracy cannot be measured"),

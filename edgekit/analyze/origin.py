@@ -30,8 +30,9 @@ def told(frame: pd.DataFrame, among: Iterable[str] | None = None) -> str:
     if not len(rows):
         return ""
     wanted = None if among is None else set(map(base, among))
-    found = [origin(frame, model) for model in dict.fromkeys(map(base, rows.model.dropna())) if wanted is None or model in wanted]
-    each = [f"{one.model}, {' or '.join(f'{bits:.3g}' for bits in one.bits)} bits a weight" for one in found]
+    models = [model for model in dict.fromkeys(map(base, rows.model.dropna())) if wanted is None or model in wanted]
+    each = [f"{one.model}, {' or '.join(f'{bits:.3g}' for bits in one.bits)} bits a weight"
+            for one in (origin(frame, model) for model in models)]
     return f"Weights that came rounded, so that what was lost before is not seen here: {'; '.join(each)}." if each else ""
 
 

@@ -18,11 +18,11 @@ COLUMNS = ("claim", "name", "what", "tunnel", "on_tunnel", "flight", "on_flight"
 
 
 def table(cells: Iterable[Mapping]) -> pd.DataFrame:
-    """A line a quantity of a claim that was measured on both: the tunnel's number (`tunnel`, on pocket models or shapes) and the
-    flight's (`flight`, on real models), with the platforms, what is accepted, and a word.
+    """A line a quantity of a claim that was measured on both: the tunnel's number (`tunnel`, on pocket models or shapes) and
+    the flight's (`flight`, on real models), with the platforms, what is accepted, and a word.
 
-    Foretold: both intervals lie wholly inside of what is accepted, or both wholly outside. Not foretold: one lies inside and the
-    other outside. Open: one of them lies across, so it could be either.
+    Foretold: both intervals lie wholly inside of what is accepted, or both wholly outside. Not foretold: one lies inside and
+    the other outside. Open: one of them lies across, so it could be either.
     """
     lines = []
     for claim, both in _by_quantity(cells).items():

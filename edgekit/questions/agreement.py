@@ -1,8 +1,8 @@
 """A task for models that are too small for problems: which form of a verb agrees with a subject that stands some words away.
 
-"The old keys to the cabinet" goes on with "are" and not with "is", and each noun of the other number in between makes it harder to
-see (the distance and its attractors: Linzen, Dupoux and Goldberg 2016). A model is not asked for an answer; the likelier of the
-two forms is taken for one, so guessing is right half of the time, and a model of a hundred million weights is far from it.
+"The old keys to the cabinet" goes on with "are" and not with "is", and each noun of the other number in between makes it harder
+to see (the distance and its attractors: Linzen, Dupoux and Goldberg 2016). A model is not asked for an answer; the likelier of
+the two forms is taken for one, so guessing is right half of the time, and a model of a hundred million weights is far from it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ ITEMS_PER_DEPTH = 100
 DEPTHS = (1, 2, 3, 4)  # nouns before the verb, the subject with them; all others are of the other number
 
 PEOPLE = [("teacher", "teachers"), ("driver", "drivers"), ("farmer", "farmers"), ("doctor", "doctors"), ("singer", "singers"),
-          ("painter", "painters"), ("neighbour", "neighbours"), ("student", "students"), ("baker", "bakers"), ("guest", "guests")]
+          ("painter", "painters"), ("neighbour", "neighbours"), ("student", "students"), ("baker", "bakers"),
+          ("guest", "guests")]
 THINGS = [("key", "keys"), ("letter", "letters"), ("bottle", "bottles"), ("lamp", "lamps"), ("picture", "pictures"),
           ("basket", "baskets"), ("coat", "coats"), ("ticket", "tickets"), ("machine", "machines"), ("parcel", "parcels"),
           ("blanket", "blankets"), ("bicycle", "bicycles")]
 PLACES = [("house", "houses"), ("garden", "gardens"), ("shop", "shops"), ("station", "stations"), ("bridge", "bridges"),
           ("school", "schools"), ("tower", "towers"), ("village", "villages"), ("lake", "lakes"), ("wall", "walls")]
-KINDS = ["old", "new", "small", "large", "other", "first", "strange", "famous", "missing", "pretty"]  # of people and of things
+# what people and things can be alike
+KINDS = ["old", "new", "small", "large", "other", "first", "strange", "famous", "missing", "pretty"]
 NEAR = ["near", "behind", "beside", "in front of", "across from"]  # before a place, whatever it is that stands there
 WITH = ["next to", "beside", "close to", "behind"]  # before a thing or a person
 # the singular and the plural form; every one of them can follow any subject
@@ -31,8 +33,8 @@ VERBS = [("is", "are"), ("was", "were"), ("has", "have"), ("does", "do"), ("seem
 
 
 def draw_items(depth: int, *, count: int = ITEMS_PER_DEPTH, seed: int = SEED) -> list[dict]:
-    """Items (id, depth, question, answer, choices) of one depth, all different, as many with a singular subject as with a plural
-    one; the first k do not depend on `count`. choices: the right form and the wrong one, in an order that is drawn.
+    """Items (id, depth, question, answer, choices) of one depth, all different, as many with a singular subject as with a
+    plural one; the first k do not depend on `count`. choices: the right form and the wrong one, in an order that is drawn.
 
     Raises ValueError for more than half of the beginnings that a depth of 1 has."""
     most = len(KINDS) * len(PEOPLE + THINGS)

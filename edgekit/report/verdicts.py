@@ -33,7 +33,8 @@ def blocks(profile: str, files: list[Path], manifest: Mapping, shown: frozenset[
     """This run's table, then the platforms'; every line has its links, as they are written in the folder `out`."""
     here = manifest.get("platform", "")
     note = f"Measured by the profile {profile} on this machine, or computed from what the documents print."
-    source = Source({store.study_of(path): path for path in files}, store.runs_folder(profile) / "figures", shown, ", in this run")
+    rows = {store.study_of(path): path for path in files}
+    source = Source(rows, store.runs_folder(profile) / "figures", shown, ", in this run")
     found = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here", note, source, here, out)]
     committed: dict[tuple[str, str, str], dict[str, Path]] = {}
     for rows in store.committed():
