@@ -310,13 +310,15 @@ def test_the_profiles_own_rows_come_first_and_committed_ones_of_others_last(tmp_
     for profile in ("mine", "other"):
         (tmp_path / "runs" / profile).mkdir(parents=True)
         (tmp_path / "runs" / profile / "toy.jsonl").touch()
-    there = [(name, "toy", tmp_path / name / "toy.jsonl.gz") for name in ("away", "board")]
-    for _, _, path in there:
-        path.parent.mkdir()
-        path.touch()
+    there = [store.Committed(name, profile, "toy", tmp_path / name / profile / "toy.jsonl.gz")
+             for name in ("away", "board") for profile in ("reference", "mine")]
+    for rows in there:
+        rows.path.parent.mkdir(parents=True)
+        rows.path.touch()
     monkeypatch.setattr(store, "committed", lambda: there)
     found = history.paths("toy", "mine", "board")
-    assert [path.parent.name for path in found] == ["mine", "other", "board", "away"]
+    assert [path.relative_to(tmp_path).parent.as_posix() for path in found] == [
+        "runs/mine", "runs/other", "board/mine", "board/reference", "away/mine", "away/reference"]
     assert history.read(found[0]) is None, "no manifest tells where they were measured"
 
 

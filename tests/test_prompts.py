@@ -88,7 +88,7 @@ def test_published_sets_come_from_the_users_folder(folder):
 
 
 def test_what_is_not_there_is_one_sentence(folder, tmp_path, monkeypatch):
-    with pytest.raises(TaskError, match="unknown prompts 'poems'; known: chain think, .*english, python-docs, code, mt-bench"):
+    with pytest.raises(TaskError, match="unknown prompts 'poems'; known: chain think, .*english, python-docs, code, chat, mt-bench"):
         prompts.load("poems", 1)
     with pytest.raises(TaskError, match="cannot read .*gone.jsonl"):
         prompts.require_known(str(tmp_path / "gone.jsonl"))

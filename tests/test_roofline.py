@@ -207,7 +207,7 @@ def test_arithmetic_is_compared_with_the_fastest_rate_that_the_kernel_can_use():
     ("float16", {"float32": 70e9, "float16": 140e9}, "float16"),
     ("float32", {"float32": 70e9, "bfloat16": 300e9, "float16": 300e9}, "float32"),
     ("float16", {"bfloat16": 300e9}, None),
-    ("Q4_0", {"float32": 70e9, "bfloat16": 300e9}, None),                # multiplies integers: no roof of that is measured
+    ("Q4_0", {"float32": 70e9, "bfloat16": 300e9}, None),                # multiplies integers, and has no long prompt here
 ])
 def test_the_types_that_a_kernel_can_multiply_in(dtype, rates, used):
     frame = old_processor()
@@ -220,6 +220,19 @@ def test_the_types_that_a_kernel_can_multiply_in(dtype, rates, used):
     else:
         assert found["flop_dtype"] == used
         assert found["compute_utilisation"] == pytest.approx(2 * 4.94e8 * 40 / rates[used])
+
+
+def test_integer_kernels_are_compared_with_what_they_reach_in_prefill():
+    """No roof of integers is measured; 128 tokens in 2 s are 2 * 494 million * 64 operations a second, of which decoding 40
+    tokens a second takes 40 / 64."""
+    frame = old_processor()
+    frame.loc[frame.engine.notna(), "dtype"] = "Q4_0"
+    longer = frame[frame.metric == "ttft_s"].assign(prompt_tokens=128, value=2.0)
+    [found] = roofline.utilisation_table(pd.concat([frame, longer])).to_dict("records")
+    assert found["flop_dtype"] == roofline.PREFILL and found["compute_utilisation"] == pytest.approx(40 / 64)
+    assert found["memory_over_arithmetic"] == pytest.approx(found["bandwidth_utilisation"] / (40 / 64), rel=0.02)
+    [found] = roofline.utilisation_table(frame).to_dict("records")
+    assert found["flop_dtype"] is None, "a prompt of 16 tokens is not limited by arithmetic"
 
 
 @pytest.mark.parametrize("float32, told", [((3e9, 3.1e9, 3e9), "alike: the rate is void"), ((3e9,), "one process measured"),

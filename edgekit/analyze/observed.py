@@ -99,6 +99,9 @@ def weakest(scales: Iterable[str]) -> str:
 
 
 def estimate_of(line: pd.Series, name: str, unit: str, what: str) -> Estimate:
-    """A column of a table's line, its interval (`name_low`, `name_high`) and `n` as an estimate."""
+    """A column of a table's line, its interval (`name_low`, `name_high`) and `n` as an estimate. Raises NotMeasured where the
+    line has no value."""
+    if pd.isna(line[name]):
+        raise NotMeasured(what)
     low, high = (None if pd.isna(line[f"{name}_{end}"]) else float(line[f"{name}_{end}"]) for end in ("low", "high"))
     return Estimate(float(line[name]), low, high, int(line.n), unit, what)

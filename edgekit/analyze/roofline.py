@@ -29,10 +29,11 @@ LENGTHS = ["prompt_tokens", "output_tokens"]
 CONDITION = [*UNIT, *LENGTHS]
 WHOLE = {"threads", "batch", "depth", "item", "repeat", "n", "correct", *LENGTHS}
 # The types that a kernel for weights of a type can multiply in: its own, or the one that it widens them to. Integer weights are
-# not among them: their kernels multiply integers, and no roof of that is measured.
+# not among them: their kernels multiply integers, and the rate that they themselves reach in prefill stands for a roof.
 MULTIPLIES_IN = {"float32": ("float32",), "bfloat16": ("bfloat16", "float32"), "float16": ("float16", "float32")}
 # A probe may miss a fifth of its roof: probes agree within this factor, and a rate above it has passed the roof.
 LEEWAY = 1.2
+PREFILL, LONG_PROMPT = "prefill", 64  # such a roof, and the tokens of a prompt that is limited by arithmetic
 
 
 def step_bytes(weight_bytes: float, kv_bytes_per_token: float, context_tokens: float, batch: int = 1) -> float:
@@ -98,7 +99,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     streams, as a geometric mean with its interval, so that the drift of a shared machine falls on both and cancels. The
     ceiling that is drawn (`bandwidth_byte_per_s`, `ceiling_tok_per_s`) is the median of those bandwidths over all runs with
     as many threads, its band the middle 95 % of them. Arithmetic is compared with the fastest rate that a kernel for this dtype
-    can use (`flop_dtype`, one of MULTIPLIES_IN; none for integer weights); the interval of `compute_utilisation` takes in the
+    can use (`flop_dtype`, one of MULTIPLIES_IN; or PREFILL: see _arithmetic); the interval of `compute_utilisation` takes in the
     runs' standard error and the whole spread of the rates (log scale, Welch's degrees of freedom). `memory_over_arithmetic` is
     the ratio of the two shares, in which the speed itself cancels: the time to read a step's bytes over the time to compute
     it, each at its measured rate.
@@ -120,7 +121,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
         beside = group.loc[group.metric == "memory_bandwidth_byte_per_s", ["run", "repeat", "value"]]
         if beside.empty or not {"weight_bytes", "kv_bytes_per_token", "parameters"} <= set(facts.index):
             continue
-        flop_dtype, flops = _arithmetic(frame, unit)
+        flop_dtype, flops = _arithmetic(frame, unit, group)
         cache = group.last_level_cache_bytes.max()
         for lengths, timed in group[group.metric == "tpot_s"].groupby(LENGTHS):
             timed = timed.merge(beside, on=["run", "repeat"], suffixes=("", "_bandwidth"), validate="one_to_one")
@@ -139,7 +140,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
             if not cached and (reason := _passed(of_memory, bandwidth, "the read bandwidth", "GB/s")):
                 void.append(reason + ("; whether its bytes stay in a cache is not on record" if cached is None else ""))
                 of_memory = both = None
-            if reason := _passed(of_arithmetic, flops, f"the {flop_dtype} matrix-multiplication rate", "GFLOP/s"):
+            if reason := _passed(of_arithmetic, flops, arithmetic_roof(flop_dtype), "GFLOP/s"):
                 void.append(reason)
                 of_arithmetic = both = None
             lines.append(unit | dict(zip(LENGTHS, lengths, strict=True)) | {
@@ -185,11 +186,28 @@ def _bandwidths(speeds: pd.DataFrame, unit: dict) -> pd.Series:
     return speeds.loc[same & (speeds.metric == "memory_bandwidth_byte_per_s"), "value"]
 
 
-def _arithmetic(frame: pd.DataFrame, unit: dict) -> tuple[str | None, pd.Series]:
-    """The fastest matrix-multiplication rate that the unit's kernels can use: its type, and a sample a process."""
+def arithmetic_roof(flop_dtype: str | None) -> str:
+    """What decoding's arithmetic is compared with, in words."""
+    return "the rate that the same kernels reach in prefill" if flop_dtype == PREFILL else \
+        f"the {flop_dtype} matrix-multiplication rate"
+
+
+def _arithmetic(frame: pd.DataFrame, unit: dict, group: pd.DataFrame) -> tuple[str | None, pd.Series]:
+    """The fastest matrix-multiplication rate that the unit's kernels can use: its type, and a sample a process.
+
+    For integer weights, that of their own prefill of the longest prompt of the unit's rows (`group`): a rate that was reached,
+    so the true roof lies above it, but for the output head, which prefill runs for one position and which is counted for all.
+    """
+    if unit["dtype"] not in MULTIPLIES_IN:
+        prefill = group[(group.metric == "ttft_s") & (group.prompt_tokens >= LONG_PROMPT)]
+        prefill = prefill[prefill.prompt_tokens == prefill.prompt_tokens.max()].groupby(["run", "repeat"])[
+            ["prompt_tokens", "value"]].median()
+        parameters = group.loc[group.metric == "parameters", "value"].median()
+        flops = 2 * unit["batch"] * parameters * prefill.prompt_tokens / prefill.value
+        return (PREFILL if len(flops) else None), flops
     samples = rows_of(frame, "device", metrics=("matmul_flop_per_s",))
     same = (samples.threads == unit["threads"]) & (samples.device.isna() | (samples.device == unit["device"]))
-    same &= samples["dtype"].isin(MULTIPLIES_IN.get(unit["dtype"], ()))
+    same &= samples["dtype"].isin(MULTIPLIES_IN[unit["dtype"]])
     samples = samples.loc[same & (samples.source == unit["source"]), ["dtype", "value"]]
     if samples.empty:
         return None, samples["value"]

@@ -64,12 +64,12 @@ def bandwidth_over_compute_utilisation(frame: pd.DataFrame, setting: Setting,
                                        accepted: tuple[float, float]) -> list[Observation]:
     """How much nearer decoding comes to the memory's limit than to that of arithmetic."""
     _, found = _fastest_of_largest(frame, setting)
-    if not found.flop_dtype:
+    if pd.isna(found.flop_dtype):
         raise NotMeasured(f"the device's matrix-multiplication rate in a type that kernels for {found['dtype']} use")
     _require_sound(found, "memory_over_arithmetic")
     ratio = estimate_of(found, "memory_over_arithmetic", "times", "memory's share over arithmetic's share")
     return [Observation(ratio, _where(found), (found.model,), "repeats", _unit(found),
-                        f"{number(100 * found.compute_utilisation)} % of the {found.flop_dtype} matrix-multiplication rate")]
+                        f"{number(100 * found.compute_utilisation)} % of {roofline.arithmetic_roof(found.flop_dtype)}")]
 
 
 QUANTITIES = {
