@@ -15,8 +15,8 @@ CELL = ["engine", "dtype", "threads", "batch", "device"]  # what one line of a p
 
 @style.styled
 def shares(share: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
-    """Decode time over prefill time: of the largest model against output length, beside published ratios and what S3.1
-    accepts; and of all models against their size, at the longest output that every model wrote.
+    """Decode time over prefill time: of the largest model that wrote the longest output against output length, beside published
+    ratios and what S3.1 accepts; and of all models against their size, at the longest output that every model wrote.
 
     `share` is `share_table`; at each output length the prompt nearest to the published ones is drawn. `published` has
     decode_over_prefill at output_tokens.
@@ -26,7 +26,8 @@ def shares(share: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     distance = (table.prompt_tokens - published.prompt_tokens.median()).abs()
     table = table[distance == distance.groupby([table.model, table.output_tokens]).transform("min")]
     table = table[[*roofline.CONDITION, "parameters", *stats.with_ends("decode_over_prefill"), "n"]]
-    largest = table[table.parameters == table.parameters.max()]
+    longest = table[table.output_tokens == table.output_tokens.max()]
+    largest = table[table.model == longest.loc[longest.parameters.idxmax(), "model"]]
     written = table.groupby("output_tokens").model.nunique()
     common = int(written[written == written.max()].index.max())
     sizes = table[table.output_tokens == common].assign(million_weights=lambda lines: lines.parameters / 1e6)
