@@ -105,17 +105,31 @@ def committed_cells() -> dict[str, list[dict]]:
 
 
 def findings(claims: dict[str, list[dict]]) -> str:
-    """The README's table of `committed_cells`: a line a claim and platform that judged it, and one for what is not yet run."""
+    """The README's table of `committed_cells`: a line a claim, and one for what is not yet run."""
     lines, waiting = [], []
     for name, cells in claims.items():
         if not (cells[0]["platform"] or cells[0]["audit"]):  # nothing was measured, and nothing can be computed
             waiting.append(name)
-            continue
-        several = len(cells) > 1
-        lines += [cell | {"name": f"{cell['name']} (`{cell['platform']}`{cell['of']})" if several else cell["name"]}
-                  for cell in cells]
+        else:
+            lines.append(_headline(cells))
     folder = PAGE.rpartition("/")[0]
     return f"{pages.findings(lines, PAGE)}\nNot yet run (each has its page in [{folder}]({folder})): {', '.join(waiting)}.\n"
+
+
+def _headline(cells: list[dict]) -> dict:
+    """Of what several rows files say of a claim the cell that decides on the strongest evidence, with the others beside it."""
+    from edgekit.analyze.observed import SCALES, weakest
+    from edgekit.claims.forest import WITHOUT_VALUE
+
+    def strength(cell: dict) -> tuple[bool, int]:
+        scale = weakest(name for name in cell["mark"].split(", ") if name in SCALES)
+        return cell["verdict"] not in WITHOUT_VALUE, SCALES.index(scale) if scale else -1
+
+    first = max(cells, key=strength)
+    others = [cell for cell in cells if cell is not first and strength(cell)[0]]
+    told = [f"{cell['platform'] + cell['of'] if cell['mark'] == first['mark'] else cell['mark']}: "
+            f"{text.in_short(cell['verdict'])}" for cell in others]
+    return first | {"also": "; ".join(filter(None, (first["also"], *told)))}
 
 
 def files() -> Iterator[tuple[Path, str]]:

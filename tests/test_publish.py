@@ -263,9 +263,30 @@ def test_rows_of_two_profiles_of_one_machine_stand_beside_each_other(kit):
     drawn = [path for path in written if path.suffix == ".svg"]
     assert drawn and all(path.parent == store.ROOT / "figures/real/02_baseline" for path in drawn)
     assert all(path.read_bytes() == data for path, data in before.items())
-    table = publish.findings(publish.committed_cells())
-    assert "(`board-x`) |" in table and "(`board-x`, profile real) |" in table
+    [told] = [line for line in publish.findings(publish.committed_cells()).splitlines() if "[S3.1]" in line]
+    assert told.endswith("**does not hold on a shape**; board-x, profile real: does not hold |")
     (store.ROOT / "README.md").write_text(f"{publish.START}\n{publish.END}\n")
     page = dict(publish.files())[store.ROOT / "docs/claims/S3.1.md"]
     assert "## Measured on board-x: " in page and "## Measured on board-x, profile real: " in page
     assert "../../data/results/board-x/real/02_baseline.jsonl.gz" in page and "../../figures/real/02_baseline/" in page
+
+
+def test_the_headline_is_the_strongest_evidence_that_decides_and_the_others_stand_beside_it():
+    def cell(mark: str, verdict: str, platform: str) -> dict:
+        return {"id": "S1.7", "name": "n", "mark": mark, "verdict": verdict, "platform": platform, "of": "", "also": "",
+                "short": "1 %", "ours_short": "2 %", "audit": ""}
+
+    pocket = cell("pocket", "holds at scale model", "a")
+    small = cell("small", "does not hold on small real models", "b")
+    real = cell("real", "reproduced", "c")
+    unable = cell("real", "not testable here", "d")
+    mixed = cell("shape, small", "holds on a shape", "e")
+
+    def line(*cells: dict) -> str:
+        return publish.findings({"S1.7": list(cells)}).splitlines()[2].split(" | ")[-1]
+
+    assert line(pocket, small) == line(pocket, unable, small) == "**does not hold on small real models**; pocket: holds |"
+    assert line(pocket, small, real).startswith("**reproduced** (real); pocket: holds; small: does not hold")
+    assert line(pocket, pocket | {"platform": "z"}) == "**holds at scale model**; z: holds |"
+    assert line(mixed, small).startswith("**does not hold on small real models**; shape, small: holds")
+    assert line(unable, pocket) == "**holds at scale model** |"

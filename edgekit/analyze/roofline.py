@@ -99,7 +99,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     streams, as a geometric mean with its interval, so that the drift of a shared machine falls on both and cancels. The
     ceiling that is drawn (`bandwidth_byte_per_s`, `ceiling_tok_per_s`) is the median of those bandwidths over all runs with
     as many threads, its band the middle 95 % of them. Arithmetic is compared with the fastest rate that a kernel for this dtype
-    can use (`flop_dtype`, one of MULTIPLIES_IN; or PREFILL: see _arithmetic); the interval of `compute_utilisation` takes in the
+    can use (`flop_dtype`, of MULTIPLIES_IN, or PREFILL: see _arithmetic); the interval of `compute_utilisation` takes in the
     runs' standard error and the whole spread of the rates (log scale, Welch's degrees of freedom). `memory_over_arithmetic` is
     the ratio of the two shares, in which the speed itself cancels: the time to read a step's bytes over the time to compute
     it, each at its measured rate.

@@ -89,7 +89,12 @@ def reason(verdict: Verdict) -> str:
 
 def _beside(others: Iterable[Verdict]) -> str:
     """What models of other kinds say, in a few words: "pocket: holds"."""
-    return "; ".join(f"{one.scale}: {next(filter(one.verdict.startswith, NAMING), one.verdict)}" for one in others)
+    return "; ".join(f"{one.scale}: {in_short(one.verdict)}" for one in others)
+
+
+def in_short(verdict: str) -> str:
+    """A verdict without what it was measured on."""
+    return next(filter(verdict.startswith, NAMING), verdict)
 
 
 def _caveats(verdict: Verdict) -> list[str]:
