@@ -368,9 +368,9 @@ def test_artifacts_to_be_built_are_counted_once_with_those_that_they_are_made_of
     assert "AWQ's layout holds 4 bits" in told.reason and not told.planned
 
 
-def test_float_copies_of_quantized_weights_take_room_one_at_a_time_unless_units_share_them():
-    """Two methods, each copied to 4 bytes a weight: both packed models stay, of the copies the larger one counts; a copy that
-    two units open may wait for the second beside another."""
+def test_float_copies_of_quantized_weights_take_room_a_unit_at_a_time():
+    """Two methods, copied to 4 bytes a weight: both packed models stay, of the copies the larger one counts, also where two
+    units open it, which come one after the other; both where one unit opens both."""
     packed = ["shape:smollm2-135m > packed_awq(bits=4, group=64)", "shape:smollm2-135m > packed_gptq(bits=4, group=64)"]
     copies = [chain + variant.DEQUANTIZED for chain in packed]
     units = [dataclasses.replace(unit_that_holds(), variants=(chain,), holds=()) for chain in copies]
@@ -379,7 +379,22 @@ def test_float_copies_of_quantized_weights_take_room_one_at_a_time_unless_units_
     stays = sum(made[name] for name in ("shape:smollm2-135m", *packed))
     assert made[copies[0]] >= 4 * 134515008
     assert forecast._at_a_time(made, units) == stays + max(made[copy] for copy in copies)
-    assert forecast._at_a_time(made, [*units, units[0]]) == stays + sum(made[copy] for copy in copies)
+    assert forecast._at_a_time(made, [*units, units[0]]) == forecast._at_a_time(made, units)
+    both = dataclasses.replace(units[0], variants=tuple(copies))
+    assert forecast._at_a_time(made, [*units, both]) == stays + sum(made[copy] for copy in copies)
+
+
+def test_units_that_open_the_same_copy_come_one_after_the_other():
+    chains = [f"shape:smollm2-135m > packed_gptq(bits={bits}, group=64) > dequantized()" for bits in (2, 3, 4, 8)]
+    units = {f"{number}{again}": dataclasses.replace(unit_that_holds(), variants=(chain,), holds=())
+             for again in "ab" for number, chain in enumerate(chains)}
+    units |= {f"x{number}": dataclasses.replace(unit_that_holds(), holds=()) for number in range(8)}
+    for seed in range(5):
+        order = [key for key, _ in runner._order(units, seed)]
+        assert sorted(order) == sorted(units)
+        places = {number: [place for place, key in enumerate(order) if key[0] == number] for number in "0123"}
+        assert all(second == first + 1 for first, second in places.values()), order
+    assert [key for key, _ in runner._order(units, 0)] != [key for key, _ in runner._order(units, 1)]
 
 
 @pytest.mark.parametrize("profile", ["jetson-orin-nx", "ci"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from edgekit import engines, params, store, studies
 from edgekit.catalog import folder_data, hub, models, platforms, real_texts, tasks
 from edgekit.catalog.hub import Download
-from edgekit.compress import foreseen, variant
+from edgekit.compress import foreseen
 from edgekit.errors import EdgekitError
 from edgekit.measure import device as devices
 from edgekit.studies import history, needs
@@ -190,10 +189,10 @@ def to_build(units: Sequence[Unit], here: bool) -> tuple[dict[str, int], tuple[R
 
 
 def _at_a_time(made: Mapping[str, int], units: Sequence[Unit]) -> int:
-    """The most bytes that artifacts take together: a copy that passes with its only unit (see needs.passing) is there alone."""
-    users = Counter(chain for unit in units for chain in needs.opened(unit))
-    alone = {chain for chain in made if chain.endswith(variant.DEQUANTIZED) and users[chain] == 1}
-    return sum(size for chain, size in made.items() if chain not in alone) + max((made[chain] for chain in alone), default=0)
+    """The most bytes that artifacts take together: the copies that pass (see needs.passing) are there a unit at a time."""
+    passing = set().union(*map(needs.copies, units)) & made.keys()
+    beside = max((sum(made.get(copy, 0) for copy in needs.copies(unit)) for unit in units), default=0)
+    return sum(size for chain, size in made.items() if chain not in passing) + beside
 
 
 def _task_items(names: Iterable[str]) -> Iterable[Download]:

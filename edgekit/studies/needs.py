@@ -73,15 +73,29 @@ def need_of(unit: Unit, sizes: Callable[[Held], tuple[float, float]] = sizes) ->
 
 
 def opened(unit: Unit) -> set[str]:
-    """The chains that a unit opens: those that it names, and those that it holds."""
-    return {*unit.variants, *(held.chain for together in unit.holds for held in together)}
+    """The chains that a unit opens: those that it names, and those that it holds, each in one way to write it where it can be
+    read at all (its job then tells why not)."""
+    return {_written(chain) for chain in (*unit.variants, *(held.chain for together in unit.holds for held in together))}
+
+
+@functools.cache
+def _written(chain: str) -> str:
+    try:
+        return str(variant.parse(chain))
+    except EdgekitError:
+        return chain
+
+
+def copies(unit: Unit) -> set[str]:
+    """The float copies of quantized weights that a unit opens: the bulk of what a study of quantization writes, and made again
+    in seconds from what stays."""
+    return {chain for chain in opened(unit) if chain.endswith(variant.DEQUANTIZED)}
 
 
 def passing(unit: Unit, waiting: Iterable[Unit]) -> set[str]:
-    """Of what a unit opens, the float copies of quantized weights that none of the units that wait opens: the bulk of what a
-    study of quantization writes, and made again in seconds from what stays."""
-    copies = {chain for chain in opened(unit) if chain.endswith(variant.DEQUANTIZED)}
-    return copies.difference(*map(opened, waiting)) if copies else copies
+    """The copies that a unit opens and none of the units that wait does."""
+    found = copies(unit)
+    return found.difference(*map(opened, waiting)) if found else found
 
 
 def _need(together: Iterable[Held], sizes: Callable[[Held], tuple[float, float]]) -> Need:

@@ -178,7 +178,12 @@ def _stands(file: Store, key: str, unit: Unit) -> bool:
 def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
     shuffled = list(waiting.items())
     random.Random(seed).shuffle(shuffled)
-    return sorted(shuffled, key=lambda item: (item[1].repeat, not item[1].first))  # stable: shuffled within each repeat
+    ordered = sorted(shuffled, key=lambda item: (item[1].repeat, not item[1].first))  # stable: shuffled within each repeat
+    # Units that open the same copy come one after the other, where the first of them stands: one copy is there at a time.
+    places: dict[str, int] = {}
+    at = [min((places.setdefault(copy, place) for copy in needs.copies(unit)), default=place)
+          for place, (_, unit) in enumerate(ordered)]
+    return [item for _, item in sorted(zip(at, ordered, strict=True), key=lambda pair: pair[0])]
 
 
 class _Processes:
