@@ -126,7 +126,7 @@ def _headline(cells: list[dict]) -> dict:
         return cell["verdict"] not in WITHOUT_VALUE, SCALES.index(scale) if scale else -1
 
     first = max(cells, key=strength)
-    others = [cell for cell in cells if cell is not first and strength(cell)[0]]
+    others = [cell for cell in cells if cell is not first and cell["platform"] and strength(cell)[0]]
     told = [f"{cell['platform'] + cell['of'] if cell['mark'] == first['mark'] else cell['mark']}: "
             f"{text.in_short(cell['verdict'])}" for cell in others]
     return first | {"also": "; ".join(filter(None, (first["also"], *told)))}

@@ -290,3 +290,5 @@ def test_the_headline_is_the_strongest_evidence_that_decides_and_the_others_stan
     assert line(pocket, pocket | {"platform": "z"}) == "**holds at scale model**; z: holds |"
     assert line(mixed, small).startswith("**does not hold on small real models**; shape, small: holds")
     assert line(unable, pocket) == "**holds at scale model** |"
+    printed = cell("printed", "inconsistent", "") | {"audit": "yes"}
+    assert line(pocket, printed) == "**holds at scale model** |", "arithmetic is on the claim's page"
