@@ -8,9 +8,10 @@ from edgekit.claims import foretold
 from edgekit.claims.text import MEASURED
 
 
-def part(scale: str, lies: str, quantity: str = "q", platform: str = "board-x") -> dict:
+def part(scale: str, lies: str, quantity: str = "q", platform: str = "board-x", low=1.0, high=2.0) -> dict:
     return {"platform": platform, "lines": [{"quantity": quantity, "scale": scale, "lies": MEASURED[lies], "what": "time saved",
-                                             "ours": f"{scale} {lies}", "accepted": "at least 1"}]}
+                                             "ours": f"{scale} {lies}", "accepted": "at least 1",
+                                             "numbers": {"low": low, "high": high}}]}
 
 
 def cell(*parts: dict, id: str = "S1.1") -> dict:
@@ -42,3 +43,13 @@ def test_only_what_was_measured_on_both_counts_and_each_pair_once():
 def test_nothing_on_both_is_said():
     found = foretold.table([cell(part("pocket", "inside"))])
     assert found.empty and list(found.columns) == list(foretold.COLUMNS) and "Nothing" in foretold.told(found)
+
+
+@pytest.mark.parametrize("low, high, size", [(0.5, 0.9, "apart"), (2.1, 3.0, "apart"), (0.5, 1.1, "alike"), (1.2, 1.3, "alike"),
+                                             (None, None, "")])
+def test_a_verdict_can_be_foretold_and_the_size_not(low, high, size):
+    """A speed-up of 1 to 2 times that becomes a slow-down misses 2.1 both times, and is another thing."""
+    found = foretold.table([cell(part("pocket", "outside")), cell(part("small", "outside", low=low, high=high))])
+    assert list(found.word) == [foretold.YES] and list(found["size"]) == [size]
+    assert (f"In size {int(size == 'apart')} lie apart" in foretold.told(found)) and ("(S1.1)" in foretold.told(found)) == (
+        size == "apart")

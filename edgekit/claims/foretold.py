@@ -14,7 +14,8 @@ from edgekit.claims.text import MEASURED
 
 TUNNEL, FLIGHT = ("pocket", "shape"), ("small", "real")
 YES, NO, OPEN = "foretold", "not foretold", "open"
-COLUMNS = ("claim", "name", "what", "tunnel", "on_tunnel", "flight", "on_flight", "accepted", "word")
+ALIKE, APART = "alike", "apart"
+COLUMNS = ("claim", "name", "what", "tunnel", "on_tunnel", "flight", "on_flight", "accepted", "word", "size")
 
 
 def table(cells: Iterable[Mapping]) -> pd.DataFrame:
@@ -22,7 +23,8 @@ def table(cells: Iterable[Mapping]) -> pd.DataFrame:
     the flight's (`flight`, on real models), with the platforms, what is accepted, and a word.
 
     Foretold: both intervals lie wholly inside of what is accepted, or both wholly outside. Not foretold: one lies inside and
-    the other outside. Open: one of them lies across, so it could be either.
+    the other outside. Open: one of them lies across, so it could be either. The verdict can be foretold and the size not, up to
+    a gain that becomes a loss: `size` is alike where the two intervals meet, apart where they do not, empty without them.
     """
     lines = []
     for claim, both in _by_quantity(cells).items():
@@ -30,7 +32,8 @@ def table(cells: Iterable[Mapping]) -> pd.DataFrame:
             id, name, _ = claim
             lines.append(dict(
                 claim=id, name=name, what=flight["what"], tunnel=tunnel["ours"], on_tunnel=_on(tunnel), flight=flight["ours"],
-                on_flight=_on(flight), accepted=flight["accepted"], word=_word(tunnel["lies"], flight["lies"])))
+                on_flight=_on(flight), accepted=flight["accepted"], word=_word(tunnel["lies"], flight["lies"]),
+                size=_size(tunnel["numbers"], flight["numbers"])))
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -39,10 +42,12 @@ def told(found: pd.DataFrame) -> str:
     if found.empty:
         return "Nothing was measured on both yet."
     count = found.word.value_counts()
+    apart = found[found["size"] == APART]
     return (f"Of {len(found)} quantities of {found.claim.nunique()} claims that were measured on both, "
             + ", ".join(f"{count.get(word, 0)} {words}" for word, words in (
                 (YES, "came out as the scale models and shapes had foretold"), (NO, "came out the other way"),
-                (OPEN, "are open, since an interval lies across the edge of what is accepted"))) + ".")
+                (OPEN, "are open, since an interval lies across the edge of what is accepted")))
+            + f". In size {len(apart)} lie apart" + f" ({', '.join(dict.fromkeys(apart.claim))})" * bool(len(apart)) + ".")
 
 
 def _by_quantity(cells: Iterable[Mapping]) -> dict[tuple, dict[tuple, list[dict]]]:
@@ -66,3 +71,10 @@ def _word(tunnel: str, flight: str) -> str:
     if MEASURED["across"] in (tunnel, flight):
         return OPEN
     return YES if tunnel == flight else NO
+
+
+def _size(tunnel: Mapping, flight: Mapping) -> str:
+    ends = [one[end] for one in (tunnel, flight) for end in ("low", "high")]
+    if None in ends:
+        return ""
+    return ALIKE if tunnel["low"] <= flight["high"] and flight["low"] <= tunnel["high"] else APART
