@@ -13,8 +13,9 @@ NUMBERS = {"value": 1.72, "low": 1.62, "high": 1.83, "unit": "times", "least": 2
 
 def cell(word="not reproduced", lines=(NUMBERS,), name="S1.10", also=""):
     return {"id": name, "name": "speed-up by drafting", "statement": "Drafting makes generation 2.1 times as fast. " * 4,
-            "verdict": word, "also": also, "needs": "a target and a draft", "figure": "",
-            "parts": [{"lines": [{"what": "speed-up", "numbers": numbers} for numbers in lines]}]}
+            "verdict": word, "also": also, "needs": "a target and a draft", "figure": "", "platform": "a machine",
+            "parts": [{"lines": [{"what": "speed-up", "quantity": "speculative_speed_up", "numbers": numbers}
+                                 for numbers in lines]}]}
 
 
 def drawn(*cells) -> Figure:
@@ -44,6 +45,7 @@ def test_a_strip_has_the_claim_its_range_what_was_printed_ours_and_the_verdict()
     edge, printed, interval, ours = ax.lines
     assert list(edge.get_xdata()) == [2.05, 2.05] and list(printed.get_xdata()) == [2.1]
     assert list(interval.get_xdata()) == [1.62, 1.83] and list(ours.get_xdata()) == [1.72]
+    assert printed.get_ydata()[0] > ours.get_ydata()[0], "one does not hide the other"
     said = words(fig)
     for part in ("S1.10: speed-up by drafting", "2.1 times as fast", "not reproduced", "accepted: at least 2.05",
                  "1.72 times (1.62 to 1.83); published: 2.1"):
@@ -67,6 +69,26 @@ def test_an_interval_that_goes_on_beyond_the_axis_ends_in_an_arrow():
     left, right = ax.get_xlim()
     assert right - left < 5, "the axis spans the points"
     assert {line.get_marker() for line in ax.lines} >= {"<", ">"}
+
+
+def test_an_interval_about_an_edge_is_seen_whole_however_near_the_point_lies_to_it():
+    [ax] = strips(drawn(cell(lines=[NUMBERS | {"value": 0.99, "low": 0.95, "high": 1.03, "least": 1.0, "published": []}])))
+    left, right = ax.get_xlim()
+    assert left < 0.95 and right > 1.03
+
+
+@pytest.mark.parametrize("along, factor", [("y", 1.0), ("x", 1.0), ("x", 0.5)])
+def test_a_panel_with_the_band_of_a_test_has_ours_at_its_edge(along, factor):
+    fig = Figure(figsize=(style.WIDTH, 3.0), layout="constrained")
+    ax, other = fig.subplots(1, 2)
+    ax.plot([0, 3], [0, 3])
+    claim.accepted(ax, "S1.10", "speculative_speed_up", along=along, factor=factor)
+    verdict.underline(fig, [cell()])
+    [mark] = [line for one in (ax, other) for line in one.lines if line.get_gid() == "judged"]
+    at = (mark.get_xdata() if along == "x" else mark.get_ydata())[0]
+    assert at == pytest.approx(1.72 * factor) and mark.axes is ax
+    assert "triangle at a panel's edge: ours" in words(fig) and "95 % interval" in words(fig)
+    assert "triangle" not in words(drawn(cell())) and "95" not in words(drawn(cell("not testable here", lines=())))
 
 
 @pytest.mark.parametrize("least, most, told", [

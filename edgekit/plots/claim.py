@@ -32,6 +32,7 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
         right = max(right, end * room if log else end + room)
     (ax.set_xlim if along == "x" else ax.set_ylim)(left, right)
     span(max(low, left), min(high, right), **BAND)
+    ax.accepts = [*judged_in(ax), (claim, quantity, along, factor)]  # where the judged value is marked, once there is a verdict
     for end in edges:
         line(end, **EDGE)
     told = told or f"{claim} accepts {words(low, high)}"
@@ -44,6 +45,11 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
         ax.annotate(told, (1, at), xycoords=("axes fraction", "data"), xytext=(-2, 2 if math.isinf(high) else -2),
                     textcoords="offset points", ha="right", va="bottom" if math.isinf(high) else "top", fontsize=7,
                     color=EDGE["color"])
+
+
+def judged_in(ax: Axes) -> list[tuple[str, str, str, float]]:
+    """What `accepted` shaded in a panel: claim, quantity, axis, and the factor of the quantity's unit."""
+    return getattr(ax, "accepts", [])
 
 
 def key(claim: str, quantity: str, told: str = "") -> Patch:

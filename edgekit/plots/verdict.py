@@ -1,7 +1,7 @@
 """What a figure says about the claims that link to it: a strip a claim below the panels, so that the picture alone tells it.
 
 A strip has the claim in words, the verdict, and for each test an axis with what is accepted as a band, what was printed as a
-cross, and ours with its interval.
+cross, and ours with its interval. Where a panel has the band of a test too, a triangle at its edge marks ours there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ LOOKS = {"reproduced": ("#12693A", "o"), "holds on small real models": (LESS, "P
          "not testable here": ("0.35", "x"), "not yet run": ("0.35", "x")}
 TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
 LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
+ASIDE = 0.45  # of half an axis's height: what was printed stands above ours, which it would hide
 LETTERS = 17  # of a claim's words in an inch
+FOOT = 0.17  # the line that says how strips are read
+HEADS = {"y": "<", "x": "v"}  # of the triangle at a panel's right or upper edge, by the axis of the test
 MANY = 3  # claims of one figure that have axes of their own; of more, a line each tells the outcome beside the panels
 
 
@@ -39,10 +42,39 @@ def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
         words = [_in_one_line(cell) if many else _words(cell, fig.get_size_inches()[0] - 2 * LEFT) for cell in cells]
         heights = [GAP + TITLE + LINE * len(lines) + TEST * len(_lines(cell)) * (not many)
                    for cell, lines in zip(cells, words, strict=True)]
-        _make_room(fig, sum(heights))
+        marked = sum(_judged(ax, cell) for ax in fig.axes for cell in cells)
+        foot = _foot([] if many else cells, marked=marked > 0)
+        _make_room(fig, sum(heights) + FOOT * bool(foot))
         for place, (cell, lines) in enumerate(zip(cells, words, strict=True)):
-            _strip(fig, cell, lines, sum(heights[place:]), axes=not many)
+            _strip(fig, cell, lines, sum(heights[place:]) + FOOT * bool(foot), axes=not many)
+        width, height = fig.get_size_inches()
+        fig.text(LEFT / width, 0.05 / height, foot, va="bottom", fontsize=6.5, color="0.35")
     return fig
+
+
+def _judged(ax: Axes, cell: Mapping) -> int:
+    """Mark ours at the edge of a panel that has the band of one of the claim's tests; how many there were."""
+    colour, _ = LOOKS[cell["verdict"]]
+    values = {line["quantity"]: line["numbers"]["value"] for line in _lines(cell)}
+    marked = 0
+    for name, quantity, along, factor in claim.judged_in(ax):
+        low, high = sorted(ax.get_xlim() if along == "x" else ax.get_ylim())
+        if name != cell["id"] or quantity not in values or not low <= factor * values[quantity] <= high:
+            continue
+        place, transform = ((factor * values[quantity], 1.0), ax.get_xaxis_transform()) if along == "x" else (
+            (1.0, factor * values[quantity]), ax.get_yaxis_transform())
+        ax.plot(*place, transform=transform, marker=HEADS[along], markersize=6, color=colour, markeredgecolor="white",
+                markeredgewidth=0.6, clip_on=False, zorder=6, gid="judged", scalex=False, scaley=False)
+        marked += 1
+    return marked
+
+
+def _foot(cells: Sequence[Mapping], *, marked: bool) -> str:
+    """How strips with axes, and triangles, are read; nothing where there is none."""
+    told = {True: "its 95 % interval", False: "the range of its readings"}
+    kinds = sorted({cell["platform"] != "" for cell in cells if _lines(cell)}, reverse=True)
+    parts = [f"Ours with {' or '.join(told[kind] for kind in kinds)}; green: accepted; cross: published"] if kinds else []
+    return "; ".join(parts + ["triangle at a panel's edge: ours"] * marked)
 
 
 def _make_room(fig: Figure, extra: float) -> None:
@@ -138,22 +170,23 @@ def _axis(ax: Axes, numbers: Mapping, verdict: str) -> None:
         place, side = (high, "right") if high > left + room else (left, "left")
     ax.annotate(f"accepted: {_accepted(numbers)}", (place, 1), xytext=(2 if side == "left" else -2, 1),
                 textcoords="offset points", ha=side, va="bottom", fontsize=6.5, color=claim.EDGE["color"])
-    ax.plot(numbers["published"], [0.0] * len(numbers["published"]), **style.PUBLISHED, zorder=5, clip_on=False)
+    ax.plot(numbers["published"], [ASIDE] * len(numbers["published"]), **style.PUBLISHED, zorder=5, clip_on=False)
+    level = -ASIDE if numbers["published"] else 0.0
     ours_low, ours_high = (numbers["value"] if numbers[end] is None else numbers[end] for end in ("low", "high"))
     look = dict(color=colour, markeredgecolor=colour, clip_on=False, zorder=4)
-    ax.plot(np.clip([ours_low, ours_high], left, right), [0, 0], linewidth=1.4, **look)
+    ax.plot(np.clip([ours_low, ours_high], left, right), [level, level], linewidth=1.4, **look)
     for beyond, end, head in ((ours_low < left, left, "<"), (ours_high > right, right, ">")):
         if beyond:
-            ax.plot(end, 0, marker=head, markersize=4.5, **look)
-    ax.plot(numbers["value"], 0, marker=marker, markersize=5, **look)
+            ax.plot(end, level, marker=head, markersize=4.5, **look)
+    ax.plot(numbers["value"], level, marker=marker, markersize=5, **look)
 
 
 def _span(numbers: Mapping) -> tuple[float, float]:
-    """An axis over the points and the ends of what is accepted, and over the interval as far as it is no wider than three
-    times that."""
+    """An axis over the points and the ends of what is accepted, and over the interval as far as it goes no further than three
+    times their distance, or a quarter of the largest where they lie close together."""
     points = [numbers["value"], *numbers["published"], *(end for end in (numbers["least"], numbers["most"]) if end is not None)]
     left, right = min(points), max(points)
-    room = (right - left) or abs(right) or 1.0
+    room = max(3 * (right - left), max(map(abs, points)) / 4) or 1.0
     for end in (numbers["low"], numbers["high"]):
         if end is not None:
             left, right = min(left, max(end, left - room)), max(right, min(end, right + room))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -63,7 +65,7 @@ def utilisation(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         claim.accepted(ax, "S3.9", "bandwidth_utilisation", told=claim.IN_LEGEND)
     # The names need room under the marks of pocket models and over those of the others.
     low, high = axes[0, 0].get_ylim()
-    axes[0, 0].set_ylim(low / (8 if pocket.any() else 1), high * (1 if pocket.any() else 60))
+    axes[0, 0].set_ylim(low / (8 if pocket.any() else 1), high * (1 if pocket.any() else 8))
     _decades(axes[0, 0].yaxis)
     for ax in axes.ravel():
         intervals.mark_clipped(ax)
@@ -140,13 +142,15 @@ def _decades(axis: Axis) -> None:
 
 
 def _name_models(ax: Axes, part: pd.DataFrame, above: bool) -> None:
-    """Names of the models at their sizes, upright, moved apart where sizes are close."""
+    """Names of the models at their sizes, moved apart where sizes are close: in lines above, or upright below."""
     sizes = part.groupby("model", sort=False).step_gb.min()
     low, high = np.log10(ax.get_xlim())
-    places = style.apart(np.log10(sizes), (0.045 if above else 0.07) * (high - low))
+    places = style.apart(np.log10(sizes), (0.14 if above else 0.07) * (high - low))
     for place, model in zip(places, sizes.index, strict=True):
-        ax.annotate(style.model_label(model), (10**place, 0.98 if above else 0.03), xycoords=("data", "axes fraction"),
-                    rotation=90, ha="center", va="top" if above else "bottom", fontsize=7, color="0.3")
+        label = style.model_label(model)
+        ax.annotate("\n".join(textwrap.wrap(label, 14)) if above else label, (10**place, 0.98 if above else 0.03),
+                    xycoords=("data", "axes fraction"), rotation=0 if above else 90, ha="center",
+                    va="top" if above else "bottom", fontsize=7, color="0.3")
 
 
 def _ours_by_size(ax: Axes, measured: pd.DataFrame, stated: pd.DataFrame) -> None:

@@ -37,7 +37,7 @@ def _title(student: str, pruning: str) -> str:
 def distillation_recovery(table: pd.DataFrame) -> style.Drawn:
     """KL divergence of each student by the way it learnt, a panel a student, all on one scale (from `tables.learning_table`).
 
-    The dashed line continues the pruned model that learnt nothing.
+    The dashed line continues the pruned model that was not trained.
     """
     shown = style.require(table, "distillation_recovery")
     students = _students(shown)
@@ -174,7 +174,7 @@ def distillation_frontier(table: pd.DataFrame) -> style.Drawn:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="x", which="minor", bottom=False)
     looks = {name: style.LEARNINGS[name] for name in names}
-    learnt = [Line2D([], [], color=colour, marker=marker, linestyle="none", label="learnt nothing" if name == NONE else name)
+    learnt = [Line2D([], [], color=colour, marker=marker, linestyle="none", label="no training" if name == NONE else name)
               for name, (colour, marker, _) in looks.items()]
     steps = [Line2D([], [], color="0.3", marker="o", linestyle="none", fillstyle=fill, markerfacecoloralt="white", label=label)
              for label, fill in STEPS.items()]

@@ -11,7 +11,7 @@ FIGURES = (
            "losses of students",
            "KL divergence from the whole model on held-out texts, by way of learning, a panel a student (heads/MLP "
            "neurons: the shares removed), on one budget of tokens and one scale, with 95 % intervals over seeds, or over "
-           "texts where there is one seed; dashed: the pruned model that learnt nothing."),
+           "texts where there is one seed; dashed: the pruned model that was not trained."),
     Figure("distillation_losses", lambda frame: (tables.outcome_table(frame),), drawings.distillation_losses,
            "trainings with losses of what they made",
            "KL divergence from the whole model on held-out texts against the cross-entropy on the texts that a student "

@@ -18,8 +18,7 @@ UNIT_LINES = {"layers": "-", "widths": "none"}
 LABELS = {"taylor": "Taylor", "gate": "gate", "activation": "activation", "magnitude": "magnitude", "random": "random"}
 ARITHMETIC = {"color": "black", "linewidth": 1.6}
 UNIFORM = {"color": "0.4", "linewidth": 0.9, "linestyle": "--"}
-PHASES = {"prefill": "#0072B2", "decode": "#E69F00"}
-HATCHES = {"prefill": "", "decode": "////"}
+PHASES = {"prefill": "#4C9CCB", "decode": "#F2CC7A"}  # light and lighter, so that lines over them are seen in grey too
 PERCENT = PercentFormatter(1, decimals=0, symbol=None)
 
 
@@ -123,8 +122,7 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
                         height_ratios=[1.6 + len(here) for here in parts.values()])[:, 0]
     for ax, (model, here) in zip(axes, parts.items(), strict=True):
         for place, line in enumerate(here.itertuples()):
-            ax.barh(place, line.clock, height=0.62, color=PHASES[line.phase], alpha=0.8, hatch=HATCHES[line.phase],
-                    edgecolor="white", linewidth=0)
+            ax.barh(place, line.clock, height=0.62, color=PHASES[line.phase], linewidth=0)
             style.level(ax, line, "clock", place, color="0.15")
             ax.plot([line.arithmetic] * 2, [place - 0.38, place + 0.38], gid="arithmetic", **ARITHMETIC)
         ax.axvline(0, color="0.4", linewidth=0.7)
@@ -140,7 +138,7 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         intervals.mark_clipped(ax)
     axes[-1].xaxis.set_major_formatter(PERCENT)
     axes[-1].set_xlabel("time saved by pruning (%)")
-    fig.legend(handles=[*(Patch(facecolor=colour, alpha=0.8, hatch=HATCHES[phase], edgecolor="white", label=f"{phase} time")
+    fig.legend(handles=[*(Patch(facecolor=colour, label=f"{phase} time")
                           for phase, colour in PHASES.items()),
                         Line2D([], [], label="by arithmetic", **ARITHMETIC),
                         Line2D([], [], label="published, of the compute", **style.PUBLISHED),
@@ -236,6 +234,7 @@ def pruning_units(table: pd.DataFrame) -> style.Drawn:
         intervals.by_marks(ax, here.added, [*here.added_low, *here.added_high], beyond=0.1)
         intervals.mark_clipped(ax)
     found = dict.fromkeys(zip(table.unit, table.score, strict=True))
-    fig.legend(handles=[Line2D([], [], color=looks[key][0], marker=looks[key][1], linestyle=UNIT_LINES[key[0]],
-                               label=f"{key[0]}, {key[1]}") for key in found], loc="outside upper center", ncols=4)
+    fig.legend(handles=[Line2D([], [], color=looks[unit, score][0], marker=looks[unit, score][1], linestyle=UNIT_LINES[unit],
+                               label=f"{unit}, {LABELS.get(score, score)}") for unit, score in found],
+               loc="outside upper center", ncols=4)
     return fig, table
