@@ -46,6 +46,8 @@ METRICS = {
     "differs": "1 if one greedy text differs from plain decoding by the same engine, else 0",
     "tie_gap": "distance of the two tokens' logits where such a text parts, over the standard deviation of all logits there",
     "gap_noise": "most by which that distance of the two likeliest tokens moves when plain decoding's text is passed in blocks",
+    "block_noise": "root mean square by which the logits of plain decoding's text move when it is passed `pass_tokens` "
+                   "at a time, over their standard deviation",
     "pass_s": "time of one pass over all prompts, in which `tokens` were written",
     "rest_s": "the same without each text's first block, in which `rest_tokens` were written",
     "draft_s": "mean time of one drafted token, after the first blocks",
@@ -103,6 +105,7 @@ COORDINATES = {
     "part": "which size of an architecture", "family": "family of an architecture",
     # of a target and its draft
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
+    "pass_tokens": "tokens of one pass",
     "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
     "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
     "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":

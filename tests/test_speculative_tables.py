@@ -70,6 +70,15 @@ def test_losslessness_counts_texts_and_ties():
     assert found.noise == pytest.approx(0.7e-4) and found.beyond == 1, "one of the two parts within twice the noise"
 
 
+def test_passes_that_change_no_bit_are_exact_and_the_others_have_their_mean():
+    at = dict(task="blocks", model=made.TARGET, engine="llama_cpp", dtype="stored", metric="block_noise", source="measured")
+    rows = [dict(at, pass_tokens=size, item=item, value=value) for size, values in ((2, (0.0, 0.0)), (5, (0.0, 0.03)))
+            for item, value in zip("ab", values, strict=True)]
+    line = only(t.block_table(pd.concat([FRAME, pd.DataFrame(rows)], ignore_index=True)))
+    assert (line["2 tokens"], line["5 tokens"]) == ("exact", "0.015") and line.model == made.TARGET
+    assert t.block_table(FRAME).empty
+
+
 def test_speed_ups_are_paired_and_expected_from_costs_and_counts():
     table = speeds.speed_table(FRAME)
     for draft, domain in made.ACCEPTED:

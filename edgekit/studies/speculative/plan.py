@@ -26,6 +26,7 @@ from edgekit.studies.speculative.plan_pairs import (
     ITSELF,
     JOBS,
     batch_units,
+    block_units,
     chain,
     hash_of,
     is_timed,
@@ -61,6 +62,8 @@ class Config(MeasuringConfig):
     lengths: tuple[int, ...] = parameter("drafted tokens in a block when acceptance is counted", least=1, needed=1)
     prompts: int = parameter("prompts of each domain when acceptance is counted", least=1)
     max_new_tokens: int = parameter("most tokens of a text, at least 2", least=2)
+    blocks: tuple[int, ...] = parameter("tokens in a pass whose logits are compared with those of one token a pass, at least 2",
+                                        least=2)
     timed_models: tuple[str, ...] = parameter("targets whose times are taken", some_of="models")
     timed_drafts: tuple[str, ...] = parameter(f"drafts whose times are taken: models, {ITSELF}, {LOOKUP}")
     timed_cells: tuple[str, ...] = parameter("engine/weights in which times are taken", each=cell_with(UNPACKED))
@@ -120,8 +123,8 @@ class Config(MeasuringConfig):
 
 
 def plan(config: Config) -> Iterator[Unit]:
-    """All units: counts, divergences, times of ours and of the runtimes' own, of several texts at a time, and of pairs with
-    replayed acceptance. A model that cannot be had is told once."""
+    """All units: counts, divergences, what the size of a pass changes, times of ours and of the runtimes' own, of several texts
+    at a time, and of pairs with replayed acceptance. A model that cannot be had is told once."""
     config = config.with_threads()
     hash_of.cache_clear()
     timed = list(dict.fromkeys(config.with_threads(threads) for threads in config.timed_threads))
@@ -139,6 +142,8 @@ def plan(config: Config) -> Iterator[Unit]:
             for cell in config.timed_cells:
                 yield from _times(config, timed, target, draft, cell)
             yield from batch_units(config, target, draft)
+    for name in (name for name in config.models if name not in absent):
+        yield from block_units(config, name)
     yield from replay_units(config)
 
 

@@ -20,6 +20,7 @@ from edgekit.studies.runner import Unit, task_hash
 
 JOBS = "edgekit.studies.speculative.jobs"  # and the modules whose names go on behind it
 ARROW = " < "  # between a target and a draft
+BLOCK_PROMPTS = 3  # whose texts are passed in blocks: logits of hundreds of places each
 ITSELF = "itself"  # among the timed drafts: every self-draft
 PAIRS = (("target", "draft"), ("recorded_target", "recorded_draft"))  # arguments that a job opens together
 LEAVE_PLAIN = ("pruned", "shortened", "distilled", "rescaled")  # steps after which a format can be made
@@ -108,6 +109,19 @@ def overlap_units(config, target: str, draft: str) -> Iterator[Unit]:
             named = dict(model=target, draft=draft, engine=ENGINE, dtype=DTYPE, temperature=temperature)
             yield pair_unit(config, "overlap", named, dict(target=target, draft=plain),
                             f"{JOBS}_overlap:measure_overlap", work, engine=ENGINE, shared=True)
+
+
+def block_units(config, target: str) -> Iterator[Unit]:
+    """What the number of tokens in a pass changes in the logits of one model, in every cell in which acceptance is counted."""
+    for cell in config.cells if config.blocks else ():
+        of = Cell.parse(cell)
+        loaded = chain(cell, target)
+        work = dict(domain=config.domains[0], prompts=BLOCK_PROMPTS, blocks=list(config.blocks),
+                    max_new_tokens=config.max_new_tokens, seed=config.seed)
+        yield pair_unit(config, "blocks", dict(model=target, engine=of.engine, dtype=of.weights),
+                        dict(target=loaded, draft=LOOKUP), f"{JOBS}_blocks:measure_blocks", work, engine=of.engine,
+                        told=dict(engine=of.engine, dtype=of.weights),
+                        refusal=of.refusal(loaded) or engines.no_rollback(of.engine), shared=True)
 
 
 def batch_units(config, target: str, draft: str) -> Iterator[Unit]:

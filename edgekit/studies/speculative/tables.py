@@ -157,6 +157,18 @@ def lossless_table(frame: pd.DataFrame) -> pd.DataFrame:
                                         "beyond"])
 
 
+def block_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a model and cell, a column a number of tokens in a pass: the mean `block_noise` over texts, "exact" where no bit
+    of any text differs from passes of one token. Empty where it was not measured."""
+    rows, where = rows_of(frame, "blocks", metrics=("block_noise",)), ["model", "engine", "dtype"]
+    if rows.empty:
+        return pd.DataFrame(columns=where)
+    sizes = rows.groupby([*where, "pass_tokens"]).value.agg(["mean", "max"])
+    told = pd.Series(["exact" if most == 0 else stats.number(mean, 2) for mean, most in sizes.to_numpy()], sizes.index)
+    table = told.unstack("pass_tokens").rename(columns="{:.0f} tokens".format)
+    return table.rename_axis(columns=None).reset_index()
+
+
 @once
 def select(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     """The rows of some tasks with every coordinate as a column, draft lengths as text."""
