@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit import params, provenance, store, studies
+from edgekit import committed, params, provenance, store, studies
 from edgekit.catalog import models
 from edgekit.claims import judged, judgement, pages, text
 from edgekit.errors import RunFailed
@@ -33,7 +33,7 @@ class PublishError(RunFailed):
 
 
 def publish(notebook: str, profile: str) -> list[Path]:
-    """Copy a profile's rows and manifests to data/results/ and draw figures/ from them (folders: see store.committed).
+    """Copy a profile's rows and manifests to data/results/ and draw figures/ from them (folders: see committed.py).
 
     A study that measures nothing has no rows; its figures are drawn from the published numbers, by the profile's choices.
     Returns what was written. Raises PublishError for a run with failures, without manifests, of several platforms or of a
@@ -44,7 +44,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
         study = studies.module(notebook)
         config = params.of_profile(study.Config, profile, notebook)
         cells = text.cells(judgement.audited(judgement.load(), config.assumed))
-        return _draw(notebook, study.tables(config), store.figures_folder(profile) / notebook, cells)
+        return _draw(notebook, study.tables(config), committed.figures(profile) / notebook, cells)
     source = store.runs_folder(profile) / f"{notebook}.jsonl"
     rows, skips = store.read(source)
     if failed := [skip for skip in skips if not skip.expected]:
@@ -58,7 +58,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
                            "into an empty folder")
     if local := [row for row in rows if models.is_folder(str(row.condition.get("model", "")))]:
         raise PublishError(f"{source}: {local[0].condition['model']} is a folder of this machine; name the model by its hub id")
-    target = store.results_folder(platforms.pop(), profile) / f"{source.name}.gz"
+    target = committed.results(platforms.pop(), profile) / f"{source.name}.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
     # Only what `read` gives, unit by unit: rows of earlier parameters stay behind.
     records, units = [], store.finished(source)[0]
@@ -69,7 +69,7 @@ def publish(notebook: str, profile: str) -> list[Path]:
     # Rows are alike, so they take a fiftieth; without the time of writing, so that equal rows are equal files.
     store.write_atomically(target, gzip.compress("".join(lines).encode(), mtime=0))
     store.write_atomically(provenance.manifest_path(target), json.dumps(manifests, indent=1, ensure_ascii=False) + "\n")
-    return [target, provenance.manifest_path(target), *draw(notebook, target, store.figures_folder(profile) / notebook)]
+    return [target, provenance.manifest_path(target), *draw(notebook, target, committed.figures(profile) / notebook)]
 
 
 def draw(notebook: str, rows_path: Path, folder: Path) -> list[Path]:
@@ -95,7 +95,7 @@ def committed_cells() -> dict[str, list[dict]]:
     figures."""
     everything = {cell["id"]: cell for cell in judged.cells(None, None, "")}
     found: dict[str, list[dict]] = {name: [] for name in everything}
-    for rows in store.committed():
+    for rows in committed.files():
         if rows.study in studies.STUDIES:
             told = {"of": rows.of, "rows": rows.path, "drawn": rows.figures}
             for cell in judged.cells(rows.path, rows.study, rows.platform):
@@ -171,7 +171,7 @@ def _links(part: dict, claim: dict) -> list[str]:
     if part["platform"]:
         links.append(f"[rows]({_from_docs(part['rows'])})")
     page, _, figure = part["figure"].partition(".html#fig-")
-    drawn = part.get("drawn", store.figures_folder(store.REFERENCE_PROFILE) / page) / f"{figure}.svg"
+    drawn = part.get("drawn", committed.figures(committed.REFERENCE) / page) / f"{figure}.svg"
     if drawn.exists():
         links += [f"[figure]({_from_docs(drawn)})", f"[notebook](../../notebooks/{page}.ipynb)"]
     return links

@@ -18,7 +18,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 ROOT = Path(os.environ.get("EDGEKIT_HOME") or Path(__file__).parents[1]).resolve()
 # Where runs/, artifacts/ and reports/ are written: the repository, unless the environment says otherwise.
 OUTPUT = Path(os.environ.get("EDGEKIT_OUTPUT") or ROOT).resolve()
-REFERENCE_PROFILE = "reference"
 
 
 class StoreError(RunFailed):
@@ -401,45 +400,3 @@ def write_plan(rows_path: Path, keys: Iterable[str]) -> None:
 def runs_folder(profile: str) -> Path:
     """Where the rows, executed notebooks and logs of a profile lie."""
     return OUTPUT / "runs" / profile
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A committed rows file: where it was measured, by which profile, and where it lies."""
-
-    platform: str
-    profile: str
-    study: str
-    path: Path
-
-    @property
-    def of(self) -> str:
-        """What tells it from the reference rows of its platform, for titles; nothing for these."""
-        return f", profile {self.profile}" if self.profile != REFERENCE_PROFILE else ""
-
-    @property
-    def figures(self) -> Path:
-        """The folder of the figures that are drawn from it."""
-        return figures_folder(self.profile) / self.study
-
-
-def results_folder(platform: str, profile: str) -> Path:
-    """Where the rows that a profile measured on a platform are committed: those of `reference` in the platform's own folder,
-    those of each other one in a folder of its own there, since a machine is not the same on another day."""
-    folder = ROOT / "data" / "results" / platform
-    return folder if profile == REFERENCE_PROFILE else folder / profile
-
-
-def figures_folder(profile: str) -> Path:
-    """Where the figures that are drawn from committed rows lie, a folder a notebook."""
-    folder = ROOT / "figures"
-    return folder if profile == REFERENCE_PROFILE else folder / profile
-
-
-def committed() -> Iterator[Committed]:
-    """Every committed rows file, by platform, with those of the profile `reference` first."""
-    results = ROOT / "data" / "results"
-    for path in sorted((*results.glob("*/*.jsonl*"), *results.glob("*/*/*.jsonl*")),
-                       key=lambda path: (path.relative_to(results).parts[0], len(path.parts), path)):
-        platform, *profile = path.relative_to(results).parts[:-1]
-        yield Committed(platform, *(profile or [REFERENCE_PROFILE]), study_of(path), path)

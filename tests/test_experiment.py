@@ -7,12 +7,12 @@ import shutil
 import pandas as pd
 import pytest
 
-from edgekit import params, plots, provenance, store
+from edgekit import committed, params, plots, provenance, store
 from edgekit.params import ParamsError
 from edgekit.report.notebook import Experiment, shown
 from edgekit.store import StoreError
 
-COMMITTED = {rows.study: (rows.platform, rows.path) for rows in store.committed() if rows.profile == store.REFERENCE_PROFILE}
+COMMITTED = {rows.study: (rows.platform, rows.path) for rows in committed.files() if rows.profile == committed.REFERENCE}
 PLATFORM, ROWS = COMMITTED["02_baseline"]
 
 

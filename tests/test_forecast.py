@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import pytest
 
-from edgekit import cli, engines, plan, provenance, store
+from edgekit import cli, committed, engines, plan, provenance, store
 from edgekit.catalog import hub, models, real_texts
 from edgekit.catalog.engines import ENGINES
 from edgekit.compress import foreseen, gguf_quantize, variant
@@ -51,9 +51,9 @@ def test_the_bytes_of_a_chain_are_those_of_its_weights(chain, nbytes):
 
 
 @functools.cache
-def committed(study: str) -> list[dict]:
+def committed_units(study: str) -> list[dict]:
     """Value by metric of each committed unit of a task `speed`, with its condition."""
-    [path] = [rows.path for rows in store.committed() if (rows.study, rows.profile) == (study, store.REFERENCE_PROFILE)]
+    [path] = [rows.path for rows in committed.files() if (rows.study, rows.profile) == (study, committed.REFERENCE)]
     units = defaultdict(dict)
     for row in store.read(path)[0]:
         if row.condition["task"] == "speed":
@@ -77,7 +77,7 @@ def chain_of(at: dict) -> str:
 def test_artifacts_are_as_large_as_the_committed_rows_say(study):
     """Within a tenth; llama.cpp's mixtures within a third: they hold some matrices at more bits, and narrow ones too."""
     seen = 0
-    for unit in committed(study):
+    for unit in committed_units(study):
         link = foreseen.whole(chain_of(unit["at"]))
         assert link.spec.architecture.parameters == unit["parameters"]
         share = 1 / 3 if unit["at"].get("weights") in gguf_quantize.TYPES else 0.1
@@ -122,7 +122,7 @@ def test_in_turn_the_larger_one_counts_and_an_impossible_one_is_left_to_its_job(
 def test_what_a_process_takes_beside_its_model_is_the_most_that_was_measured(engine):
     beside = []
     for study in ("02_baseline", "03_quantization", "04_pruning"):
-        for unit in committed(study):
+        for unit in committed_units(study):
             at = unit["at"]
             if at["engine"] == engine and "peak_memory_bytes" in unit and at["dtype"] != "float32" and at.get(
                     "weights") not in ("awq", "gptq"):
@@ -310,12 +310,12 @@ def test_the_profiles_own_rows_come_first_and_committed_ones_of_others_last(tmp_
     for profile in ("mine", "other"):
         (tmp_path / "runs" / profile).mkdir(parents=True)
         (tmp_path / "runs" / profile / "toy.jsonl").touch()
-    there = [store.Committed(name, profile, "toy", tmp_path / name / profile / "toy.jsonl.gz")
+    there = [committed.Rows(name, profile, "toy", tmp_path / name / profile / "toy.jsonl.gz")
              for name in ("away", "board") for profile in ("reference", "mine")]
     for rows in there:
         rows.path.parent.mkdir(parents=True)
         rows.path.touch()
-    monkeypatch.setattr(store, "committed", lambda: there)
+    monkeypatch.setattr(committed, "files", lambda: there)
     found = history.paths("toy", "mine", "board")
     assert [path.relative_to(tmp_path).parent.as_posix() for path in found] == [
         "runs/mine", "runs/other", "board/mine", "board/reference", "away/mine", "away/reference"]

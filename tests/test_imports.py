@@ -14,14 +14,15 @@ import pytest
 from edgekit import store
 
 PACKAGE = store.ROOT / "edgekit"
-BASE = {"errors", "schema", "text_files", "params", "store", "building", "provenance", "catalog"}
+BASE = {"errors", "schema", "text_files", "params", "store", "building", "provenance", "catalog", "committed"}
 WORKS = {"compress", "engines", "decode", "measure"}
 EVERYWHERE = {"progress", "columns", "console"}  # whatever works may say so, and whatever is printed in columns
 # part -> parts that it may import beside itself
 MAY = {
     "progress": set(), "columns": set(), "console": set(), "errors": set(), "schema": set(), "text_files": {"errors", "store"},
     "params": {"errors", "store", "text_files"}, "store": {"errors", "schema"}, "building": {"errors", "store"},
-    "provenance": {"errors", "store", "catalog"}, "catalog": {"errors", "store", "text_files", "building"},
+    "committed": {"store"}, "provenance": {"errors", "store", "catalog"},
+    "catalog": {"errors", "store", "text_files", "building"},
     "training": {"errors"},  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "questions": set(),
     "engines": BASE | {"compress"},

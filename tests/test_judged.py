@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from edgekit import provenance, publish, store
+from edgekit import committed, provenance, publish, store
 from edgekit.analyze import stats
 from edgekit.analyze.once import once, remembering
 from edgekit.claims import judged
@@ -30,33 +30,33 @@ def counted(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def committed(tmp_path):
+def copied(tmp_path):
     """A copy of a committed rows file with its manifest: (path, platform)."""
-    [rows] = [rows for rows in store.committed() if (rows.study, rows.profile) == (STUDY, store.REFERENCE_PROFILE)]
+    [rows] = [rows for rows in committed.files() if (rows.study, rows.profile) == (STUDY, committed.REFERENCE)]
     for file in (rows.path, provenance.manifest_path(rows.path)):
         shutil.copy(file, tmp_path)
     return tmp_path / rows.path.name, rows.platform
 
 
 def test_each_file_is_judged_once_and_read_from_then_on(counted, monkeypatch):
-    small = [rows for rows in store.committed() if rows.study in ("01_scale_models", STUDY)
-             and rows.profile == store.REFERENCE_PROFILE]
-    monkeypatch.setattr(store, "committed", lambda: small)
+    small = [rows for rows in committed.files() if rows.study in ("01_scale_models", STUDY)
+             and rows.profile == committed.REFERENCE]
+    monkeypatch.setattr(committed, "files", lambda: small)
     first = publish.findings(publish.committed_cells())
     assert len(counted) == 3  # two files, and all claims on no rows
     assert publish.findings(publish.committed_cells()) == first and len(counted) == 3
 
 
-def test_what_is_kept_is_what_is_judged(counted, committed):
-    path, platform = committed
+def test_what_is_kept_is_what_is_judged(counted, copied):
+    path, platform = copied
     frame = provenance.with_machine(store.to_frame(store.read(path)[0]), path)
     expected = verdict_text.cells(claims.judge(claims.load(STUDY), frame, platform))
     assert judged.cells(path, STUDY, platform) == judged.cells(path, STUDY, platform) == expected and len(counted) == 2
 
 
 @pytest.mark.parametrize("change", ["rows", "manifest", "plan", "claims", "code", "library", "torn"])
-def test_what_decides_a_verdict_has_it_judged_anew(counted, committed, monkeypatch, tmp_path, change):
-    path, platform = committed
+def test_what_decides_a_verdict_has_it_judged_anew(counted, copied, monkeypatch, tmp_path, change):
+    path, platform = copied
     before = judged.cells(path, STUDY, platform)
     if change == "rows":
         path.write_bytes(gzip.compress(b""))

@@ -9,7 +9,7 @@ import shutil
 import pytest
 import yaml
 
-from edgekit import engines, params, provenance, store
+from edgekit import committed, engines, params, provenance, store
 from edgekit.catalog import engines as registry
 from edgekit.catalog import models
 from edgekit.engines import builds
@@ -171,10 +171,10 @@ def test_llama_cpp_tells_its_build_in_the_words_of_its_rows():
 def test_the_builds_that_go_without_saying_are_those_of_the_committed_rows():
     """The rule by which committed rows keep their keys, held against what their manifests recorded."""
     seen = set()
-    for rows in store.committed():
+    for rows in committed.files():
         platform = rows.platform
         for run in provenance.read_manifests(rows.path).values():
-            if platform not in builds.BEFORE or rows.profile != store.REFERENCE_PROFILE:  # the others came later
+            if platform not in builds.BEFORE or rows.profile != committed.REFERENCE:  # the others came later
                 continue
             for name, told in run["engines"].items():
                 if name.startswith(("llama_cpp ", "llama-cpp-python ")):

@@ -11,7 +11,7 @@ import pytest
 from drawing import drawable, drawn_from
 from matplotlib.figure import Figure
 
-from edgekit import generated, params, provenance, publish, store, studies
+from edgekit import committed, generated, params, provenance, publish, store, studies
 from edgekit.analyze.once import remembering
 from edgekit.catalog import engines as registry
 from edgekit.claims import judgement as claims
@@ -21,11 +21,11 @@ from edgekit.plots.figure import named
 from edgekit.schema import NONE
 from edgekit.studies.baseline.figures import FIGURES
 
-COMMITTED = list(store.committed())
+COMMITTED = list(committed.files())
 TAKE_A_MINUTE = [("reference", study) for study in ("04_pruning", "05_distillation", "06_speculative")]
 
 
-def named_of(rows: store.Committed) -> str:
+def named_of(rows: committed.Rows) -> str:
     return f"{rows.platform} {rows.profile} {rows.study}"
 
 
@@ -83,29 +83,29 @@ def test_committed_files_name_no_place_on_a_machine(rows):
 @pytest.mark.parametrize("rows", [rows for rows in COMMITTED if (rows.profile, rows.study) not in TAKE_A_MINUTE], ids=named_of)
 def test_the_committed_figures_are_those_of_the_committed_rows(rows, tmp_path):
     """Each figure's table, made again from the rows, is the committed one. (SVG bytes differ between font versions.)"""
-    frame, committed = store.read_frame(rows.path)[0], rows.figures
+    frame = store.read_frame(rows.path)[0]
     with remembering():
         tables = {name: table for name, (_, table) in drawn_from(studies.module(rows.study, "figures").FIGURES, frame).items()}
     assert sorted(f"{name}.{kind}" for name in tables for kind in ("csv", "svg")) == sorted(
-        file.name for file in committed.iterdir())
+        file.name for file in rows.figures.iterdir())
     for name, table in tables.items():
         table.to_csv(tmp_path / name, index=False, float_format="%.8g")  # as `plots.save` does
-        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(committed / f"{name}.csv"), check_exact=False,
-                                      rtol=1e-7)
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(rows.figures / f"{name}.csv"),
+                                      check_exact=False, rtol=1e-7)
 
 
 def test_the_committed_figures_of_the_audit_are_those_of_the_published_numbers(tmp_path, monkeypatch):
     import shutil
 
-    committed = store.ROOT / "figures/00_published_claims"
+    there = store.ROOT / "figures/00_published_claims"
     for folder in ("data/published", "params"):
         shutil.copytree(store.ROOT / folder, tmp_path / folder)
     monkeypatch.setattr(store, "ROOT", tmp_path)
     drawn = publish.publish("00_published_claims", "reference")
     assert drawn and all(path.is_relative_to(tmp_path / "figures") for path in drawn)
-    assert sorted(file.name for file in drawn) == sorted(file.name for file in committed.iterdir())
+    assert sorted(file.name for file in drawn) == sorted(file.name for file in there.iterdir())
     for table in (path for path in drawn if path.suffix == ".csv"):
-        pd.testing.assert_frame_equal(pd.read_csv(table), pd.read_csv(committed / table.name), check_exact=False, rtol=1e-9)
+        pd.testing.assert_frame_equal(pd.read_csv(table), pd.read_csv(there / table.name), check_exact=False, rtol=1e-9)
 
 
 def test_the_readme_and_the_pages_of_the_claims_are_those_of_the_committed_rows(judged_rows, monkeypatch):
@@ -210,7 +210,7 @@ def test_publishing_copies_what_the_plan_asks_for_and_draws_it(kit):
     store.write_plan(kit, {row.key for row in rows[:-3]})
     written = publish.publish("02_baseline", "reference")
     target = store.ROOT / "data/results/board-x/02_baseline.jsonl.gz"
-    assert list(store.committed()) == [store.Committed("board-x", "reference", "02_baseline", target)]
+    assert list(committed.files()) == [committed.Rows("board-x", "reference", "02_baseline", target)]
     assert target.with_name("02_baseline.manifest.json") in written and target.stat().st_size < kit.stat().st_size / 10
     assert target in written and store.read(target)[0] == rows[:-3]
     assert json.loads(provenance.manifest_path(target).read_text()).keys() == {rows[0].run}
@@ -258,7 +258,7 @@ def test_rows_of_two_profiles_of_one_machine_stand_beside_each_other(kit):
     before = {path: path.read_bytes() for path in sorted((store.ROOT / "figures").rglob("*.svg"))}
     written = publish.publish("02_baseline", "real")
     target = store.ROOT / "data/results/board-x/real/02_baseline.jsonl.gz"
-    assert [(rows.profile, rows.path) for rows in store.committed()] == [
+    assert [(rows.profile, rows.path) for rows in committed.files()] == [
         ("reference", store.ROOT / "data/results/board-x/02_baseline.jsonl.gz"), ("real", target)]
     drawn = [path for path in written if path.suffix == ".svg"]
     assert drawn and all(path.parent == store.ROOT / "figures/real/02_baseline" for path in drawn)

@@ -9,12 +9,12 @@ import sys
 import pandas as pd
 import pytest
 
-from edgekit import params, schema, store, studies
+from edgekit import committed, params, schema, store, studies
 from edgekit.analyze.rows import COLUMNS, in_reference, rows_of
 from edgekit.plots import style
 
 
-@pytest.mark.parametrize("path", [rows.path for rows in store.committed()], ids=lambda path: f"{path.parent.name} {path.name}")
+@pytest.mark.parametrize("path", [rows.path for rows in committed.files()], ids=lambda path: f"{path.parent.name} {path.name}")
 def test_every_coordinate_of_committed_rows_is_known(path):
     rows, skips = store.read(path)
     assert rows

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekit import provenance, store
+from edgekit import committed, provenance, store
 from edgekit.claims import judged
 from edgekit.report.links import Source, missing
 
@@ -33,17 +33,17 @@ def blocks(profile: str, files: list[Path], manifest: Mapping, shown: frozenset[
     """This run's table, then the platforms'; every line has its links, as they are written in the folder `out`."""
     here = manifest.get("platform", "")
     note = f"Measured by the profile {profile} on this machine, or computed from what the documents print."
-    rows = {store.study_of(path): path for path in files}
-    source = Source(rows, store.runs_folder(profile) / "figures", shown, ", in this run")
+    own = {store.study_of(path): path for path in files}
+    source = Source(own, store.runs_folder(profile) / "figures", shown, ", in this run")
     found = [_block("this", "here", f"This run: {here or 'nothing measured yet'}", "Here", note, source, here, out)]
-    committed: dict[tuple[str, str, str], dict[str, Path]] = {}
-    for rows in store.committed():
-        committed.setdefault((rows.platform, rows.profile, rows.of), {})[rows.study] = rows.path
-    for (platform, of_profile, of), rows in committed.items():
-        note = (f"Judged anew from the rows that are committed with the project{_when(rows)}; nothing of this run is in it.")
+    platforms: dict[tuple[str, str, str], dict[str, Path]] = {}
+    for one in committed.files():
+        platforms.setdefault((one.platform, one.profile, one.of), {})[one.study] = one.path
+    for (platform, of_profile, of), paths in platforms.items():
+        note = f"Judged anew from the rows that are committed with the project{_when(paths)}; nothing of this run is in it."
         name = f"reference-{platform}" + f"-{of_profile}" * bool(of)
         found.append(_block("reference", name, f"Reference: {platform}{of}", "Reference", note,
-                            Source(rows, store.figures_folder(of_profile), of=of), platform, out))
+                            Source(paths, committed.figures(of_profile), of=of), platform, out))
     return found
 
 

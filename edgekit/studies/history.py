@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import provenance, store
+from edgekit import committed, provenance, store
 
 WHO = ("model", "engine", "dtype", "device")  # coordinates without which two units are not alike
 LEFT_OUT = {"task", "threads"}  # `task` may be another in the rows of a unit than in its plan
@@ -58,9 +58,9 @@ def paths(study: str, profile: str, platform: str) -> list[Path]:
     runs = store.runs_folder(profile).parent
     own = store.runs_folder(profile) / f"{study}.jsonl"
     others = sorted(path for path in runs.glob(f"*/{study}.jsonl") if path != own)
-    committed = [(rows.platform != platform, rows.profile != profile, rows.path) for rows in store.committed()
+    elsewhere = [(rows.platform != platform, rows.profile != profile, rows.path) for rows in committed.files()
                  if rows.study == study]
-    return [path for path in (own, *others, *(path for *_, path in sorted(committed))) if path.exists()]
+    return [path for path in (own, *others, *(path for *_, path in sorted(elsewhere))) if path.exists()]
 
 
 def read(path: Path) -> Source | None:
