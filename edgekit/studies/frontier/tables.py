@@ -1,0 +1,275 @@
+"""The rows of 09_frontier as tidy tables: what each configuration answers, takes and costs.
+
+A configuration is a model in an engine and weights, and a way to reason (`mode`), `vote-n` among them. Questions are the
+samples of every interval, and pair: a family's questions are the same for all. The time of an answer is that of its tokens, by
+the lines through the timed streams of the same model, engine and weights (see analyze/request_time.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from edgekit.analyze import frontier, request_time, roofline, stats, votes
+from edgekit.analyze.once import once
+from edgekit.analyze.request_time import RequestTime
+from edgekit.analyze.rows import rows_of
+from edgekit.schema import NO_ANSWER
+
+CELL = ["model", "engine", "dtype", "threads", "device"]
+CONFIG = ["domain", *CELL, "mode"]
+VOTE = "vote-"
+DIRECT = "direct"
+NUMBERS = (1, 2, 4, 8, 16, 32, 64)  # sizes of votes that are told, up to the pool's
+
+
+def kind_of(mode: str) -> str:
+    """What a mode is, without its amount: think, direct, hard, soft, budget or vote."""
+    return mode.partition("-")[0]
+
+
+def amount_of(mode: str) -> int:
+    """The amount of a mode: tokens, lines or samples; 0 for one that has none."""
+    return int(mode.partition("-")[2] or 0)
+
+
+@once
+def parameters_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a cell: `parameters`, `weight_bytes` of a step and `kv_bytes_per_token`, from its timed streams."""
+    rows = rows_of(frame, "speed", metrics=("parameters", "weight_bytes", "kv_bytes_per_token"))
+    if rows.empty:
+        return pd.DataFrame(columns=[*CELL, "parameters", "weight_bytes", "kv_bytes_per_token"])
+    return rows.pivot_table(index=CELL, columns="metric", values="value", aggfunc="median").reset_index()
+
+
+def laws(frame: pd.DataFrame) -> dict[tuple, list[RequestTime]]:
+    """For each cell the time of a request, one a process of the timed streams."""
+    rows = rows_of(frame, "speed", metrics=("ttft_s", "tpot_s"))
+    found: dict[tuple, list[RequestTime]] = {}
+    for key, here in rows.groupby([*CELL, "repeat"]):
+        first, steps = here[here.metric == "ttft_s"], here[here.metric == "tpot_s"]
+        if len(first) and len(steps):
+            contexts = roofline.mean_context(steps.prompt_tokens, steps.output_tokens)
+            found.setdefault(key[:-1], []).append(request_time.fit(first.prompt_tokens, first.value, contexts, steps.value))
+    return found
+
+
+@once
+def answers(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line an answer: CONFIG, item, depth, correct, written, prompt_tokens, cut, unread and spent."""
+    rows = rows_of(frame, "reasoning", metrics=("correct",))
+    return rows.assign(correct=rows.value.astype(float), unread=rows.answer == NO_ANSWER,
+                       cut=rows.cut.eq(True))[[*CONFIG, "item", "depth", "correct", "written", "prompt_tokens", "cut", "unread",
+                                               "spent"]]
+
+
+@once
+def voted(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a question and size of vote of each pool: `correct` (the chance to be right), tied, nothing, any (that a sample of
+    the n is right), `longest` and `written` (tokens of the longest of n, and of all), and prompt_tokens."""
+    rows = rows_of(frame, "pool", metrics=("correct",))
+    lines = []
+    for key, pool in rows.groupby(["domain", *CELL, "item"]):
+        answers_of = np.where(pool.value == 1, "\0right", pool.answer)  # two ways to write the right answer are one answer
+        size, right = len(pool), int(pool.value.sum())
+        numbers = [n for n in NUMBERS if n <= size]
+        for n, found in votes.votes(list(answers_of), "\0right", numbers).items():
+            lines.append(dict(zip(["domain", *CELL, "item"], key, strict=True)) | dict(
+                samples=n, correct=found.right, tied=found.tied, nothing=found.nothing, pool=size,
+                any=1 - votes.vote(np.where(pool.value == 1, "\0right", NO_ANSWER).tolist(), "\0right", n).nothing,
+                single=right / size, longest=votes.longest(pool.written.tolist(), n), written=n * pool.written.mean(),
+                prompt_tokens=pool.prompt_tokens.iloc[0], depth=pool.depth.iloc[0], cut=pool.cut.eq(True).mean(),
+                unread=(pool.answer == NO_ANSWER).mean()))
+    return pd.DataFrame(lines, columns=["domain", *CELL, "item", "samples", "correct", "tied", "nothing", "pool", "any", "single",
+                                        "longest", "written", "prompt_tokens", "depth", "cut", "unread"])
+
+
+def vote_seconds(frame: pd.DataFrame, cell: tuple, samples: int) -> list:
+    """For each process that timed a cell alone and with so many samples at a time: the function of (prompt, longest) tokens that
+    gives seconds. Empty where it was not timed so.
+
+    A step of n samples over one of a single sample, of the same process's order, stretches the steps of the lines; what more the
+    first token takes is added. Samples that have ended leave their places empty until the longest has.
+    """
+    times = {}
+    for (batch, repeat, metric), value in _parallel_times(frame, cell).items():
+        times.setdefault(repeat, {})[batch, metric] = value
+    found = []
+    of_cell = laws(frame).get(cell, [])
+    for law, (_, here) in zip(of_cell, sorted(times.items()), strict=False):
+        if {(samples, "tpot_s"), (1, "tpot_s"), (samples, "ttft_s"), (1, "ttft_s")} <= here.keys():
+            stretch = here[samples, "tpot_s"] / here[1, "tpot_s"]
+            more = max(0.0, here[samples, "ttft_s"] - here[1, "ttft_s"])
+            found.append(lambda prompt, longest, law=law, stretch=stretch, more=more: more + law.seconds(prompt, 1)
+                         + stretch * (law.seconds(prompt, longest) - law.seconds(prompt, 1)))
+    return found
+
+
+def _parallel_times(frame: pd.DataFrame, cell: tuple) -> dict:
+    rows = rows_of(frame, "parallel", metrics=("ttft_s", "tpot_s"))
+    rows = rows[(rows[CELL] == list(cell)).all(axis=1)]
+    return rows.groupby(["batch", "repeat", "metric"]).value.median().to_dict()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A family's configurations over the same questions. configs: CONFIG, parameters, tokens, cut and unread, a line each.
+    correct: (configurations, questions). times: (processes, configurations, questions), in seconds."""
+
+    configs: pd.DataFrame
+    correct: np.ndarray
+    times: np.ndarray
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        return self.correct.mean(axis=1)
+
+    @property
+    def time_s(self) -> np.ndarray:
+        return self.times.mean(axis=(0, 2))
+
+    def draws(self) -> frontier.Draws:
+        """Resampled questions, with a process's speeds drawn each time."""
+        return frontier.bootstrap(self.correct, self.times)
+
+    def where(self, chosen: np.ndarray) -> Grid:
+        """Some of the configurations."""
+        chosen = np.asarray(chosen)
+        return Grid(self.configs[chosen].reset_index(drop=True), self.correct[chosen], self.times[:, chosen])
+
+
+def grids(frame: pd.DataFrame) -> dict[str, Grid]:
+    """By family, the configurations that were asked and timed; families of which fewer than two questions are common to all
+    are left out."""
+    times, sizes = laws(frame), parameters_of(frame).set_index(CELL)
+    single, pools = answers(frame), voted(frame)
+    found = {}
+    for domain in dict.fromkeys([*single.domain, *pools.domain]):
+        parts = [(dict(zip(CONFIG, key, strict=True)), part.set_index("item"),
+                  [lambda prompt, tokens, law=law: law.seconds(prompt, tokens) for law in times.get(key[1:-1], [])])
+                 for key, part in single[single.domain == domain].groupby(CONFIG)]
+        for key, part in pools[pools.domain == domain].groupby([*CELL, "samples"]):
+            config = dict(domain=domain, **dict(zip(CELL, key, strict=False)), mode=f"{VOTE}{key[-1]}")
+            parts.append((config, part.assign(written=part.longest).set_index("item"),
+                          vote_seconds(frame, key[:-1], key[-1])))
+        parts = [part for part in parts if part[2]]
+        if not parts:
+            continue
+        items = sorted(set.intersection(*(set(part.index) for _, part, _ in parts)))
+        if len(items) < 2:
+            continue
+        runs = min(len(seconds) for _, _, seconds in parts)
+        lines, correct, taken = [], [], []
+        for config, part, seconds in parts:
+            part = part.loc[items]
+            size = sizes.loc[tuple(config[name] for name in CELL)]
+            lines.append(config | dict(parameters=size.parameters, weight_bytes=size.weight_bytes,
+                                       tokens=part.written.mean(), cut=part.cut.mean(), unread=part.unread.mean()))
+            correct.append(part.correct.to_numpy(dtype=float))
+            taken.append([one(part.prompt_tokens.to_numpy(dtype=float), part.written.to_numpy(dtype=float))
+                          for one in seconds[:runs]])
+        found[domain] = Grid(pd.DataFrame(lines), np.array(correct), np.array(taken).transpose(1, 0, 2))
+    return found
+
+
+@once
+def frontier_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a configuration: accuracy, time_s and tokens of an answer (for votes of the longest sample), the shares that were
+    `cut` and `unread`; whether it is on its family's frontier (`pareto`), and in what share of resampled questions.
+
+    Accuracy has Wilson's interval, of votes a t-interval; times the middle 95 % of the resampled means.
+    """
+    columns = [*CONFIG, "parameters", *stats.with_ends("accuracy", "time_s"), "energy_j", "tokens", "cut", "unread", "pareto",
+               "pareto_share", "n", "source"]
+    lines = []
+    for grid in grids(frame).values():
+        draws = grid.draws()
+        shares, best = draws.pareto_share(), frontier.pareto(grid.time_s, grid.accuracy)
+        for i, config in grid.configs.iterrows():
+            right = grid.correct[i]
+            accuracy = stats.bounded_interval(right) if config["mode"].startswith(VOTE) else stats.wilson(int(right.sum()),
+                                                                                                        len(right))
+            time = stats.Estimate(float(grid.time_s[i]), *draws.interval(draws.time[:, i]), len(right))
+            lines.append(config.to_dict() | stats.ends_of("accuracy", accuracy) | stats.ends_of("time_s", time) | dict(
+                pareto=bool(best[i]), pareto_share=float(shares[i]), n=len(right), source="modelled"))
+    table = pd.DataFrame(lines, columns=columns)
+    return _ordered(table.assign(energy_j=_energy(frame, table)))
+
+
+def _energy(frame: pd.DataFrame, table: pd.DataFrame) -> list[float]:
+    """Joules of an answer, by joules a token of the same cell; NaN where no sensor was read."""
+    by_phase = roofline.energy_table(frame)
+    found = {key: part.groupby("phase").joule_per_token.first() for key, part in by_phase.groupby(CELL)}
+    joules = []
+    for line in table.itertuples():
+        each = found.get(tuple(getattr(line, name) for name in CELL), {})
+        known = "decode" in each and not line.mode.startswith(VOTE)
+        joules.append(each["decode"] * (line.tokens - 1) if known else np.nan)
+    return joules
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """Families, then models from the smallest, then cells, then ways to reason."""
+    kinds = {name: i for i, name in enumerate((DIRECT, "hard", "soft", "budget", "think", "vote"))}
+    order = table.assign(kind=[kinds[kind_of(mode)] for mode in table["mode"]], amount=list(map(amount_of, table["mode"])))
+    order = order.sort_values(["domain", "parameters", "model", "engine", "dtype", "kind", "amount"], kind="stable")
+    return order.drop(columns=["kind", "amount"]).reset_index(drop=True)
+
+
+@once
+def budgets_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a configuration with a budget (hard, soft, trained) or none (direct), beside the same model reasoning in full on
+    the same questions: the share of its `tokens`, what it `gained` in accuracy (below 0: lost), and, of budgets in the prompt,
+    the share of answers that `kept` to it; with the share that was cut in full reasoning, `cut_in_full`, where it is short."""
+    columns = [*CONFIG, "parameters", *stats.with_ends("token_ratio", "gained", "kept"), "accuracy", "cut", "unread",
+               "cut_in_full", "n"]
+    table = answers(frame)
+    sizes = parameters_of(frame).set_index(CELL).parameters.to_dict()
+    full = {key: part.set_index("item") for key, part in table[table["mode"] == "think"].groupby(CONFIG[:-1])}
+    lines = []
+    for key, part in table[table["mode"] != "think"].groupby(CONFIG):
+        whole = full.get(key[:-1])
+        items = [] if whole is None else [item for item in part["item"] if item in whole.index]
+        if len(items) < 2:
+            continue
+        part, whole, mode = part.set_index("item").loc[items], whole.loc[items], key[-1]
+        line = dict(zip(CONFIG, key, strict=True)) | dict(
+            parameters=sizes.get(key[1:-1], np.nan), accuracy=part.correct.mean(), cut=part.cut.mean(),
+            unread=part.unread.mean(), cut_in_full=whole.cut.mean(), n=len(items))
+        line |= stats.ends_of("token_ratio", stats.ratio_of_sums(part.written, whole.written))
+        line |= stats.ends_of("gained", stats.paired_difference(part.correct, whole.correct))
+        if kind_of(mode) in ("soft", "budget"):
+            line |= stats.ends_of("kept", stats.wilson(int((part.spent <= amount_of(mode)).sum()), len(part)))
+        lines.append(line)
+    return _ordered(pd.DataFrame(lines, columns=columns))
+
+
+@once
+def depth_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a configuration and depth: accuracy with Wilson's interval, mean tokens and the share that was cut."""
+    columns = [*CONFIG, "depth", "parameters", *stats.with_ends("accuracy"), "tokens", "cut", "n"]
+    sizes = parameters_of(frame).set_index(CELL).parameters.to_dict()
+    lines = [dict(zip([*CONFIG, "depth"], key, strict=True)) | dict(
+        parameters=sizes.get(key[1:6], np.nan), tokens=part.written.mean(), cut=part.cut.mean(), n=len(part))
+        | stats.ends_of("accuracy", stats.wilson(int(part.correct.sum()), len(part)))
+        for key, part in answers(frame).groupby([*CONFIG, "depth"])]
+    return _ordered(pd.DataFrame(lines, columns=columns))
+
+
+@once
+def requests_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a cell and way to reason: the time of real requests over what the lines through the timed streams foretell for
+    their tokens, with its interval over requests."""
+    columns = [*CONFIG, *stats.with_ends("measured_over_foretold", "request_s"), "written", "n"]
+    times = laws(frame)
+    lines = []
+    for key, part in rows_of(frame, "requests", metrics=("request_s",)).groupby(CONFIG):
+        if not (of_cell := times.get(key[1:-1])):
+            continue
+        foretold = np.exp(np.mean([np.log(law.seconds(part.prompt_tokens, part.written)) for law in of_cell], axis=0))
+        lines.append(dict(zip(CONFIG, key, strict=True)) | dict(written=part.written.mean(), n=len(part))
+                     | stats.ends_of("measured_over_foretold", stats.ratio_interval(part.value, foretold))
+                     | stats.ends_of("request_s", stats.rate_interval(part.value)))
+    return pd.DataFrame(lines, columns=columns)
