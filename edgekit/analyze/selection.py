@@ -22,25 +22,25 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen, None where nothing that was looked at is accurate enough; and what was measured on the way, in order."""
+    """What was chosen, None where no candidate is accurate enough; and what was measured on the way, in order."""
 
     chosen: Candidate | None
     measured: tuple[Candidate, ...]
 
 
 def smallest_first(candidates: Sequence[Candidate], accuracy: float) -> Choice:
-    """The tip: of the models from the smallest to the largest, each at its fewest bytes, the first that reaches `accuracy`; one
-    measurement each. Larger precisions are never looked at."""
-    smallest: dict[float, Candidate] = {}
+    """The tip: the models from the smallest to the largest, each at its fewest bytes, up to the first that reaches `accuracy`.
+    Where none does, what is left from the fewest bytes on, which is what somebody has to do whom the tip left with nothing."""
+    first: dict[float, Candidate] = {}
     for one in candidates:
-        if one.parameters not in smallest or one.bytes < smallest[one.parameters].bytes:
-            smallest[one.parameters] = one
-    measured = []
-    for _, one in sorted(smallest.items()):
-        measured.append(one)
+        if one.parameters not in first or one.bytes < first[one.parameters].bytes:
+            first[one.parameters] = one
+    tips = [one for _, one in sorted(first.items())]
+    order = tips + sorted((one for one in candidates if one not in tips), key=lambda one: (one.bytes, one.parameters))
+    for measured, one in enumerate(order, 1):
         if one.accuracy >= accuracy:
-            return Choice(one, tuple(measured))
-    return Choice(None, tuple(measured))
+            return Choice(one, tuple(order[:measured]))
+    return Choice(None, tuple(order))
 
 
 def exhaustive(candidates: Sequence[Candidate], accuracy: float) -> Choice:

@@ -46,22 +46,19 @@ def votes(answers: Sequence[Hashable], right: Hashable, numbers: Sequence[int]) 
     counts = Counter(answers)
     unread, own = counts.pop(NO_ANSWER, 0), counts.pop(right, 0) if right != NO_ANSWER else 0
     most = max(numbers)
-    sums = {n: [0.0, 0.0] for n in numbers}
-    for k in range(1, most + 1):
-        others = _ways(list(counts.values()), k, most)
+    of_own, of_unread = ([float(comb(count, votes)) for votes in range(most + 1)] for count in (own, unread))
+    won, tied = np.zeros(most + 1), np.zeros(most + 1)  # ways, by n
+    for k in range(1, min(most, max(own, *counts.values(), 0)) + 1):
         # others[m, t]: ways in which the wrong answers get m votes, none more than k, and t of them k
-        shared = np.arange(others.shape[1])
-        for n in numbers:
-            total = comb(size, n)
-            won = comb(own, k) / total
-            for m in range(n - k + 1):
-                if won:
-                    sums[n][0] += won * comb(unread, n - k - m) * float((others[m] / (shared + 1)).sum())
-                    sums[n][1] += won * comb(unread, n - k - m) * float(others[m, 1:].sum())
-            for j in range(min(k - 1, own) + 1):  # the top is wrong: at least two of the others share it
-                for m in range(n - j + 1):
-                    sums[n][1] += comb(own, j) / total * comb(unread, n - j - m) * float(others[m, 2:].sum())
-    return {n: Vote(min(won, 1.0), min(tied, 1.0), comb(unread, n) / comb(size, n)) for n, (won, tied) in sums.items()}
+        others = _ways(list(counts.values()), k, most)
+        shares = others / (np.arange(others.shape[1]) + 1)
+        won[k:] += of_own[k] * np.convolve(shares.sum(axis=1), of_unread)[:most + 1 - k]
+        tied[k:] += of_own[k] * np.convolve(others[:, 1:].sum(axis=1), of_unread)[:most + 1 - k]
+        # the top is wrong: at least two of the others share it, and the right one has fewer
+        below = np.convolve(others[:, 2:].sum(axis=1), of_own[:k])
+        tied += np.convolve(below, of_unread)[:most + 1]
+    return {n: Vote(min(won[n] / comb(size, n), 1.0), min(tied[n] / comb(size, n), 1.0), comb(unread, n) / comb(size, n))
+            for n in numbers}
 
 
 def _ways(counts: Sequence[int], k: int, most: int) -> np.ndarray:
@@ -79,6 +76,11 @@ def _ways(counts: Sequence[int], k: int, most: int) -> np.ndarray:
                 more[votes_of_it:] += moved
         ways = more
     return ways
+
+
+def any_right(right: int, size: int, n: int) -> float:
+    """Chance that a draw of `n` from a pool of `size`, of which `right` are right, holds one of them."""
+    return 1 - comb(size - right, n) / comb(size, n)
 
 
 def longest(lengths: Sequence[float], n: int) -> float:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from edgekit.analyze import frontier as pareto
 from edgekit.analyze import stats
 from edgekit.plots import accuracy, claim, intervals, style
 from edgekit.studies.frontier.tables import amount_of, kind_of
@@ -64,8 +62,9 @@ def frontier(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         for line in part.sort_values("pareto").itertuples():
             mark(ax, line, "time_s", look[line.model][0], faint=not line.pareto)
             if line.pareto:
-                ax.annotate(f"{line.mode} {line.pareto_share:.0%}", (line.time_s, 100 * line.accuracy), xytext=(4, -3),
-                            textcoords="offset points", fontsize=6, va="top")
+                # Aslant, so that the words of near marks lie beside each other.
+                ax.annotate(f"{line.mode} {line.pareto_share:.0%}", (line.time_s, 100 * line.accuracy), xytext=(4, -4),
+                            textcoords="offset points", fontsize=6, va="center", rotation=-45, rotation_mode="anchor")
         intervals.by_marks(ax, family.time_s, along="x")
         for limit in published.value.dropna():
             if ax.get_xlim()[0] < limit < ax.get_xlim()[1]:
@@ -101,7 +100,7 @@ def frontier_budgets(table: pd.DataFrame, ratios: pd.DataFrame, published: pd.Da
                                             marker=KINDS[kind_of(line.mode)][0], linestyle="none", clip_on=False, zorder=3))
         ax.set(xscale="log", ylim=(0, 102), title=f"{domain}, {first[domain]}", xlabel="tokens of an answer",
                ylabel="right answers (%)" if ax is axes[0] else None)
-        ax.xaxis.set_major_formatter(style.PLAIN)
+        _ticks(ax, part.tokens)
     _ratios(axes[-1], ratios, published, look)
     kinds = [kind_of(mode) for mode in (*table["mode"], *ratios["mode"])]
     fig.legend(handles=[*keys(models, kinds), Line2D([], [], **style.PUBLISHED, label="EdgeReasoning (published)")],
@@ -111,6 +110,16 @@ def frontier_budgets(table: pd.DataFrame, ratios: pd.DataFrame, published: pd.Da
     told = pd.concat([table.assign(panel="accuracy"), ratios.assign(panel="tokens", source="measured").drop(
         columns=stats.with_ends("accuracy"), errors="ignore"), published.assign(panel="tokens")], ignore_index=True)
     return fig, told.reindex(columns=columns)
+
+
+def _ticks(ax: Axes, values) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten around the values."""
+    low, high = min(values), max(values)
+    steps = [factor * 10**power for power in range(6) for factor in (1, 2, 5)]
+    ax.set_xticks([step for step in steps if low / 2.5 <= step <= high * 2.5])
+    ax.set_xticks([], minor=True)
+    ax.set_xlim(low / 1.3, high * 1.3)
+    ax.xaxis.set_major_formatter(style.PLAIN)
 
 
 def _ratios(ax: Axes, ratios: pd.DataFrame, published: pd.DataFrame, look: dict) -> None:
@@ -181,7 +190,7 @@ def frontier_choices(table: pd.DataFrame) -> style.Drawn:
         ax.set_ylim(low / 2, high * 4)
         ax.xaxis.set_major_formatter(style.PLAIN)
         ax.yaxis.set_major_formatter(style.PLAIN)
-    fig.legend(handles=keys(models, [kind_of(mode) for mode in table["mode"]]), loc="outside upper center", ncols=5)
+    fig.legend(handles=keys(models, [kind_of(mode) for mode in table["mode"]]), loc="outside upper center", ncols=4)
     return fig, table
 
 
@@ -196,17 +205,11 @@ def frontier_tip(table: pd.DataFrame) -> style.Drawn:
     for (colour, marker, line), (domain, part) in zip(looks * 4, table.groupby("domain", sort=False), strict=False):
         for ax, column, factor in ((left, "slower", 1), (right, "saved", 100)):
             ax.plot(100 * part.wanted, factor * part[column], color=colour, marker=marker, linestyle=line, label=domain)
-        missed = part[~part.found.astype(bool)]
-        left.plot(100 * missed.wanted, np.ones(len(missed)), color=colour, marker="x", linestyle="none", gid="missed")
     left.set(xlabel="accuracy wanted (%)", ylabel="time of the choice, over the fastest")
     right.set(xlabel="accuracy wanted (%)", ylabel="measurements saved (%)", ylim=(0, 100))
-    intervals.by_marks(left, [*table.slower.dropna(), 1.0])
+    intervals.by_marks(left, [*table.slower, 1.0])
     claim.accepted(left, "S2.5", "tip_slower")
     claim.accepted(right, "S2.5", "tip_saved")
     left.legend(loc="upper left")
     return fig, table
 
-
-def of_frontier(table: pd.DataFrame) -> np.ndarray:
-    """Whether each line is on the frontier of its own, for tests of what is drawn."""
-    return pareto.pareto(table.time_s, table.accuracy)

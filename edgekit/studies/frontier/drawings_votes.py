@@ -59,10 +59,14 @@ def frontier_votes(table: pd.DataFrame, published: pd.DataFrame, times: pd.DataF
     intervals.by_marks(right, [*table.time_ratio.dropna(), *theirs.time_ratio, 1.0], [*table.time_ratio_low.dropna(),
                                                                                    *table.time_ratio_high.dropna()])
     claim.accepted(right, "S3.6", "vote_time_ratio", told="S3.6 accepts of 8")
+    low, high = right.get_ylim()
+    right.set_yticks([tick for tick in (1, 1.5, 2, 3, 5, 10, 20, 30, 50) if low <= tick <= high])
+    right.set_yticks([], minor=True)
     right.yaxis.set_major_formatter(style.PLAIN)
     intervals.mark_clipped(right)
     handles = [Line2D([], [], color=look[model][0], marker=look[model][1], label=style.model_label(model)) for model in models]
-    handles += [Line2D([], [], color="0.3", linestyle=LINES[i % len(LINES)], label=domain) for i, domain in enumerate(families)]
+    handles += [Line2D([], [], color="0.3", linestyle=LINES[i % len(LINES)], label=domain)
+                for i, domain in enumerate(families) if len(families) > 1]
     handles += [Line2D([], [], color="0.3", linestyle=(0, (1, 2)), label="any sample right"),
                 Line2D([], [], **style.PUBLISHED, label="published")]
     fig.legend(handles=handles, loc="outside upper center", ncols=4)

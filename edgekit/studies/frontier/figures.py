@@ -62,8 +62,8 @@ FIGURES = (
     Figure("frontier_tip", lambda frame: (_tip(frame),), drawings.frontier_tip,
            "answers and times of several models in several precisions",
            "The smallest model first, at its fewest bits, and larger only if needed, for each accuracy that can be wanted. Left: "
-           "the time of what that ends with over the fastest that is as accurate; a cross: it ends with none that is. Right: the "
-           "share of measurements that it did not make. Green: what S2.5 accepts."),
+           "the time of what that ends with over the fastest that is as accurate. Right: the share of measurements that it did not "
+           "make. Green: what S2.5 accepts."),
 )
 
 

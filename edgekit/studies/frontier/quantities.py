@@ -156,20 +156,18 @@ def _tip(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float], c
         if grid.configs["dtype"].nunique() < 2 or not lines:
             continue
         draws = grid.draws()
-        drawn = [_mean(tables_choices.tip_lines(grid, tables_choices.THINK, accuracy, time), column)
-                 for time, accuracy in zip(draws.time, draws.accuracy, strict=True)]
-        ends = draws.interval(np.array([value for value in drawn if value is not None]))
-        missed = sum(not line["found"] for line in lines)
-        told = f"{len(lines)} accuracies wanted" + (f"; the tip ends with none accurate enough for {missed} of them" if missed else "")
-        found.append(_of_grid(domain, grid, Estimate(_mean(lines, column), *ends, grid.correct.shape[1], unit, what), told))
+        drawn = [again for time, accuracy in zip(draws.time, draws.accuracy, strict=True)
+                 if (again := tables_choices.tip_lines(grid, tables_choices.THINK, accuracy, time))]
+        ends = draws.interval(np.array([_mean(again, column) for again in drawn]))
+        found.append(_of_grid(domain, grid, Estimate(_mean(lines, column), *ends, grid.correct.shape[1], unit, what),
+                              f"{len(lines)} accuracies wanted"))
     if not found:
         raise NotMeasured("models of several sizes in several precisions, all answering and timed")
     return _favoured(found, accepted)
 
 
-def _mean(lines: list[dict], column: str) -> float | None:
-    values = [line[column] for line in lines if not pd.isna(line[column])]
-    return float(np.mean(values)) if values else None
+def _mean(lines: list[dict], column: str) -> float:
+    return float(np.mean([line[column] for line in lines]))
 
 
 def _grids(frame: pd.DataFrame, setting: Setting, least_models: int) -> dict[str, Grid]:

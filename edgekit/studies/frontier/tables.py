@@ -7,13 +7,14 @@ the lines through the timed streams of the same model, engine and weights (see a
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from edgekit.analyze import frontier, request_time, roofline, stats, votes
-from edgekit.analyze.once import once
+from edgekit.analyze.once import once, remembering
 from edgekit.analyze.request_time import RequestTime
 from edgekit.analyze.rows import rows_of
 from edgekit.schema import NO_ANSWER
@@ -44,16 +45,24 @@ def parameters_of(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index=CELL, columns="metric", values="value", aggfunc="median").reset_index()
 
 
-def laws(frame: pd.DataFrame) -> dict[tuple, list[RequestTime]]:
-    """For each cell the time of a request, one a process of the timed streams."""
+@once
+def _lines(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a cell and process: the coefficients of its RequestTime."""
     rows = rows_of(frame, "speed", metrics=("ttft_s", "tpot_s"))
-    found: dict[tuple, list[RequestTime]] = {}
+    found = []
     for key, here in rows.groupby([*CELL, "repeat"]):
         first, steps = here[here.metric == "ttft_s"], here[here.metric == "tpot_s"]
         if len(first) and len(steps):
             contexts = roofline.mean_context(steps.prompt_tokens, steps.output_tokens)
-            found.setdefault(key[:-1], []).append(request_time.fit(first.prompt_tokens, first.value, contexts, steps.value))
-    return found
+            law = request_time.fit(first.prompt_tokens, first.value, contexts, steps.value)
+            found.append((*key, law.first_s, law.prompt_s, law.step_s, law.context_s))
+    return pd.DataFrame(found, columns=[*CELL, "repeat", "first_s", "prompt_s", "step_s", "context_s"])
+
+
+def laws(frame: pd.DataFrame) -> dict[tuple, list[RequestTime]]:
+    """For each cell the time of a request, one a process of the timed streams."""
+    return {key: [RequestTime(*line) for line in part[["first_s", "prompt_s", "step_s", "context_s"]].to_numpy()]
+            for key, part in _lines(frame).groupby(CELL)}
 
 
 @once
@@ -78,7 +87,7 @@ def voted(frame: pd.DataFrame) -> pd.DataFrame:
         for n, found in votes.votes(list(answers_of), "\0right", numbers).items():
             lines.append(dict(zip(["domain", *CELL, "item"], key, strict=True)) | dict(
                 samples=n, correct=found.right, tied=found.tied, nothing=found.nothing, pool=size,
-                any=1 - votes.vote(np.where(pool.value == 1, "\0right", NO_ANSWER).tolist(), "\0right", n).nothing,
+                any=votes.any_right(right, size, n),
                 single=right / size, longest=votes.longest(pool.written.tolist(), n), written=n * pool.written.mean(),
                 prompt_tokens=pool.prompt_tokens.iloc[0], depth=pool.depth.iloc[0], cut=pool.cut.eq(True).mean(),
                 unread=(pool.answer == NO_ANSWER).mean()))
@@ -86,31 +95,36 @@ def voted(frame: pd.DataFrame) -> pd.DataFrame:
                                         "longest", "written", "prompt_tokens", "depth", "cut", "unread"])
 
 
+@once
+def _stretches(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a cell, process and number of samples at a time, where one was timed too: `stretch` of a step, and how much `more`
+    the first token takes, in seconds."""
+    rows = rows_of(frame, "parallel", metrics=("ttft_s", "tpot_s"))
+    if rows.empty:
+        return pd.DataFrame(columns=[*CELL, "repeat", "batch", "stretch", "more"])
+    wide = rows.pivot_table(index=[*CELL, "repeat", "batch"], columns="metric", values="value", aggfunc="median").reset_index()
+    ones = wide[wide.batch == 1].drop(columns="batch")
+    both = wide.merge(ones, on=[*CELL, "repeat"], suffixes=("", "_of_one"))
+    return both.assign(stretch=both.tpot_s / both.tpot_s_of_one, more=(both.ttft_s - both.ttft_s_of_one).clip(lower=0))[
+        [*CELL, "repeat", "batch", "stretch", "more"]]
+
+
 def vote_seconds(frame: pd.DataFrame, cell: tuple, samples: int) -> list:
     """For each process that timed a cell alone and with so many samples at a time: the function of (prompt, longest) tokens that
     gives seconds. Empty where it was not timed so.
 
-    A step of n samples over one of a single sample, of the same process's order, stretches the steps of the lines; what more the
-    first token takes is added. Samples that have ended leave their places empty until the longest has.
+    A step of n samples over one of a single sample stretches the steps of the lines; what more the first token takes is added.
+    Samples that have ended leave their places empty until the longest has.
     """
-    times = {}
-    for (batch, repeat, metric), value in _parallel_times(frame, cell).items():
-        times.setdefault(repeat, {})[batch, metric] = value
-    found = []
-    of_cell = laws(frame).get(cell, [])
-    for law, (_, here) in zip(of_cell, sorted(times.items()), strict=False):
-        if {(samples, "tpot_s"), (1, "tpot_s"), (samples, "ttft_s"), (1, "ttft_s")} <= here.keys():
-            stretch = here[samples, "tpot_s"] / here[1, "tpot_s"]
-            more = max(0.0, here[samples, "ttft_s"] - here[1, "ttft_s"])
-            found.append(lambda prompt, longest, law=law, stretch=stretch, more=more: more + law.seconds(prompt, 1)
-                         + stretch * (law.seconds(prompt, longest) - law.seconds(prompt, 1)))
-    return found
+    table = _stretches(frame)
+    here = table[(table[CELL] == list(cell)).all(axis=1) & (table.batch == samples)].sort_values("repeat")
+    return [functools.partial(_together, law, line.stretch, line.more)
+            for law, line in zip(laws(frame).get(cell, []), here.itertuples(), strict=False)]
 
 
-def _parallel_times(frame: pd.DataFrame, cell: tuple) -> dict:
-    rows = rows_of(frame, "parallel", metrics=("ttft_s", "tpot_s"))
-    rows = rows[(rows[CELL] == list(cell)).all(axis=1)]
-    return rows.groupby(["batch", "repeat", "metric"]).value.median().to_dict()
+def _together(law: RequestTime, stretch: float, more: float, prompt: np.ndarray, longest: np.ndarray) -> np.ndarray:
+    first = law.seconds(prompt, 1)
+    return more + first + stretch * (law.seconds(prompt, longest) - first)
 
 
 @dataclass(frozen=True)
@@ -140,37 +154,42 @@ class Grid:
         return Grid(self.configs[chosen].reset_index(drop=True), self.correct[chosen], self.times[:, chosen])
 
 
-def grids(frame: pd.DataFrame) -> dict[str, Grid]:
-    """By family, the configurations that were asked and timed; families of which fewer than two questions are common to all
-    are left out."""
+@once
+def timed_answers(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line a configuration, question and process of the clock (`run`): correct, written, seconds, and what Grid.configs has, of
+    the configurations that were asked and timed."""
     times, sizes = laws(frame), parameters_of(frame).set_index(CELL)
     single, pools = answers(frame), voted(frame)
+    parts = [(key, part, [law.seconds for law in times.get(key[1:-1], [])]) for key, part in single.groupby(CONFIG)]
+    with remembering():
+        parts += [((*key[:-1], f"{VOTE}{key[-1]}"), part.assign(written=part.longest), vote_seconds(frame, key[1:-1], key[-1]))
+                  for key, part in pools[pools.samples > 1].groupby(["domain", *CELL, "samples"])]
+    lines = []
+    for key, part, seconds in parts:
+        for run, each in enumerate(seconds):
+            size = sizes.loc[key[1:-1]]
+            prompt, written = (part[name].to_numpy(dtype=float) for name in ("prompt_tokens", "written"))
+            lines.append(part[["item", "correct", "cut", "unread"]].assign(
+                **dict(zip(CONFIG, key, strict=True)), parameters=size.parameters, weight_bytes=size.weight_bytes, run=run,
+                written=written, seconds=each(prompt, written)))
+    columns = [*CONFIG, "item", "run", "correct", "cut", "unread", "written", "seconds", "parameters", "weight_bytes"]
+    return pd.concat(lines, ignore_index=True)[columns] if lines else pd.DataFrame(columns=columns)
+
+
+def grids(frame: pd.DataFrame) -> dict[str, Grid]:
+    """By family, the configurations that were asked and timed, over the questions that all of them have; families of fewer than
+    two such questions are left out."""
     found = {}
-    for domain in dict.fromkeys([*single.domain, *pools.domain]):
-        parts = [(dict(zip(CONFIG, key, strict=True)), part.set_index("item"),
-                  [lambda prompt, tokens, law=law: law.seconds(prompt, tokens) for law in times.get(key[1:-1], [])])
-                 for key, part in single[single.domain == domain].groupby(CONFIG)]
-        for key, part in pools[pools.domain == domain].groupby([*CELL, "samples"]):
-            config = dict(domain=domain, **dict(zip(CELL, key, strict=False)), mode=f"{VOTE}{key[-1]}")
-            parts.append((config, part.assign(written=part.longest).set_index("item"),
-                          vote_seconds(frame, key[:-1], key[-1])))
-        parts = [part for part in parts if part[2]]
-        if not parts:
+    for domain, lines in timed_answers(frame).groupby("domain", sort=False):
+        runs = int(lines.groupby(CONFIG).run.max().min()) + 1
+        lines = lines[lines.run < runs].astype(dict(correct=float, cut=float, unread=float))
+        wide = lines.pivot_table(index=CONFIG, columns=["run", "item"], values=["correct", "seconds"]).dropna(axis=1)
+        if wide.empty or len(items := wide["correct"][0].columns) < 2:
             continue
-        items = sorted(set.intersection(*(set(part.index) for _, part, _ in parts)))
-        if len(items) < 2:
-            continue
-        runs = min(len(seconds) for _, _, seconds in parts)
-        lines, correct, taken = [], [], []
-        for config, part, seconds in parts:
-            part = part.loc[items]
-            size = sizes.loc[tuple(config[name] for name in CELL)]
-            lines.append(config | dict(parameters=size.parameters, weight_bytes=size.weight_bytes,
-                                       tokens=part.written.mean(), cut=part.cut.mean(), unread=part.unread.mean()))
-            correct.append(part.correct.to_numpy(dtype=float))
-            taken.append([one(part.prompt_tokens.to_numpy(dtype=float), part.written.to_numpy(dtype=float))
-                          for one in seconds[:runs]])
-        found[domain] = Grid(pd.DataFrame(lines), np.array(correct), np.array(taken).transpose(1, 0, 2))
+        facts = lines.groupby(CONFIG)[["parameters", "weight_bytes", "written", "cut", "unread"]].mean()
+        times = np.stack([wide["seconds"][run][items].to_numpy() for run in range(runs)])
+        found[domain] = Grid(facts.loc[wide.index].reset_index().rename(columns={"written": "tokens"}),
+                             wide["correct"][0][items].to_numpy(), times)
     return found
 
 

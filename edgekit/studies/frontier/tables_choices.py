@@ -105,8 +105,8 @@ def crossing_table(frame: pd.DataFrame) -> pd.DataFrame:
 def tip_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a family, way to reason and accuracy that is wanted (each that some model reaches): what the tip chooses and
     measures, beside the fastest of all that reach it. `slower`: its time over that one's; `saved`: the share of measurements
-    that it did not make; `found`: whether it ends with one that is accurate enough."""
-    columns = ["domain", "mode", "wanted", "chosen", "best", "slower", "measured", "of", "saved", "found"]
+    that it did not make."""
+    columns = ["domain", "mode", "wanted", "chosen", "best", "slower", "measured", "of", "saved"]
     lines = []
     for domain, grid in tables.grids(frame).items():
         for mode in (THINK, DIRECT):
@@ -125,10 +125,9 @@ def tip_lines(grid: Grid, mode: str, accuracy: np.ndarray | None = None, time_s:
     lines = []
     for wanted in sorted({one.accuracy for one in candidates if one.accuracy > 0}):
         tip, best = selection.smallest_first(candidates, wanted), selection.exhaustive(candidates, wanted)
-        lines.append(dict(wanted=wanted, chosen=tip.chosen.name if tip.chosen else None, best=best.chosen.name,
-                          slower=tip.chosen.time_s / best.chosen.time_s if tip.chosen else np.nan,
-                          measured=len(tip.measured), of=len(candidates), saved=1 - len(tip.measured) / len(candidates),
-                          found=tip.chosen is not None))
+        lines.append(dict(wanted=wanted, chosen=tip.chosen.name, best=best.chosen.name,
+                          slower=tip.chosen.time_s / best.chosen.time_s, measured=len(tip.measured), of=len(candidates),
+                          saved=1 - len(tip.measured) / len(candidates)))
     return lines
 
 

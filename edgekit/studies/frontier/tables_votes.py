@@ -6,7 +6,7 @@ import pandas as pd
 
 from edgekit import store, text_files
 from edgekit.analyze import roofline, stats
-from edgekit.analyze.once import once
+from edgekit.analyze.once import once, remembering
 from edgekit.analyze.rows import rows_of
 from edgekit.errors import RunFailed, unknown_name
 from edgekit.studies.frontier import tables
@@ -47,7 +47,8 @@ def votes_table(frame: pd.DataFrame) -> pd.DataFrame:
             **{name: part[name].mean() for name in ("tied", "nothing", "any", "cut", "unread")})
         line |= stats.ends_of("accuracy", stats.bounded_interval(part.correct))
         line |= stats.ends_of("gained", stats.mean_interval(part.correct - one.loc[part.index].correct))
-        alone, together = (tables.vote_seconds(frame, cell, n) for n in (1, samples))
+        with remembering():
+            alone, together = (tables.vote_seconds(frame, cell, n) for n in (1, samples))
         if alone and together:
             prompts = part.prompt_tokens.to_numpy(dtype=float)
             sums = [(several(prompts, part.longest.to_numpy()).sum(), single(prompts, one.longest.to_numpy()).sum())
