@@ -2,8 +2,8 @@
 
 Question i is right where its place among the questions lies below the planted accuracy of a model and mode, so accuracies are
 exact and nested. A mode writes a fixed number of tokens. A step takes STEP seconds, more by the float type; the first token a
-step and a fiftieth of one for each token of the prompt. A step of n samples takes STRETCH of one; a pool's samples are right with
-the planted chance of their question.
+step and a fiftieth of one for each token of the prompt. A step of n samples takes STRETCH of one; a pool's samples are right
+with the planted chance of their question.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def seconds(model: str, dtype: str, written: float, prompt: float = PROMPT) -> f
     return STEP[model] * SLOWER[dtype] * (1 + PROMPT_SHARE * prompt + written - 1)
 
 
-def rows(items: int = 40, repeats: int = 3, samples: int = 32, dtypes=tuple(SLOWER), family: str = "pocket_chain") -> list[store.Row]:
+def rows(items: int = 40, repeats: int = 3, samples: int = 32, dtypes=tuple(SLOWER),
+         family: str = "pocket_chain") -> list[store.Row]:
     rng, made = np.random.default_rng(9), []
 
     def add(metric: str, value: float, repeat: int = 0, **at) -> None:
@@ -57,7 +58,8 @@ def rows(items: int = 40, repeats: int = 3, samples: int = 32, dtypes=tuple(SLOW
                             add("request_s", 1.1 * noise * seconds(model, dtype, tokens), repeat, task="requests", model=model,
                                 dtype=dtype, domain=family, mode=mode, item=f"q{i:02d}", prompt_tokens=PROMPT, written=tokens)
             for batch in STRETCH:
-                _speed(add, dict(task="parallel", model=model, dtype=dtypes[0], batch=batch), model, dtypes[0], repeat, noise, batch)
+                at = dict(task="parallel", model=model, dtype=dtypes[0], batch=batch)
+                _speed(add, at, model, dtypes[0], repeat, noise, batch)
     for (model, mode), accuracy in ACCURACY.items():
         for dtype in dtypes:
             for i in range(items):
@@ -81,11 +83,12 @@ def rows(items: int = 40, repeats: int = 3, samples: int = 32, dtypes=tuple(SLOW
 def _speed(add, at: dict, model: str, dtype: str, repeat: int, noise: float, batch: int) -> None:
     step = noise * STRETCH[batch] * STEP[model] * SLOWER[dtype]
     for prompt in (48, 192):
-        add("ttft_s", noise * STEP[model] * SLOWER[dtype] * (1 + PROMPT_SHARE * prompt), repeat, prompt_tokens=prompt, output_tokens=1,
-            **at)
+        first = noise * STEP[model] * SLOWER[dtype] * (1 + PROMPT_SHARE * prompt)
+        add("ttft_s", first, repeat, prompt_tokens=prompt, output_tokens=1, **at)
         for output in (16, 96):
             add("tpot_s", step, repeat, prompt_tokens=prompt, output_tokens=output, **at)
-    for metric, value in (("parameters", SIZES[model]), ("weight_bytes", BYTES[dtype] * SIZES[model]), ("kv_bytes_per_token", 1000),
-                          ("memory_bandwidth_byte_per_s", BANDWIDTH), ("peak_memory_bytes", 1e8 + 1e6 * batch),
+    for metric, value in (("parameters", SIZES[model]), ("weight_bytes", BYTES[dtype] * SIZES[model]),
+                          ("kv_bytes_per_token", 1000), ("memory_bandwidth_byte_per_s", BANDWIDTH),
+                          ("peak_memory_bytes", 1e8 + 1e6 * batch),
                           ("base_memory_bytes", 5e7)):
         add(metric, value, repeat, **at)

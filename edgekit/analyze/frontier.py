@@ -71,7 +71,7 @@ def bootstrap(correct: np.ndarray, times: np.ndarray, draws: int = 400, seed: in
     """
     correct, times = np.asarray(correct, dtype=float), np.asarray(times, dtype=float)
     if correct.ndim != 2 or times.shape[1:] != correct.shape or correct.shape[1] < 2:
-        raise ValueError("a bootstrap over questions needs (configurations, questions) with at least two questions, and times of "
+        raise ValueError("a bootstrap over questions needs (configurations, questions), two questions at least, and times of "
                          f"the same for each run, got {correct.shape} and {times.shape}")
     rng = np.random.default_rng(seed)
     questions = correct.shape[1]
@@ -106,7 +106,7 @@ def items_needed(difference: float, discordant: float, power: float = 0.8, confi
 
 
 def detectable(items: int, discordant: float, power: float = 0.8, confidence: float = 0.95) -> float | None:
-    """The smallest difference of accuracy that so many questions find with this chance; None where none is (see `items_needed`)."""
+    """The smallest difference of accuracy that so many questions find with this chance; None where none is."""
     if items < 1 or not 0 < discordant <= 1:
         raise ValueError(f"expected at least 1 question and 0 < discordant <= 1, got {items} and {discordant}")
     if items_needed(discordant, discordant, power, confidence) > items:

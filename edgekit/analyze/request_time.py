@@ -31,7 +31,7 @@ class RequestTime:
 
 
 def fit(prompts: Sequence[float], ttft_s: Sequence[float], contexts: Sequence[float], tpot_s: Sequence[float]) -> RequestTime:
-    """The lines through first-token times by prompt length and step times by mean context, with no coefficient below zero, since
+    """The lines through first-token times by prompt length and step times by mean context, no coefficient below zero, since
     noise of two points must not make longer requests shorter. One length alone gives a time without a slope.
 
     Raises ValueError without a time of each kind.

@@ -17,9 +17,10 @@ import numpy as np
 
 from edgekit.schema import NO_ANSWER
 
+
 @dataclass(frozen=True)
 class Vote:
-    """What a vote of n comes to, over all draws: chance that it is right, that its top is shared, and that nobody had an answer."""
+    """Of a vote of n, over all draws: the chance that it is right, that its top is shared, and that nobody has an answer."""
 
     right: float
     tied: float

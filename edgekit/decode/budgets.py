@@ -1,4 +1,4 @@
-"""How long a model may reason before it answers: as it likes, not at all, or within a budget that binds it in one of three ways.
+"""How long a model may reason before it answers: as it likes, not at all, or within a budget, which binds in one of three ways.
 
 `think`: in full. `direct`: the answer alone. `hard-N`: what is written is cut after N tokens, and words that ask for the answer
 are put behind it, since a bare cut leaves none. `soft-N`: the question asks for N tokens at most, and nothing enforces it.
@@ -162,7 +162,7 @@ def finished(tokens: list[int], stop: Collection[int], ended: Callable[[Sequence
 def cut_and_answer(engine: Engine, prompts: Sequence[Sequence[int]], texts: Sequence[Written], budget: int,
                    wrap_ups: Sequence[Sequence[int]], answer_tokens: int, stop: Collection[int],
                    ended: Callable[[Sequence[int]], bool] | None = None) -> list[Written]:
-    """Each text within a hard budget: one that ended in `budget` tokens stays; another is cut there, its wrap-up's tokens are put
+    """Each text within a hard budget: one that ended in `budget` tokens stays; another is cut there, its wrap-up is put
     behind it, and an answer of at most `answer_tokens` is written. No text has more than the three together.
 
     `texts`: what was written without a budget, or with a larger one. Raises EngineError for texts that end earlier without

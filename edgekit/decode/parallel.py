@@ -1,4 +1,4 @@
-"""Several samples of one question at a time: the prompt is read once, its cache is copied, and every pass writes a token of each.
+"""Several samples of one question at a time: the prompt is read once, its cache copied, and every pass writes a token of each.
 
 Which token: the likeliest, or one drawn from the model's distribution. Engines that hold copies of a text are named in COPIES;
 others batch prompts that happen to be alike, which reads each of them.

@@ -118,8 +118,8 @@ def _loaded(asked: Asked, items: int, depths: Sequence[int]) -> tuple[Task, str,
         if asked.sentence:
             task.config.doc_to_text = _with(dict(doc_to_text=task.config.doc_to_text), asked.sentence)["doc_to_text"]
     if task.OUTPUT_TYPE != "generate_until":
-        raise EngineError(f"{asked.task}: it is answered by choosing ({task.OUTPUT_TYPE}), and reasoning is a text; name a task "
-                          "that is generated")
+        raise EngineError(f"{asked.task}: it is answered by choosing ({task.OUTPUT_TYPE}), and reasoning is a text; name a "
+                          "task that is generated")
     return task, foreign_tasks.main_metric(asked.task, task), limit
 
 
@@ -128,8 +128,8 @@ def _with(config: dict, sentence: str) -> dict:
     if not sentence:
         return config
     if not isinstance(config["doc_to_text"], str):
-        raise EngineError(f"{config.get('task', 'this task')}: its prompts are made by a function, so no sentence on budgets can "
-                          "be put before them; name another task")
+        raise EngineError(f"{config.get('task', 'this task')}: its prompts are made by a function, so no sentence on budgets "
+                          "can be put before them; name another task")
     return config | dict(doc_to_text=f"{sentence}\n{config['doc_to_text']}")
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from edgekit.analyze import stats
 from edgekit.plots import accuracy, claim, intervals, style
-from edgekit.studies.frontier.tables import amount_of, kind_of
+from edgekit.studies.frontier.tables import kind_of
 
 # Ways to reason: marker, and words.
 KINDS = {"direct": ("o", "no reasoning"), "hard": ("s", "cut, answer forced"), "soft": ("D", "asked for in the prompt"),
@@ -41,8 +41,8 @@ def mark(ax: Axes, line, x: str, colour: str, *, faint: bool, bars: bool = True,
     ends = [[[max(0.0, value - low)], [max(0.0, high - value)]] for value, low, high in (
         (getattr(line, x), getattr(line, f"{x}_low"), getattr(line, f"{x}_high")),
         tuple(100 * getattr(line, name) for name in stats.with_ends(y)))]
-    style.clip_ends(ax.errorbar(getattr(line, x), 100 * getattr(line, y), xerr=ends[0], yerr=ends[1], elinewidth=0.8, capsize=1.5,
-                                clip_on=False, zorder=4, **look))
+    style.clip_ends(ax.errorbar(getattr(line, x), 100 * getattr(line, y), xerr=ends[0], yerr=ends[1], elinewidth=0.8,
+                                capsize=1.5, clip_on=False, zorder=4, **look))
 
 
 @style.styled

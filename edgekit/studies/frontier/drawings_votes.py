@@ -20,8 +20,8 @@ def _against(ax: Axes, part: pd.DataFrame, x: str, y: str, factor: float, **look
     """A line with its intervals, none where there are none."""
     low, high = part[y] - part[f"{y}_low"], part[f"{y}_high"] - part[y]
     ends = [factor * low.astype(float), factor * high.astype(float)]
-    style.clip_ends(ax.errorbar(part[x].astype(float), factor * part[y].astype(float), ends, elinewidth=0.8, capsize=2, clip_on=False,
-                                zorder=3, **look))
+    style.clip_ends(ax.errorbar(part[x].astype(float), factor * part[y].astype(float), ends, elinewidth=0.8, capsize=2,
+                                clip_on=False, zorder=3, **look))
 
 
 def _numbers(ax: Axes, numbers) -> None:
@@ -78,8 +78,8 @@ def frontier_votes(table: pd.DataFrame, published: pd.DataFrame, times: pd.DataF
 @style.styled
 def frontier_parallel(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
     """Left: tokens/s of all samples over those of one, against their number, dotted as many times as samples; crosses:
-    EdgeReasoning's. Right: the shares of the read bandwidth and of the matrix rate that a step reaches, and EdgeReasoning's share
-    of time that the GPU was busy."""
+    EdgeReasoning's. Right: the shares of the read bandwidth and of the matrix rate that a step reaches, and EdgeReasoning's
+    share of time that the GPU was busy."""
     style.require(table, "frontier_parallel")
     models, look = models_in_order(table), accuracy.looks(models_in_order(table))
     theirs = published.assign(speed_up=published.tok_per_s / published.groupby("label").tok_per_s.transform("first"))

@@ -134,8 +134,8 @@ def measure_requests(*, variant: str, engine: str, dtype: str, threads: int, dev
 
 def request(session: Session, prompt: Sequence[int], most: int, wrap_up: Sequence[int], answer_tokens: int, stop,
             ended: Callable[[Sequence[int]], bool] | None) -> int:
-    """One greedy request; how many tokens it wrote, the wrap-up among them. A text that has not ended after `most` tokens is given
-    its wrap-up in one pass, where there is one, and goes on for an answer."""
+    """One greedy request; how many tokens it wrote, the wrap-up among them. A text that has not ended after `most` tokens is
+    given its wrap-up in one pass, where there is one, and goes on for an answer."""
     session.rollback(0)
     logits, made, limit = session.extend(prompt, 1)[-1], [], most
     asks = bool(wrap_up)

@@ -55,7 +55,8 @@ def measure_parallel(*, variant: str, engine: str, dtype: str, threads: int, dev
                 dict(metric="kv_bytes_per_token", value=opened.info.kv_bytes_per_token),
                 dict(metric="parameters", value=artifact.spec.architecture.parameters)]
         if peak is not None:
-            seen += [dict(metric="base_memory_bytes", value=base if on_host else 0), dict(metric="peak_memory_bytes", value=peak)]
+            seen += [dict(metric="base_memory_bytes", value=base if on_host else 0),
+                     dict(metric="peak_memory_bytes", value=peak)]
         return dict(observations=seen, engine=dataclasses.asdict(opened.info))
 
 

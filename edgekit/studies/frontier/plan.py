@@ -65,8 +65,8 @@ class Config(MeasuringConfig):
     pools: int = parameter("such pools, each with another seed", least=1)
     temperature: float = parameter("of the draws", above=0)
     top_p: float = parameter("share of the probability that drawn tokens are cut to; 1: no cut", above=0, most=1)
-    parallel: tuple[int, ...] = parameter("samples at a time, whose speed is measured for the voting models; 1 is what a gain is "
-                                          "over", least=1)
+    parallel: tuple[int, ...] = parameter("samples at a time, whose speed is measured for the voting models; 1 is what a gain "
+                                          "is over", least=1)
     parallel_cells: tuple[str, ...] = parameter("engine/weights in which it is", each=cell_with(UNPACKED))
     prompt_tokens: tuple[int, ...] = parameter("prompt lengths of timed streams, in tokens, the shortest and the longest that "
                                                "questions have among them", least=1, needed=2)
@@ -192,7 +192,8 @@ def _asks(config: Config, spec: ModelSpec, cell: str, family: str, job: str, wor
 
 def _parallel(config: Config, spec: ModelSpec, cell: str, samples: int, repeat: int) -> Unit:
     chain, of = _cell(spec, cell)
-    work = dict(samples=samples, prompt_tokens=max(config.prompt_tokens), output_tokens=max(config.output_tokens),
-                seed=config.seed)
+    prompt_tokens, output_tokens = max(config.prompt_tokens), max(config.output_tokens)
+    work = dict(samples=samples, prompt_tokens=prompt_tokens, output_tokens=output_tokens, seed=config.seed)
     return timed_unit(config, dict(task="parallel", model=spec.name, batch=samples), chain,
-                      f"{JOBS}_parallel:measure_parallel", work, repeat, tokens=samples * (work["prompt_tokens"] + work["output_tokens"]), texts=samples, **of)
+                      f"{JOBS}_parallel:measure_parallel", work, repeat,
+                      tokens=samples * (prompt_tokens + output_tokens), texts=samples, **of)

@@ -8,7 +8,7 @@ import pandas as pd
 from edgekit.analyze import frontier, stats
 from edgekit.analyze.observed import NotMeasured, Observation, Quantity, Setting, estimate_of, kind
 from edgekit.analyze.stats import Estimate, number
-from edgekit.studies.frontier import tables, tables_choices, tables_votes
+from edgekit.studies.frontier import tables, tables_answers, tables_choices, tables_votes
 from edgekit.studies.frontier.tables import CELL, DIRECT, Grid, kind_of
 
 VOTES = 8  # the claim's number of samples
@@ -48,15 +48,16 @@ def no_reasoning_gain(frame: pd.DataFrame, setting: Setting, accepted: tuple[flo
                           for time, accuracy in zip(draws.time, draws.accuracy, strict=True)])
         best = _best(np.where(without, grid.time_s, np.inf), grid.accuracy, limit)
         told = f"within {number(limit)} s, by {tables_choices.label(grid.configs.loc[best])}"
-        found.append(_of_grid(domain, grid, stats.percent(Estimate(max(gains), *draws.interval(drawn), grid.correct.shape[1], "",
-                                                                   "no reasoning over reasoning within a time"), "% points"), told))
+        gain = Estimate(max(gains), *draws.interval(drawn), grid.correct.shape[1], "",
+                        "no reasoning over reasoning within a time")
+        found.append(_of_grid(domain, grid, stats.percent(gain, "% points"), told))
     if not found:
         raise NotMeasured("answers with and without reasoning")
     return _favoured(found, accepted)
 
 
 def _gain(time: np.ndarray, accuracy: np.ndarray, without: np.ndarray, limit: float) -> float:
-    """Best accuracy of those without reasoning less that of the others; those that take longer count as the fastest of theirs."""
+    """Best accuracy of those without reasoning less that of the others; of those that take longer, the fastest."""
     a, b = (accuracy[_best(np.where(chosen, time, np.inf), accuracy, limit)] for chosen in (without, ~without))
     return float(a - b)
 
@@ -72,8 +73,9 @@ def _best(time: np.ndarray, accuracy: np.ndarray, limit: float) -> int:
 def prompt_budget_tokens(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
     """Tokens of an answer with a budget in its prompt over those in full, on the same questions."""
     table = _budgets(frame, setting, ("soft", "budget"), "answers with a budget in the prompt, and in full")
-    return _favoured([_of_config(line, estimate_of(line, "token_ratio", "times", "tokens with a budget in the prompt over those "
-                                                   "in full")) for _, line in table.iterrows()], accepted)
+    what = "tokens with a budget in the prompt over those in full"
+    return _favoured([_of_config(line, estimate_of(line, "token_ratio", "times", what)) for _, line in table.iterrows()],
+                     accepted)
 
 
 def prompt_budget_cost(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
@@ -101,15 +103,17 @@ def no_reasoning_gain_smallest(frame: pd.DataFrame, setting: Setting, accepted: 
     if table.empty:
         raise NotMeasured("answers of one model with and without reasoning")
     table = table[table.parameters == table.parameters.min()]
-    return _favoured([_of_config(line.copy(), stats.percent(estimate_of(
-        line, "gained", "", "no reasoning over reasoning, smallest model"), "% points")) for _, line in table.iterrows()], accepted)
+    what = "no reasoning over reasoning, smallest model"
+    return _favoured([_of_config(line, stats.percent(estimate_of(line, "gained", "", what), "% points"))
+                      for _, line in table.iterrows()], accepted)
 
 
 def vote_gain(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
     """Accuracy of a vote of 8 samples less that of one, in % points, on the same questions."""
     found = []
     for _, line in _votes(frame, setting, VOTES).iterrows():
-        told = f"the top is shared in {number(100 * line.tied)} % of votes; any of {VOTES} is right in {number(100 * line['any'])} %"
+        tied, any_right = (number(100 * line[name]) for name in ("tied", "any"))
+        told = f"the top is shared in {tied} % of votes; any of {VOTES} is right in {any_right} %"
         found.append(_of_config(line, stats.percent(estimate_of(line, "gained", "", f"vote of {VOTES} over one sample"),
                                                     "% points"), told))
     return _favoured(found, accepted)
@@ -183,7 +187,7 @@ def _grids(frame: pd.DataFrame, setting: Setting, least_models: int) -> dict[str
 
 
 def _budgets(frame: pd.DataFrame, setting: Setting, kinds: tuple[str, ...], needed: str) -> pd.DataFrame:
-    table = tables.budgets_table(frame)
+    table = tables_answers.budgets_table(frame)
     table = table[table.model.map(kind).isin(setting.models) & table["mode"].map(kind_of).isin(kinds)] if len(table) else table
     if table.empty:
         raise NotMeasured(f"{needed} (models {' or '.join(setting.models)})")
@@ -210,8 +214,8 @@ def _of_config(line: pd.Series, found: Estimate, told: str = "", samples: str = 
 
 def _of_grid(domain: str, grid: Grid, found: Estimate, told: str) -> Observation:
     models = tuple(grid.configs.sort_values("parameters").model.unique())
-    return Observation(found, f"{domain}, {len(grid.configs)} configurations of {len(models)} models", models, "problems", domain,
-                       told)
+    where = f"{domain}, {len(grid.configs)} configurations of {len(models)} models"
+    return Observation(found, where, models, "problems", domain, told)
 
 
 def _favoured(found: list[Observation], accepted: tuple[float, float]) -> list[Observation]:

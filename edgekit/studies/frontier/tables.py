@@ -91,8 +91,8 @@ def voted(frame: pd.DataFrame) -> pd.DataFrame:
                 single=right / size, longest=votes.longest(pool.written.tolist(), n), written=n * pool.written.mean(),
                 prompt_tokens=pool.prompt_tokens.iloc[0], depth=pool.depth.iloc[0], cut=pool.cut.eq(True).mean(),
                 unread=(pool.answer == NO_ANSWER).mean()))
-    return pd.DataFrame(lines, columns=["domain", *CELL, "item", "samples", "correct", "tied", "nothing", "pool", "any", "single",
-                                        "longest", "written", "prompt_tokens", "depth", "cut", "unread"])
+    return pd.DataFrame(lines, columns=["domain", *CELL, "item", "samples", "correct", "tied", "nothing", "pool", "any",
+                                        "single", "longest", "written", "prompt_tokens", "depth", "cut", "unread"])
 
 
 @once
@@ -110,8 +110,8 @@ def _stretches(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def vote_seconds(frame: pd.DataFrame, cell: tuple, samples: int) -> list:
-    """For each process that timed a cell alone and with so many samples at a time: the function of (prompt, longest) tokens that
-    gives seconds. Empty where it was not timed so.
+    """For each process that timed a cell alone and with so many samples at a time: the function of (prompt, longest) tokens
+    that gives seconds. Empty where it was not timed so.
 
     A step of n samples over one of a single sample stretches the steps of the lines; what more the first token takes is added.
     Samples that have ended leave their places empty until the longest has.
@@ -156,8 +156,8 @@ class Grid:
 
 @once
 def timed_answers(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a configuration, question and process of the clock (`run`): correct, written, seconds, and what Grid.configs has, of
-    the configurations that were asked and timed."""
+    """A line a configuration, question and process of the clock (`run`): correct, written, seconds, and what Grid.configs has,
+    of the configurations that were asked and timed."""
     times, sizes = laws(frame), parameters_of(frame).set_index(CELL)
     single, pools = answers(frame), voted(frame)
     parts = [(key, part, [law.seconds for law in times.get(key[1:-1], [])]) for key, part in single.groupby(CONFIG)]
@@ -214,7 +214,7 @@ def frontier_table(frame: pd.DataFrame) -> pd.DataFrame:
             lines.append(config.to_dict() | stats.ends_of("accuracy", accuracy) | stats.ends_of("time_s", time) | dict(
                 pareto=bool(best[i]), pareto_share=float(shares[i]), n=len(right), source="modelled"))
     table = pd.DataFrame(lines, columns=columns)
-    return _ordered(table.assign(energy_j=_energy(frame, table)))
+    return ordered(table.assign(energy_j=_energy(frame, table)))
 
 
 def _energy(frame: pd.DataFrame, table: pd.DataFrame) -> list[float]:
@@ -229,66 +229,9 @@ def _energy(frame: pd.DataFrame, table: pd.DataFrame) -> list[float]:
     return joules
 
 
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+def ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Families, then models from the smallest, then cells, then ways to reason."""
     kinds = {name: i for i, name in enumerate((DIRECT, "hard", "soft", "budget", "think", "vote"))}
     order = table.assign(kind=[kinds[kind_of(mode)] for mode in table["mode"]], amount=list(map(amount_of, table["mode"])))
     order = order.sort_values(["domain", "parameters", "model", "engine", "dtype", "kind", "amount"], kind="stable")
     return order.drop(columns=["kind", "amount"]).reset_index(drop=True)
-
-
-@once
-def budgets_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a configuration with a budget (hard, soft, trained) or none (direct), beside the same model reasoning in full on
-    the same questions: the share of its `tokens`, what it `gained` in accuracy (below 0: lost), and, of budgets in the prompt,
-    the share of answers that `kept` to it; with the share that was cut in full reasoning, `cut_in_full`, where it is short."""
-    columns = [*CONFIG, "parameters", *stats.with_ends("token_ratio", "gained", "kept"), "accuracy", "cut", "unread",
-               "cut_in_full", "n"]
-    table = answers(frame)
-    sizes = parameters_of(frame).set_index(CELL).parameters.to_dict()
-    full = {key: part.set_index("item") for key, part in table[table["mode"] == "think"].groupby(CONFIG[:-1])}
-    lines = []
-    for key, part in table[table["mode"] != "think"].groupby(CONFIG):
-        whole = full.get(key[:-1])
-        items = [] if whole is None else [item for item in part["item"] if item in whole.index]
-        if len(items) < 2:
-            continue
-        part, whole, mode = part.set_index("item").loc[items], whole.loc[items], key[-1]
-        line = dict(zip(CONFIG, key, strict=True)) | dict(
-            parameters=sizes.get(key[1:-1], np.nan), accuracy=part.correct.mean(), cut=part.cut.mean(),
-            unread=part.unread.mean(), cut_in_full=whole.cut.mean(), n=len(items))
-        line |= stats.ends_of("token_ratio", stats.ratio_of_sums(part.written, whole.written))
-        line |= stats.ends_of("gained", stats.paired_difference(part.correct, whole.correct))
-        if kind_of(mode) in ("soft", "budget"):
-            line |= stats.ends_of("kept", stats.wilson(int((part.spent <= amount_of(mode)).sum()), len(part)))
-        lines.append(line)
-    return _ordered(pd.DataFrame(lines, columns=columns))
-
-
-@once
-def depth_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a configuration and depth: accuracy with Wilson's interval, mean tokens and the share that was cut."""
-    columns = [*CONFIG, "depth", "parameters", *stats.with_ends("accuracy"), "tokens", "cut", "n"]
-    sizes = parameters_of(frame).set_index(CELL).parameters.to_dict()
-    lines = [dict(zip([*CONFIG, "depth"], key, strict=True)) | dict(
-        parameters=sizes.get(key[1:6], np.nan), tokens=part.written.mean(), cut=part.cut.mean(), n=len(part))
-        | stats.ends_of("accuracy", stats.wilson(int(part.correct.sum()), len(part)))
-        for key, part in answers(frame).groupby([*CONFIG, "depth"])]
-    return _ordered(pd.DataFrame(lines, columns=columns))
-
-
-@once
-def requests_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a cell and way to reason: the time of real requests over what the lines through the timed streams foretell for
-    their tokens, with its interval over requests."""
-    columns = [*CONFIG, *stats.with_ends("measured_over_foretold", "request_s"), "written", "n"]
-    times = laws(frame)
-    lines = []
-    for key, part in rows_of(frame, "requests", metrics=("request_s",)).groupby(CONFIG):
-        if not (of_cell := times.get(key[1:-1])):
-            continue
-        foretold = np.exp(np.mean([np.log(law.seconds(part.prompt_tokens, part.written)) for law in of_cell], axis=0))
-        lines.append(dict(zip(CONFIG, key, strict=True)) | dict(written=part.written.mean(), n=len(part))
-                     | stats.ends_of("measured_over_foretold", stats.ratio_interval(part.value, foretold))
-                     | stats.ends_of("request_s", stats.rate_interval(part.value)))
-    return pd.DataFrame(lines, columns=columns)

@@ -29,7 +29,7 @@ def limits_of(times: Iterable[float]) -> list[float]:
 @once
 def choices_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a family and time limit: the most accurate configuration that takes no longer, its accuracy and time, the share of
-    resampled questions in which it is the choice too (`stable`), and the runner-up with how much less accurate it is, paired."""
+    resampled questions in which it is the choice too (`stable`), and the runner-up with how much less accurate it is."""
     columns = ["domain", "limit_s", *CELL, "mode", "parameters", "accuracy", "time_s", "stable", "second",
                *stats.with_ends("ahead"), "n"]
     lines = []

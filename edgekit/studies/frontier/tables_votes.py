@@ -33,8 +33,8 @@ def votes_table(frame: pd.DataFrame) -> pd.DataFrame:
     whose top is shared (`tied`) or that have no answer at all (`nothing`), the chance that any sample is right, the tokens of
     the longest sample and of all, and the time over that of one sample (`time_ratio`, by processes)."""
     by = ["domain", *CELL, "samples"]
-    columns = [*by, "parameters", *stats.with_ends("accuracy", "gained", "time_ratio"), "tied", "nothing", "any", "cut", "unread",
-               "longest", "tokens", "pool", "n", "source"]
+    columns = [*by, "parameters", *stats.with_ends("accuracy", "gained", "time_ratio"), "tied", "nothing", "any", "cut",
+               "unread", "longest", "tokens", "pool", "n", "source"]
     table = tables.voted(frame)
     sizes = tables.parameters_of(frame).set_index(CELL).parameters.to_dict()
     ones = {key: part.set_index("item") for key, part in table[table.samples == 1].groupby(["domain", *CELL])}
@@ -61,13 +61,13 @@ def votes_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def parallel_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a cell and number of samples at a time: tokens/s of all together and over those of one (`speed_up`), time of a step
-    over that of one (`step_ratio`), shares of the read bandwidth and of the matrix rate, the larger of the two (`of_roof`: how
-    much of what the nearer roof allows), and peak memory. See roofline.utilisation_table for the shares."""
+    """A line a cell and number of samples at a time: tokens/s of all together and over those of one (`speed_up`), time of a
+    step over that of one (`step_ratio`), shares of the read bandwidth and of the matrix rate, the larger of the two (`of_roof`:
+    how much of what the nearer roof allows), and peak memory. See roofline.utilisation_table for the shares."""
     by = [*CELL, "batch"]
     columns = [*by, "parameters", *stats.with_ends("tok_per_s", "speed_up", "step_ratio", "bandwidth_utilisation",
-                                                   "compute_utilisation", "of_roof", "peak_memory_bytes"), "flop_dtype", "cached",
-               "void", "n", "source"]
+                                                   "compute_utilisation", "of_roof", "peak_memory_bytes"), "flop_dtype",
+               "cached", "void", "n", "source"]
     rows = rows_of(frame, "parallel")
     # The roofline's table is of "speed" rows; these are such, of several texts at a time.
     as_speed = pd.concat([rows.assign(task="speed"), rows_of(frame, "device")]) if len(rows) else frame[:0]
