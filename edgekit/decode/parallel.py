@@ -22,6 +22,9 @@ from edgekit.engines.base import Engine, EngineError, EngineInfo, require_room
 COPIES = {"transformers": "edgekit.decode.parallel:_of_transformers", "llama_cpp": "edgekit.decode.parallel:_of_llama_cpp"}
 
 
+BATCHING = ("vllm",)  # they write many texts at a time, each from its own prompt
+
+
 class Copies(Protocol):
     """One text that goes on in several ways, numbered from 0."""
 
@@ -38,6 +41,13 @@ def refusal(engine: str) -> str | None:
     """Why no samples can be drawn in parallel from an engine; None where they can."""
     return None if engine in COPIES else (f"{engine}: it does not hand out the logits of several copies of a text, from which "
                                           f"samples are drawn; engines that do: {', '.join(COPIES)}")
+
+
+def refusal_to_time(engine: str) -> str | None:
+    """Why several samples of an engine cannot be timed; None where they can."""
+    return None if engine in (*COPIES, *BATCHING) else (
+        f"{engine}: it answers one prompt after another; engines that write several samples at a time: "
+        + ", ".join((*COPIES, *BATCHING)))
 
 
 @contextmanager

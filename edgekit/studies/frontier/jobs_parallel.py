@@ -28,14 +28,14 @@ def measure_parallel(*, variant: str, engine: str, dtype: str, threads: int, dev
 
     An engine that hands out no copies reads the prompt once for each sample. Raises EngineError for one that does not batch.
     """
+    if why := parallel.refusal_to_time(engine):
+        raise EngineError(why)
     importlib.import_module(engines.ENGINES[engine].module)  # libraries belong to the base, not to the model
     artifact = variants.build(variant)
     base = memory.resident_bytes()
     where = dict(dtype=dtype, threads=threads, device=device, context=prompt_tokens + output_tokens)
     of_copies = parallel.refusal(engine) is None
     with _opened(engine, artifact, samples, where) as (opened, copies):
-        if not of_copies and type(opened).generate is Engine.generate:
-            raise EngineError(f"{engine} answers one prompt after another; name another engine in parallel_cells")
         prompt = prompt_ids(opened.info.vocabulary, prompt_tokens, seed)
         if of_copies:
             clock_copies(opened, copies, prompt, samples, WARMUP_TOKENS)

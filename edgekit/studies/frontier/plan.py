@@ -192,6 +192,7 @@ def _asks(config: Config, spec: ModelSpec, cell: str, family: str, job: str, wor
 
 def _parallel(config: Config, spec: ModelSpec, cell: str, samples: int, repeat: int) -> Unit:
     chain, of = _cell(spec, cell)
+    of["refusal"] = parallel.refusal_to_time(of["engine"]) or of["refusal"]
     prompt_tokens, output_tokens = max(config.prompt_tokens), max(config.output_tokens)
     work = dict(samples=samples, prompt_tokens=prompt_tokens, output_tokens=output_tokens, seed=config.seed)
     return timed_unit(config, dict(task="parallel", model=spec.name, batch=samples), chain,
