@@ -113,7 +113,7 @@ def test_the_words_behind_a_cut_close_marked_reasoning():
     assert budgets.wrap_up("pocket_chain", "\n3+4=7\n7+") == "\nanswer"
     assert budgets.wrap_up("lm-eval:mmlu", "<think>\nso") == "\n</think>\n\nThe answer is"
     assert budgets.wrap_up("english", "<think>x</think> The") == "\nThe answer is"
-    assert budgets.answer_part("<think>is it 3?</think>It is 4.") == "It is 4." and budgets.answer_part("It is 4.") == "It is 4."
+    assert budgets.answer_part("<think>is it 3?</think>It is 4.") == budgets.answer_part("It is 4.") == "It is 4."
 
 
 def test_what_is_spent_of_a_budget_is_counted_in_its_own_unit():
@@ -128,10 +128,11 @@ def test_answers_are_counted_without_what_does_not_matter(answer, plain):
     assert normalised(answer) == plain
 
 
-@pytest.mark.parametrize("most, wrap_up, written", [(30, [], 9), (30, [5, 6], 9), (4, [5, 6], 4 + 2 + 3), (4, [], 4), (0, [5, 6], 2 + 3)])
+@pytest.mark.parametrize("most, wrap_up, written", [(30, [], 9), (30, [5, 6], 9), (4, [5, 6], 4 + 2 + 3), (4, [], 4),
+                                                     (0, [5, 6], 2 + 3)])
 def test_a_timed_request_writes_what_the_counted_answer_has(most, wrap_up, written):
     """A table of transitions that goes round; token 0 ends a text, which begins with 1 and so has 9 tokens."""
-    after = np.roll(np.eye(10), 1, axis=1)
+    after = np.roll(np.eye(10), 1, axis=1) * 0.9 + 0.01
     session = Table(after)
     ends = {0} if most == 30 else set()
     session.extend([1, 2, 3])

@@ -41,7 +41,7 @@ def test_every_model_cell_and_way_to_reason_is_asked_once_and_no_condition_twice
     assert len(asked) == 2 * 2 * 5 and all(unit.shared for unit in asked)  # think, direct, soft, two trained ones
     assert {tuple(unit.arguments["hard_budgets"]) for unit in asked if unit.condition["mode"] == "think"} == {(12, 24)}
     assert {tuple(unit.arguments["hard_budgets"]) for unit in asked if unit.condition["mode"] != "think"} == {()}
-    assert [unit.repeat for unit in of(units, "pool")] == [0, 1] and len({unit.arguments["seed"] for unit in of(units, "pool")}) == 2
+    assert {(unit.repeat, unit.arguments["seed"]) for unit in of(units, "pool")} == {(0, 0), (1, 1000)}
     assert len(of(units, "parallel")) == 3 * 2 and not any(unit.shared for unit in of(units, "parallel"))
     assert len(of(units, "speed")) == len(of(units, "requests")) == 3 * 2 * 2 and len(of(units, "device")) == 3
     timed = of(units, "requests")[0]
@@ -65,8 +65,9 @@ def test_a_key_changes_with_what_is_asked_and_not_with_what_is_not():
 
 
 @pytest.mark.parametrize("changed, says", [
-    (dict(hard_budgets=[0]), "at least 1"), (dict(soft_budgets=[0]), "at least 1"), (dict(hard_budgets=[96]), "below most_tokens"),
-    (dict(vote_cells=[]), "both or none"), (dict(parallel=[2, 4]), "expected 1 among"), (dict(parallel=[1, 16]), "at most samples"),
+    (dict(hard_budgets=[0]), "at least 1"), (dict(soft_budgets=[0]), "at least 1"),
+    (dict(hard_budgets=[96]), "below most_tokens"), (dict(vote_cells=[]), "both or none"),
+    (dict(parallel=[2, 4]), "expected 1 among"), (dict(parallel=[1, 16]), "at most samples"),
     (dict(families=["pocket_prices"]), "known: english, pocket_chain"), (dict(families=["english"]), "english"),
     (dict(models=["shape:qwen2.5-0.5b"]), "random weights"), (dict(prompt_tokens=[48]), "at least 2"),
     (dict(temperature=0.0), "more than 0"), (dict(items_per_depth=1), "at least 2")])

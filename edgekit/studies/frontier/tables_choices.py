@@ -83,9 +83,8 @@ def crossing_table(frame: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for domain, grid in tables.grids(frame).items():
         for (engine, dtype), part in grid.configs.groupby(["engine", "dtype"]):
-            pairs = [(part[(part.model == model) & (part["mode"] == mode)].index for mode in (DIRECT, THINK))
-                     for model in part.model.unique()]
-            pairs = [(a[0], b[0]) for a, b in map(tuple, pairs) if len(a) and len(b)]
+            places = part.assign(place=part.index).pivot(index="model", columns="mode", values="place")
+            pairs = places.reindex(columns=[DIRECT, THINK]).dropna().astype(int).to_numpy()
             if len(pairs) < 2:
                 continue
             sizes = [grid.configs.parameters[a] for a, _ in pairs]

@@ -69,8 +69,7 @@ def parallel_table(frame: pd.DataFrame) -> pd.DataFrame:
                                                    "compute_utilisation", "of_roof", "peak_memory_bytes"), "flop_dtype",
                "cached", "void", "n", "source"]
     rows = rows_of(frame, "parallel")
-    # The roofline's table is of "speed" rows; these are such, of several texts at a time.
-    as_speed = pd.concat([rows.assign(task="speed"), rows_of(frame, "device")]) if len(rows) else frame[:0]
+    as_speed = pd.concat([_as_speed(rows), rows_of(frame, "device")]) if len(rows) else frame[:0]
     shares = {tuple(line[name] for name in by): line for _, line in roofline.utilisation_table(as_speed).iterrows()}
     lines = []
     for key, part in rows.groupby(CELL):
@@ -92,3 +91,14 @@ def parallel_table(frame: pd.DataFrame) -> pd.DataFrame:
                 line |= {f"of_roof{end}": found[f"{nearer}{end}"] for end in ("", "_low", "_high")}
             lines.append(line)
     return pd.DataFrame(lines, columns=columns).sort_values(["parameters", *by], kind="stable").reset_index(drop=True)
+
+
+def _as_speed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of samples in parallel as those of batches of as many prompts, which the roofline's table takes.
+
+    There the time to the first token is that of all prompts of a batch, and of integer weights its rate is the roof. Samples have
+    one prompt, which may be read once or each time; what one takes alone, as many times, is the same rate.
+    """
+    ones = rows[(rows.metric == "ttft_s") & (rows.batch == 1)]
+    prefills = [ones.assign(batch=batch, value=batch * ones.value) for batch in rows.batch.unique()]
+    return pd.concat([rows[rows.metric != "ttft_s"], *prefills], ignore_index=True).assign(task="speed")
