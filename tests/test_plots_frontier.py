@@ -23,8 +23,8 @@ def drawn():
 
 def marks(ax, gid=None, marker=None):
     """The points of the lines with that mark, in a panel."""
-    return {(float(x), float(y)) for line in ax.lines if (gid is None or line.get_gid() == gid)
-            and (marker is None or line.get_marker() == marker) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}
+    lines = [line for line in ax.lines if gid in (None, line.get_gid()) and marker in (None, line.get_marker())]
+    return {(float(x), float(y)) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}
 
 
 def test_every_figure_is_drawn_and_none_of_nothing(drawn):

@@ -135,4 +135,4 @@ def power_table(items: int, discordant: Iterable[float] = (0.1, 0.2, 0.3, 0.5)) 
     share of questions on which two configurations differ; and how many questions 5 and 10 % points would take."""
     return pd.DataFrame([dict(discordant=share, detectable=frontier.detectable(items, share),
                               for_10=frontier.items_needed(0.10, share), for_5=frontier.items_needed(0.05, share))
-                         for share in discordant])
+                         for share in discordant]).astype(dict(detectable=float))

@@ -96,8 +96,8 @@ def parallel_table(frame: pd.DataFrame) -> pd.DataFrame:
 def _as_speed(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of samples in parallel as those of batches of as many prompts, which the roofline's table takes.
 
-    There the time to the first token is that of all prompts of a batch, and of integer weights its rate is the roof. Samples have
-    one prompt, which may be read once or each time; what one takes alone, as many times, is the same rate.
+    There the time to the first token is that of all prompts of a batch, and of integer weights its rate is the roof. Samples
+    have one prompt, which may be read once or each time; what one takes alone, as many times, is the same rate.
     """
     ones = rows[(rows.metric == "ttft_s") & (rows.batch == 1)]
     prefills = [ones.assign(batch=batch, value=batch * ones.value) for batch in rows.batch.unique()]
