@@ -15,7 +15,7 @@ from edgekit.studies.frontier import jobs
 from edgekit.studies.frontier import plan as study
 
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | dict(
-    models=["pocket-200k", "pocket-900k"], cells=["llama_cpp/float16", "llama_cpp/Q4_0"], hard_budgets=[12, 24],
+    models=["pocket-200k", "pocket-900k"], cells=["llama_cpp/float16", "llama_cpp/Q4_0"], hard_budgets=[12, 24], timed_items=1,
     soft_budgets=[24], trained_budgets=[1, 2], vote_models=["pocket-900k"], vote_cells=["llama_cpp/Q4_0"], pools=2,
     parallel=[1, 4], parallel_cells=["llama_cpp/float16"], repeats=3)
 WHERE = dict(variant="pocket-200k", engine="transformers", dtype="float32", threads=1, device="cpu", model="pocket-200k",
@@ -46,6 +46,10 @@ def test_every_model_cell_and_way_to_reason_is_asked_once_and_no_condition_twice
     assert len(of(units, "speed")) == len(of(units, "requests")) == 3 * 2 * 2 and len(of(units, "device")) == 3
     timed = of(units, "requests")[0]
     assert timed.arguments["modes"] == ["think", "direct", "budget-1", "budget-2", "hard-12", "hard-24"]
+
+
+def test_no_requests_are_timed_where_none_are_asked_for():
+    assert not of(planned(timed_items=0), "requests")
 
 
 def test_what_a_model_cannot_be_asked_is_planned_and_refused_by_name():

@@ -71,7 +71,7 @@ class Config(MeasuringConfig):
     prompt_tokens: tuple[int, ...] = parameter("prompt lengths of timed streams, in tokens, the shortest and the longest that "
                                                "questions have among them", least=1, needed=2)
     output_tokens: tuple[int, ...] = parameter("output lengths of timed streams, in tokens, at least 2", least=2, needed=1)
-    timed_items: int = parameter("questions of each depth whose requests are timed in each way to reason", least=1)
+    timed_items: int = parameter("questions of each depth whose requests are timed in each way to reason; 0: none", least=0)
     repeats: int = parameter("processes for each timed unit, in shuffled order", least=1)
     warmups: int = parameter("most warm-up streams before a measurement; fewer where the spread settles", least=1)
 
@@ -137,7 +137,7 @@ def _timed(config: Config, spec: ModelSpec, cell: str, repeat: int, has_sensor: 
     if has_sensor:
         yield energy_unit(config, condition, chain, max(config.prompt_tokens), max(config.output_tokens), repeat, **of)
     refusal = of.pop("refusal") or engines.no_rollback(of["engine"])
-    for family in config.families:
+    for family in config.families if config.timed_items else ():
         modes = [str(mode) for mode in (*config.modes, *(Mode(budgets.HARD, n) for n in config.hard_budgets))
                  if not _why_not(family, mode, spec.name)]
         asked = asking(config.prompt_form)

@@ -229,9 +229,15 @@ def _energy(frame: pd.DataFrame, table: pd.DataFrame) -> list[float]:
     return joules
 
 
+def float_ends(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose missing ends of intervals are NaN."""
+    return table.astype({name: float for name in table if name.endswith(("_low", "_high"))})
+
+
 def ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Families, then models from the smallest, then cells, then ways to reason."""
     kinds = {name: i for i, name in enumerate((DIRECT, "hard", "soft", "budget", "think", "vote"))}
-    order = table.assign(kind=[kinds[kind_of(mode)] for mode in table["mode"]], amount=list(map(amount_of, table["mode"])))
+    order = float_ends(table).assign(kind=[kinds[kind_of(mode)] for mode in table["mode"]],
+                                     amount=list(map(amount_of, table["mode"])))
     order = order.sort_values(["domain", "parameters", "model", "engine", "dtype", "kind", "amount"], kind="stable")
     return order.drop(columns=["kind", "amount"]).reset_index(drop=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from edgekit.analyze import stats
 from edgekit.analyze.once import once
 from edgekit.analyze.rows import rows_of
-from edgekit.studies.frontier.tables import CELL, CONFIG, amount_of, answers, kind_of, laws, ordered, parameters_of
+from edgekit.studies.frontier.tables import CELL, CONFIG, amount_of, answers, float_ends, kind_of, laws, ordered, parameters_of
 
 
 @once
@@ -65,4 +65,4 @@ def requests_table(frame: pd.DataFrame) -> pd.DataFrame:
         lines.append(dict(zip(CONFIG, key, strict=True)) | dict(written=part.written.mean(), n=len(part))
                      | stats.ends_of("measured_over_foretold", stats.ratio_interval(part.value, foretold))
                      | stats.ends_of("request_s", stats.rate_interval(part.value)))
-    return pd.DataFrame(lines, columns=columns)
+    return float_ends(pd.DataFrame(lines, columns=columns))

@@ -49,7 +49,7 @@ def choices_table(frame: pd.DataFrame) -> pd.DataFrame:
                     float(grid.accuracy[best] - grid.accuracy[second]),
                     *draws.interval(draws.accuracy[:, best] - draws.accuracy[:, second]), grid.correct.shape[1]))
             lines.append(line)
-    return pd.DataFrame(lines, columns=columns)
+    return tables.float_ends(pd.DataFrame(lines, columns=columns))
 
 
 def label(config) -> str:

@@ -55,7 +55,7 @@ def votes_table(frame: pd.DataFrame) -> pd.DataFrame:
                     for several, single in zip(together, alone, strict=False)]
             line |= stats.ends_of("time_ratio", stats.ratio_interval(*zip(*sums, strict=True)))
         lines.append(line)
-    found = pd.DataFrame(lines, columns=columns)
+    found = tables.float_ends(pd.DataFrame(lines, columns=columns))
     return found.sort_values(["domain", "parameters", *CELL, "samples"], kind="stable").reset_index(drop=True)
 
 
@@ -90,7 +90,8 @@ def parallel_table(frame: pd.DataFrame) -> pd.DataFrame:
                              key=lambda name: -1.0 if pd.isna(found[name]) else found[name])
                 line |= {f"of_roof{end}": found[f"{nearer}{end}"] for end in ("", "_low", "_high")}
             lines.append(line)
-    return pd.DataFrame(lines, columns=columns).sort_values(["parameters", *by], kind="stable").reset_index(drop=True)
+    found = tables.float_ends(pd.DataFrame(lines, columns=columns))
+    return found.sort_values(["parameters", *by], kind="stable").reset_index(drop=True)
 
 
 def _as_speed(rows: pd.DataFrame) -> pd.DataFrame:
