@@ -43,7 +43,7 @@ def test_every_model_cell_and_way_to_reason_is_asked_once_and_no_condition_twice
     assert {tuple(unit.arguments["hard_budgets"]) for unit in asked if unit.condition["mode"] != "think"} == {()}
     assert {(unit.repeat, unit.arguments["seed"]) for unit in of(units, "pool")} == {(0, 0), (1, 1000)}
     assert len(of(units, "parallel")) == 3 * 2 and not any(unit.shared for unit in of(units, "parallel"))
-    assert len(of(units, "speed")) == len(of(units, "requests")) == 3 * 2 * 2 and len(of(units, "device")) == 3
+    assert len(of(units, "speed")) == 3 * len(of(units, "requests")) == 3 * 2 * 2 and len(of(units, "device")) == 3
     timed = of(units, "requests")[0]
     assert timed.arguments["modes"] == ["think", "direct", "budget-1", "budget-2", "hard-12", "hard-24"]
 

@@ -136,14 +136,22 @@ def _timed(config: Config, spec: ModelSpec, cell: str, repeat: int, has_sensor: 
     yield speed_unit(config, condition, chain, dict.fromkeys(config.prompt_tokens, config.output_tokens), repeat, **of)
     if has_sensor:
         yield energy_unit(config, condition, chain, max(config.prompt_tokens), max(config.output_tokens), repeat, **of)
-    refusal = of.pop("refusal") or engines.no_rollback(of["engine"])
-    for family in config.families if config.timed_items else ():
+    refusal = of.pop("refusal") or _no_requests(of["engine"])
+    # The requests check the times that the streams foretell: once is enough.
+    for family in config.families if config.timed_items and not repeat else ():
         modes = [str(mode) for mode in (*config.modes, *(Mode(budgets.HARD, n) for n in config.hard_budgets))
                  if not _why_not(family, mode, spec.name)]
         asked = asking(config.prompt_form)
         work = _work(config, spec, family) | dict(modes=modes, items=config.timed_items, answer_tokens=config.answer_tokens)
         yield timed_unit(config, dict(task="requests", model=spec.name, domain=family, **asked), chain,
                          f"{JOBS}:measure_requests", work, repeat, tokens=MOST_CONTEXT, refusal=refusal, **of)
+
+
+def _no_requests(engine: str) -> str | None:
+    """Why no real requests are timed in an engine; None where they are."""
+    return None if engine in engines.take_back() else (
+        f"{engine}: it holds no text open to which the words behind a cut could be added, so real requests are not timed; engines "
+        f"that do: {', '.join(engines.take_back())}")
 
 
 def _why_not(family: str, mode: Mode, model: str) -> str | None:
