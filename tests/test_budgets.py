@@ -112,7 +112,7 @@ def test_a_text_that_was_stopped_earlier_says_nothing_of_a_larger_budget():
 def test_the_words_behind_a_cut_close_marked_reasoning():
     assert budgets.wrap_up("pocket_chain", "\n3+4=7\n7+") == "\nanswer"
     assert budgets.wrap_up("lm-eval:mmlu", "<think>\nso") == "\n</think>\n\nThe answer is"
-    assert budgets.wrap_up("english", "<think>x</think> The") == "\nThe answer is"
+    assert budgets.wrap_up("english", "<think>x</think> The") == "\n\nThe answer is "
     assert budgets.answer_part("<think>is it 3?</think>It is 4.") == budgets.answer_part("It is 4.") == "It is 4."
 
 

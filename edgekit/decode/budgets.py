@@ -17,8 +17,9 @@ from edgekit.errors import InvalidRequest, unknown_name
 
 THINK, DIRECT, HARD, SOFT, TRAINED = KINDS = ("think", "direct", "hard", "soft", "budget")
 SOFT_WORDS = "Keep your reasoning within {} tokens."
-# What stands behind a cut text, by family of tasks: the beginning of an answer as the task reads it.
-WRAP_UPS = {"pocket_chain": "\nanswer", "english": "\nThe answer is", "lm-eval:gsm8k": "\n####"}
+# What stands behind a cut text, by family of tasks: the beginning of an answer as the task reads it. The blank at the end asks
+# for a number: without it small models repeat the question's own words, "The answer is N".
+WRAP_UPS = {"pocket_chain": "\nanswer", "english": "\n\nThe answer is ", "lm-eval:gsm8k": "\n#### "}
 OTHER_WRAP_UP = "\nThe answer is"
 OPENED, CLOSED = "<think>", "</think>"  # around the reasoning of models that mark it
 

@@ -150,8 +150,8 @@ def _timed(config: Config, spec: ModelSpec, cell: str, repeat: int, has_sensor: 
 def _no_requests(engine: str) -> str | None:
     """Why no real requests are timed in an engine; None where they are."""
     return None if engine in engines.take_back() else (
-        f"{engine}: it holds no text open to which the words behind a cut could be added, so real requests are not timed; engines "
-        f"that do: {', '.join(engines.take_back())}")
+        f"{engine}: it holds no text open to which the words behind a cut could be added, so real requests are not timed; "
+        f"engines that do: {', '.join(engines.take_back())}")
 
 
 def _why_not(family: str, mode: Mode, model: str) -> str | None:
