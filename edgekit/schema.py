@@ -106,11 +106,11 @@ COORDINATES = {
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
     "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
     "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
+    "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
+    "tokens drafted after the first blocks",
     # of a question that is reasoned about
     "answer": "the answer that was read, as votes count it", "sample": "sample of a question's pool, from 0",
     "cut": "whether a text was cut at a limit", "spent": "how much of its budget reasoning took, in what the budget counts",
-    "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
-    "tokens drafted after the first blocks",
 }
 # Columns of a table of rows beside its coordinates
 COLUMNS = ("metric", "value", "repeat", "source", "run")

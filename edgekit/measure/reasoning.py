@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from lm_eval.api.task import ConfigurableTask, Task
@@ -23,7 +23,7 @@ from edgekit.measure.engine_lm import EngineLM, generation_of
 from edgekit.measure.quality import FirstOfEachDepth
 from edgekit.schema import NO_ANSWER
 
-UNREAD = {NO_ANSWER, "[invalid]", ""}  # what tasks and lm-eval's filters write where they found none
+INVALID = "[invalid]"  # what a filter of lm-eval writes where it found no answer, unless its task says otherwise
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Questions:
                                      chat_template=model.apply_chat_template if chat else None)
         if limit is not None and len(self.task.instances) < limit:
             raise EngineError(f"{asked.task}: {limit} items asked, it has {len(self.task.instances)}")
+        first = (self.task.config.filter_list or [{}])[0].get("filter", ())
+        self.unread = {NO_ANSWER, *(str(step.get("fallback", INVALID)) for step in first)}
         generation = generation_of(self.task.instances[0].args[1])
         self.most = generation.most
         prompting = model.prompting
@@ -85,7 +87,7 @@ class Questions:
         for one in self.task.instances:
             answer = next(iter(one.filtered_resps.values()))
             right = self.task.process_results(one.doc, [answer])[self.metric]
-            found.append((int(right), normalised(str(answer))))
+            found.append((int(right), normalised(str(answer), self.unread)))
         return found
 
     def require_room(self, most: int) -> None:
@@ -94,14 +96,14 @@ class Questions:
             self.model.engine.require_room(one.prompt, most)
 
 
-def normalised(answer: str) -> str:
+def normalised(answer: str, unread: Collection[str] = (NO_ANSWER, INVALID)) -> str:
     """An answer as it is counted: without blanks around it, capitals, thousands' commas, a point or zeros at its end.
 
-    NO_ANSWER for one that could not be read.
+    NO_ANSWER for an empty one, and for what stands where none was found (`unread`).
     """
-    text = answer.strip().casefold()
-    if text in UNREAD:
+    if answer in unread:
         return NO_ANSWER
+    text = answer.strip().casefold()
     plain = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text).rstrip(".").lstrip("$")
     return re.sub(r"^(-?\d+)\.0+$", r"\1", plain) or NO_ANSWER
 
