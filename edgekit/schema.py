@@ -56,6 +56,7 @@ METRICS = {
     "target_parameters": "number of weights of the target", "draft_parameters": "number of weights of the draft",
     "peak_over_rms": "largest absolute activation of a site of one layer over the root mean square of that site",
     "outlier_features": "features of magnitude 6 or more in at least 6 % of tokens and 25 % of layers",
+    "request_s": "time of one request, from its prompt to its last token, of `written` in all, tokenisation excluded",
     "energy_j": "energy of one phase of one request, idle power included (gross)",
     "energy_net_j": "the same less idle power times its duration",
     "idle_power_w": "mean power before the window, model loaded and nothing running",
@@ -110,10 +111,14 @@ COORDINATES = {
     "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
     "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
     "tokens drafted after the first blocks",
+    # of a question that is reasoned about
+    "answer": "the answer that was read, as votes count it", "sample": "sample of a question's pool, from 0",
+    "cut": "whether a text was cut at a limit", "spent": "how much of its budget reasoning took, in what the budget counts",
 }
 # Columns of a table of rows beside its coordinates
 COLUMNS = ("metric", "value", "repeat", "source", "run")
 
+NO_ANSWER = "[no answer]"  # as an answer: none could be read in the text
 NONE = "none"  # as a method, score, step of a chain, engine or dtype: nothing was done, or none had a part in it
 STORED = "stored"  # as a method or weights: a GGUF file as it came
 ENGINE, DTYPE = REFERENCE = ("transformers", "float32")  # in which variants are compared with the model that they come from

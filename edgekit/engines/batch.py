@@ -45,6 +45,11 @@ class GrowingLayer(DynamicLayer):
         super().batch_select_indices(indices)
         self._memory = None
 
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Each row so many times."""
+        super().batch_repeat_interleave(repeats)
+        self._memory = None
+
 
 def continue_all(model: transformers.PreTrainedModel, prompts: Sequence[Sequence[int]], most: int, stop: Collection[int],
                  pick: Callable[[torch.Tensor, list[int], int], torch.Tensor], keep_stop: bool = False,

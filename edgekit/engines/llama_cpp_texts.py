@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from llama_cpp import llama_cpp as c
@@ -52,6 +52,14 @@ class LlamaCppTexts:
             if not c.llama_memory_seq_rm(self.engine.memory, text, length, -1):
                 raise EngineError(f"llama_cpp: this model's cache cannot go back to {length} tokens")
             self.lengths[text] = length
+
+    def copy(self, text: int, others: Iterable[int]) -> None:
+        """Let other texts, which lose what they held, begin as this one does."""
+        self._require_texts()
+        for other in others:
+            self.rollback(other, 0)
+            c.llama_memory_seq_cp(self.engine.memory, text, other, -1, -1)
+            self.lengths[other] = self.lengths[text]
 
     def _require_texts(self) -> None:
         if self.engine.texts != self.text:

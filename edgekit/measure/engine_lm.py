@@ -150,7 +150,7 @@ class EngineLM(TemplateLM):
         until = handle_stop_sequences(list(asked.until), eos=self.prompting.decode([self.eot_token_id], special=True))
         ids = [self.prompting.encode(end, special=False) for end in until]
         stop = self.prompting.stop | {one[0] for one in ids if len(one) == 1 and one[0] in self.prompting.special}
-        ended = self._ended([end for end, one in zip(until, ids, strict=True) if not stop.issuperset(one)])
+        ended = self.ended([end for end, one in zip(until, ids, strict=True) if not stop.issuperset(one)])
         outputs = [""] * len(texts)
         for most, chosen in by_most.items():
             written = self.engine.generate([prompts[i] for i in chosen], most, stop, ended=ended)
@@ -159,7 +159,7 @@ class EngineLM(TemplateLM):
                 outputs[i] = postprocess_generated_text(self.prompting.decode(kept), until, think_end_token=None)
         return outputs
 
-    def _ended(self, ends: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
+    def ended(self, ends: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
         """Whether one of these strings stands at the end of what was written; None without any. A token is a byte at least."""
         longest = max((len(end.encode()) for end in ends), default=0)
 

@@ -16,8 +16,7 @@ from edgekit.measure import code_tasks, foreign_tasks
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.measure.samples import run_task
 from edgekit.measure.scoring import MOST_CONTEXT
-
-NO_ANSWER = "[no answer]"
+from edgekit.schema import NO_ANSWER
 
 
 def measure_accuracy(*, variant: str, engine: str, dtype: str, threads: int, device: str, tasks: list[str],
@@ -58,7 +57,7 @@ def answer_tasks(model: EngineLM, tasks: Mapping[str, Sequence[int] | None], ite
             seen += (code_tasks if catalog.is_code(name) else foreign_tasks).answer(model, name, items_per_depth)
             continue
         task = catalog.load(name)
-        config = task.config | {"process_docs": _FirstOfEachDepth(items_per_depth, depths)}
+        config = task.config | {"process_docs": FirstOfEachDepth(items_per_depth, depths)}
         choices = config["output_type"] == "multiple_choice"
         unanswered: dict[int, int] = {}
         at = dict(task_name=name, domain=task.domain, mode=task.mode)
@@ -73,7 +72,7 @@ def answer_tasks(model: EngineLM, tasks: Mapping[str, Sequence[int] | None], ite
     return seen
 
 
-class _FirstOfEachDepth:
+class FirstOfEachDepth:
     """The first n items of each depth (of some depths): the same items for every model and engine, so that they pair."""
 
     def __init__(self, count: int, depths: Sequence[int] | None = None):
