@@ -16,6 +16,7 @@ import pandas as pd
 from edgekit.analyze.laws import Law
 
 PADDING = 128  # tokens: what the published prefill law rounds a prompt up to
+START_S = 0.1  # of work before the clock of the first token begins, which the power log sees
 CONSTANT_UP_TO = 800  # tokens: where the published power of prefill begins to grow
 
 
@@ -79,7 +80,12 @@ SATURATING = Law("saturating", "mean over the run of P∞ − ΔP·exp(−t/τ)"
 
 
 def averaged(idle_samples: int = 2) -> Law:
-    """The mean of a log of one sample a second that begins `idle_samples` seconds before the run: what an instrument that
-    averages so shows of a power that is the same all through the run."""
-    return Law("averaging", f"mean of {idle_samples} s of idle power and the run at one power", ("idle_w", "active_w"),
-               ("seconds",), lambda at: [idle_samples / (at.seconds + idle_samples), at.seconds / (at.seconds + idle_samples)])
+    """The mean of a log of one sample a second that begins `idle_samples` before the run: what an instrument that averages so
+    shows of a power that is the same all through the run. A run has as many samples as it has whole seconds, counted from START_S
+    before it."""
+    def terms(at: pd.DataFrame) -> list:
+        busy = np.floor(at.seconds + START_S)
+        return [idle_samples / (busy + idle_samples), busy / (busy + idle_samples)]
+
+    return Law("averaging", f"mean of {idle_samples} samples of idle power and of one a second of the run", ("idle_w", "active_w"),
+               ("seconds",), terms)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FETCH = "fetch"  # in place of a folder
+FETCHED = ("decode_parameters.json", "decode.json")
 TRANSCRIBED = ""
 TIMEOUT_S = 20
 MODELS = ("1.5B", "8B", "14B")
@@ -98,13 +99,34 @@ def released(place: str) -> pd.DataFrame:
     token), energy_j, and power_w, its mean, where decode.json has it. Raises TracesError: not there, or another content."""
     import pandas as pd
 
-    times, powers = (_released(name, place) for name in ("decode_parameters.json", "decode.json"))
+    times, powers = (_released(name, place) for name in FETCHED)
     mean = {(model, inside - 2, outside): power for model, part in _by_model(powers).items() for inside, outside, power in
             zip(part["input_tokens"], part["output_tokens"], part["avg_power_w"], strict=True)}  # it counts two tokens more
     return pd.DataFrame([dict(model=model, prompt_tokens=one["input_tokens"], output_tokens=one["output_tokens"],
                               seconds=one["decode_time"], energy_j=one["tot_gpu_energy"],
                               power_w=mean.get((model, one["input_tokens"], one["output_tokens"])))
                          for model, part in _by_model(times).items() for one in part])
+
+
+def questions(place: str) -> pd.DataFrame | None:
+    """Times of single questions of MMLU-Redux, in the file's order: model, prompt_tokens, output_tokens, ttft_s, seconds (of
+    decoding), total_s. From tegra_mmlu_redux_traces.csv in the folder or its folder `recovered`; None where it is in neither:
+    its authors took it out of their repository, so it cannot be fetched. Raises TracesError for another content."""
+    import pandas as pd
+
+    name = "tegra_mmlu_redux_traces.csv"
+    found = [path for folder in ("", "recovered") if place not in (TRANSCRIBED, FETCH)
+             and (path := Path(place).expanduser() / folder / name).exists()]
+    if not found:
+        return None
+    _require_hash(found[0].read_bytes(), load()["files"][name], str(found[0]))
+    table = pd.read_csv(found[0])
+    names = {model: facts["name"] for model, facts in load()["models"].items()}
+    table["model"] = [next((model for model, name in names.items() if "DeepSeek" in one and re.search(name, one)), None)
+                      for one in table.model_name]
+    table = table.dropna(subset=["model"]).rename(columns={"input_tokens": "prompt_tokens"})
+    return table.assign(ttft_s=table.ttft_ms / 1e3, seconds=table.decode_time_ms / 1e3, total_s=table.total_time_ms / 1e3)[
+        ["model", "prompt_tokens", "output_tokens", "ttft_s", "seconds", "total_s"]]
 
 
 def _by_model(content: dict) -> dict[str, Any]:
@@ -119,7 +141,7 @@ def _released(name: str, place: str) -> dict:
     if place == FETCH and not kept.exists():
         _fetch(name, kept, sha256)
     if not path.exists():
-        raise TracesError(f"{path} is not there; name the folder that holds {', '.join(load()['files'])}")
+        raise TracesError(f"{path} is not there; name the folder that holds {', '.join(FETCHED)}")
     _require_hash(path.read_bytes(), sha256, str(path))
     return text_files.json_of(path, TracesError)
 

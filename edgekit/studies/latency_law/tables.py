@@ -90,6 +90,24 @@ def error_table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
+def refused_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines of `error_table` whose law could not be fitted, with why."""
+    table = error_table(frame)
+    return table[table.refused != ""]
+
+
+def best_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The line of the best law of each unit and phase in `error_table`, with the next best (`runner_up`, `runner_up_error`)."""
+    table = error_table(frame)
+    lines = []
+    for _, part in table[table.refused == ""].groupby(["phase", *UNIT], sort=False, dropna=False):
+        ranked = part.sort_values("error", kind="stable")
+        second = ranked.iloc[1] if len(ranked) > 1 else None
+        lines.append(ranked.iloc[0].to_dict() | dict(runner_up=None if second is None else second.law,
+                                                     runner_up_error=np.nan if second is None else second.error))
+    return pd.DataFrame(lines, columns=[*table.columns, "runner_up", "runner_up_error"])
+
+
 def _errors(law: Law, processes: list[pd.DataFrame], by: list[str]) -> dict:
     line = dict(law=law.name, formula=law.formula, points=len(processes[0]), n=len(processes), refused="")
     try:
