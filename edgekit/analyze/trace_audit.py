@@ -123,12 +123,16 @@ def power_table() -> pd.DataFrame:
         # Runs that end before any sample fell on them show what the samples before them show.
         idle = float(points.power_w[points.seconds + law_forms.START_S < SAMPLE_S].median())
         active = traces.load()["active_power_w"].get(model)
-        averaged = np.full(len(points), np.nan) if active is None else law_forms.averaged(IDLE_SAMPLES).predict(
-            [idle, active], points)
+        averaged = np.nan if active is None else averaged_power(points.seconds, idle, active)
         parts.append(points[["model", "prompt_tokens", "seconds", "power_w", "outlier"]].assign(
             published_w=published, averaged_w=averaged, idle_w=idle, active_w=np.nan if active is None else active,
             source="published"))
     return pd.concat(parts, ignore_index=True)
+
+
+def averaged_power(seconds: np.ndarray, idle_w: float, active_w: float) -> np.ndarray:
+    """Mean power that the log shows of runs of one power, by how long they take."""
+    return law_forms.averaged(IDLE_SAMPLES).predict([idle_w, active_w], pd.DataFrame(dict(seconds=seconds)))
 
 
 def power_law_table() -> pd.DataFrame:

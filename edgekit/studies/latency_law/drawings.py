@@ -17,6 +17,7 @@ LAWS = {"quadratic, padded": ("#0072B2", "o"), "quadratic": ("#56B4E9", "D"), "l
         "same for each step": ("#E69F00", "s"), "bytes over bandwidth": ("#009E73", "^")}
 WAYS = {ANOTHER_MODEL: ("#0072B2", "o"), ANOTHER_FORMAT: ("#E69F00", "s"), OTHER_MODELS: ("#009E73", "^")}
 CLAIMS = {"prefill": ("ER.1", "prefill_law_error"), "decode": ("ER.2", "decode_law_error_here")}
+PLACES = {"prefill": "center", "decode": "right"}  # of the legends
 GOALS = (10, 15)  # per cent
 
 
@@ -39,15 +40,14 @@ def law_errors(table: pd.DataFrame) -> style.Drawn:
             colour, marker = LAWS[line.law]
             place = rows[unit_label(line)] + 0.17 * (known.index(line.law) - (len(known) - 1) / 2)
             style.level(ax, line, "error", place, color=colour, marker=marker)
-        ax.set(xscale="log", title=phase, xlabel="error at lengths held out (%)")
+        ax.set(xscale="log", xlabel=f"{phase}: error at lengths held out (%)")
         intervals.by_marks(ax, here.error, [*here.error_low, *here.error_high], along="x", beyond=0.3)
         claim.accepted(ax, *CLAIMS[phase], along="x", told=claim.IN_LEGEND)
         ax.xaxis.set_major_formatter(style.PLAIN)
         ax.xaxis.set_minor_formatter(NullFormatter())
         intervals.mark_clipped(ax)
         handles = [Line2D([], [], color=LAWS[law][0], marker=LAWS[law][1], linestyle="none", label=law) for law in known]
-        ax.legend(handles=[*handles, claim.key(*CLAIMS[phase])], loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=2,
-                  columnspacing=1, handletextpad=0.4)
+        fig.legend(handles=[*handles, claim.key(*CLAIMS[phase])], loc=f"outside upper {PLACES[phase]}", title=phase)
     axes[0].set_yticks(list(rows.values()), list(rows))
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     for ax in axes:

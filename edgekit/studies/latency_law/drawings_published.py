@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
+from edgekit.analyze import trace_audit
 from edgekit.plots import claim, style
 
 MODELS = {"1.5B": ("#0072B2", "o"), "8B": ("#E69F00", "s"), "14B": ("#009E73", "^")}
@@ -45,7 +47,7 @@ def prefill(table: pd.DataFrame) -> style.Drawn:
         ax.annotate(f"{last.published_s / last.seconds:.1f} times", (last.prompt_tokens, last.published_s), (-3, 3),
                     textcoords="offset points", ha="right", va="bottom", fontsize=7.5)
         ax.set(xscale="log", yscale="log", title=model, xlabel="prompt (tokens)", xlim=(100, 6000),
-               ylim=(0.7 * part.seconds[part.prompt_tokens > 100].min(), 1.8 * part.published_s.max()))
+               ylim=(0.7 * part.seconds[part.prompt_tokens > 100].min(), 1.8 * part[["published_s", "seconds"]].max().max()))
         ax.xaxis.set_major_locator(FixedLocator([128, 512, 2048]))
         ax.yaxis.set_major_locator(LogLocator(10, subs=(1, 3), numticks=12))
         _plain(ax)
@@ -91,8 +93,11 @@ def power(prefill_powers: pd.DataFrame, decode_powers: pd.DataFrame) -> style.Dr
     for model, (colour, marker) in MODELS.items():
         part = prefill_powers[prefill_powers.model == model].sort_values("seconds")
         left.plot(part.seconds, part.power_w, color=colour, marker=marker, linestyle="none", markersize=4)
-        # The law of the averaging is a staircase of whole seconds.
-        left.step(part.seconds, part.averaged_w, where="post", color=colour, linewidth=1)
+        left.plot(part.seconds[part.outlier], part.power_w[part.outlier], gid="outlier", **MARK)
+        if part.active_w.notna().all():
+            across = np.geomspace(part.seconds.min(), part.seconds[~part.outlier].max(), 400)
+            left.plot(across, trace_audit.averaged_power(across, part.idle_w.iloc[0], part.active_w.iloc[0]), color=colour,
+                      linewidth=1)
         here = decode_powers[decode_powers.model == model].sort_values("output_tokens")
         right.plot(here.output_tokens, here.power_w, color=colour, marker=marker, linestyle="none", markersize=4)
         right.plot(here.output_tokens, here.published_w, color=colour, linewidth=1, linestyle=":")
@@ -106,10 +111,10 @@ def power(prefill_powers: pd.DataFrame, decode_powers: pd.DataFrame) -> style.Dr
         _plain(ax, "x")
     fig.legend(handles=[*(Line2D([], [], color=colour, marker=marker, linestyle="none", label=model)
                           for model, (colour, marker) in MODELS.items()),
-                        Line2D([], [], color="0.3", linewidth=1, label="left: two idle samples averaged with one busy power; "
-                                                                        "right: a power that is reached"),
-                        Line2D([], [], color="0.3", linewidth=1, linestyle=":", label="published logarithm")],
-               loc="outside upper center", ncols=3, columnspacing=1)
+                        Line2D([], [], color="0.3", linewidth=1, label="idle samples averaged with one power (left)"),
+                        Line2D([], [], color="0.3", linewidth=1, label="a power that is reached (right)"),
+                        Line2D([], [], color="0.3", linewidth=1, linestyle=":", label="published logarithm (right)"),
+                        Line2D([], [], label="outlier", **MARK)], loc="outside upper center", ncols=4, columnspacing=1)
     columns = ["phase", "model", "tokens", "seconds", "power_w", "published_w", "modelled_w", "outlier", "source"]
     shown = pd.concat([
         prefill_powers.assign(phase="prefill", tokens=prefill_powers.prompt_tokens, modelled_w=prefill_powers.averaged_w),
@@ -131,7 +136,7 @@ def scaling(table: pd.DataFrame) -> style.Drawn:
     samples = sorted(set(table.samples))
     right.plot(samples, [1 / one for one in samples], color="0.5", linestyle="--", linewidth=0.9)
     left.set(xscale="log", xlabel="samples at once", ylabel="time over that of one", ylim=(0.9, 2.6))
-    right.set(xscale="log", yscale="log", xlabel="samples at once", ylabel="energy of a sample over that of one")
+    right.set(xscale="log", yscale="log", xlabel="samples at once", ylabel="energy of a sample over one's")
     claim.accepted(left, "ER.4", "scaling_time_ratio", told=claim.IN_LEGEND)
     right.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=12))
     for ax in (left, right):
@@ -157,20 +162,20 @@ def speeds(table: pd.DataFrame) -> style.Drawn:
         if line.source == "published" and line.kind == "stated":
             look |= {"fillstyle": "none"}
         style.level(ax, line, "share", place, markersize=5, **look)
-        rate = f"{line.tok_per_s:.3g} tokens/s"
-        ax.annotate(f"{rate}, no program can" if line.flagged else rate, (line.share, place), (9, 0),
-                    textcoords="offset points", va="center", fontsize=6.5, color=look["color"] if line.flagged else "0.35")
+        if line.flagged:
+            ax.annotate("no program can", (line.share, place), (-8, 0), textcoords="offset points", va="center", ha="right",
+                        fontsize=7, color=FLAG)
     ax.axvline(1, color="0.25", linewidth=1)
     ax.set(xscale="log", xlabel="bytes that decoding reads a second, over the bandwidth", ylim=(len(table) - 0.5, -0.5),
-           xlim=(0.6 * table.share.min(), 4 * table.share.max()))
-    ax.set_yticks(range(len(table)), [f"{line.label}: {style.model_label(line.model)} {line.format}"
+           xlim=(0.7 * table.share.min(), 1.6 * table.share.max()))
+    ax.set_yticks(range(len(table)), [f"{line.label}: {style.model_label(line.model)} {line.format}, {line.tok_per_s:.3g}/s"
                                       for line in table.itertuples()], fontsize=7)
     ax.grid(axis="y", visible=False)
     _plain(ax, "x")
     fig.legend(handles=[Line2D([], [], color="black", marker="X", linestyle="none", label="published, measured"),
                         Line2D([], [], color="black", marker="X", fillstyle="none", linestyle="none", label="stated in a text"),
-                        Line2D([], [], color="black", marker="o", linestyle="none", label="here, of the measured bandwidth"),
-                        Line2D([], [], color=FLAG, marker="X", linestyle="none", label="above the nominal bandwidth")],
+                        Line2D([], [], color="black", marker="o", linestyle="none", label="measured here"),
+                        Line2D([], [], color=FLAG, marker="X", linestyle="none", label="above the bandwidth")],
                loc="outside upper center", ncols=4, columnspacing=1, handletextpad=0.3)
     return fig, table
 
@@ -200,7 +205,7 @@ def energy(table: pd.DataFrame) -> style.Drawn:
     axes[1, 0].set_ylabel("mean power (W)")
     axes[1, 0].set_ylim(0, None)
     axes[0, 0].yaxis.set_major_formatter(style.PLAIN)
-    handles = [Line2D([], [], color="0.55", marker=marker, markersize=3, label=f"EdgeReasoning {model}, published")
+    handles = [Line2D([], [], color="0.55", marker=marker, markersize=3, label=f"published, {model}")
                for model, (_, marker) in MODELS.items()]
     absent = [Line2D([], [], linestyle="none", label="here: no sensor was read")]
     fig.legend(handles=[*handles, *(style.key(ours, lines=False) if len(ours) else absent)], loc="outside upper center", ncols=4,

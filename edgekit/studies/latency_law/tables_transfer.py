@@ -90,7 +90,7 @@ def rate_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The coefficients of the decode law as rates, a line a unit: bytes of a step's weights over n (`weight_rate`) and of a
     token's keys and values over m (`kv_rate`), in bytes a second, beside the bandwidth that the processes measured.
 
-    An interval that reaches zero on the way from m to its rate leaves no upper end.
+    A coefficient whose interval reaches zero, or that has none, tells no rate.
     """
     columns = [*UNIT, "parameters", *stats.with_ends("weight_rate", "kv_rate"), "bandwidth", "n"]
     table = coefficient_table(frame)
@@ -110,10 +110,9 @@ def rate_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rate(name: str, nbytes: float, line: pd.Series) -> dict:
     value, low, high = (line[end] for end in stats.with_ends("value"))
-    if value <= 0:
+    if not low > 0:
         return {name: np.nan}
-    return {name: nbytes / value, f"{name}_low": nbytes / high if high > 0 else np.nan,
-            f"{name}_high": nbytes / low if low > 0 else np.nan}
+    return {name: nbytes / value, f"{name}_low": nbytes / high, f"{name}_high": nbytes / low}
 
 
 @once
