@@ -1,9 +1,9 @@
 """The laws that were published of prefill, decode and power, and the physical ones: see laws.Law.
 
-Sources: EdgeReasoning (arXiv 2511.01866) and its repository (latency_model.py, power_model.py, energy_model.py). The physical laws
-follow from what a step reads and a prefill computes: a decode step reads the weights once (but an input embedding beside an output
-head of its own) and the keys and values of each earlier token, so its time is those bytes over the memory's rate; a prefill takes
-its operations over the rate of the matrix products.
+Sources: EdgeReasoning (arXiv 2511.01866) and its repository (latency_model.py, power_model.py, energy_model.py). The physical
+laws follow from what a step reads and a prefill computes: a decode step reads the weights once (but an input embedding beside
+an output head of its own) and the keys and values of each earlier token, so its time is those bytes over the memory's rate; a
+prefill takes its operations over the rate of the matrix products.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 
 from edgekit.analyze.laws import Law
 
@@ -20,12 +19,12 @@ START_S = 0.1  # of work before the clock of the first token begins, which the p
 CONSTANT_UP_TO = 800  # tokens: where the published power of prefill begins to grow
 
 
-def padded(tokens: pd.Series, quantum: int = PADDING) -> pd.Series:
+def padded(tokens: np.ndarray, quantum: int = PADDING) -> np.ndarray:
     """A length rounded up to a multiple of `quantum`."""
     return np.ceil(tokens / quantum) * quantum
 
 
-def context_sum(prompt_tokens: pd.Series, steps: pd.Series) -> pd.Series:
+def context_sum(prompt_tokens: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Sum of prompt_tokens + i over i = 0 … steps - 1: what m multiplies in the published decode law."""
     return steps * prompt_tokens + steps * (steps - 1) / 2
 
@@ -52,8 +51,8 @@ BYTES = Law("bytes over bandwidth", "bytes of all steps over a rate", ("seconds_
             lambda at: [at.step_bytes])
 BYTES_AND_STEPS = Law("bytes and steps", "bytes of all steps over a rate, and a time for each step",
                       ("seconds_a_byte", "seconds_a_step"), ("step_bytes", "steps"), lambda at: [at.step_bytes, at.steps])
-# Of one model the last says the same as the published law with O − 1 steps, n being a step's own time and its weights' bytes over
-# the rate, and m a token's keys and values over it; of several models it says more.
+# Of one model the last says the same as the published law with O − 1 steps, n being a step's own time and its weights' bytes
+# over the rate, and m a token's keys and values over it; of several models it says more.
 DECODE = (STEPS_O, STEPS_LESS, SAME_STEP, BYTES)
 
 POWER_CONSTANT = Law("constant", "P", ("p",), (), lambda at: [np.ones(len(at))])
@@ -68,9 +67,9 @@ def logarithmic(column: str) -> Law:
     return Law("logarithm", "a·ln(length) + b", ("a", "b"), (column,), lambda at: [np.log(at[column]), 1.0])
 
 
-def _approach(values: np.ndarray, at: pd.DataFrame) -> np.ndarray:
+def _approach(values: np.ndarray, at: np.recarray) -> np.ndarray:
     most, deficit, tau = values
-    run = at.seconds.to_numpy() / abs(tau)
+    run = at.seconds / abs(tau)
     return most - deficit * -np.expm1(-run) / run
 
 
@@ -81,11 +80,11 @@ SATURATING = Law("saturating", "mean over the run of P∞ − ΔP·exp(−t/τ)"
 
 def averaged(idle_samples: int = 2) -> Law:
     """The mean of a log of one sample a second that begins `idle_samples` before the run: what an instrument that averages so
-    shows of a power that is the same all through the run. A run has as many samples as it has whole seconds, counted from START_S
-    before it."""
-    def terms(at: pd.DataFrame) -> list:
+    shows of a power that is the same all through the run. A run has as many samples as it has whole seconds, counted from
+    START_S before it."""
+    def terms(at: np.recarray) -> list:
         busy = np.floor(at.seconds + START_S)
         return [idle_samples / (busy + idle_samples), busy / (busy + idle_samples)]
 
-    return Law("averaging", f"mean of {idle_samples} samples of idle power and of one a second of the run", ("idle_w", "active_w"),
-               ("seconds",), terms)
+    return Law("averaging", f"mean of {idle_samples} samples of idle power and of one a second of the run",
+               ("idle_w", "active_w"), ("seconds",), terms)

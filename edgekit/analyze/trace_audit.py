@@ -1,5 +1,5 @@
-"""The released numbers of EdgeReasoning held against the laws that were published of them: which coefficients reproduce, how far
-off they are inside of the lengths that they were fitted to and outside, and what the powers are means of.
+"""The released numbers of EdgeReasoning held against the laws that were published of them: which coefficients reproduce, how
+far off they are inside of the lengths that they were fitted to and outside, and what the powers are means of.
 
 Every table has a line a model (1.5B, 8B, 14B) and whatever it varies; errors are relative, in per cent.
 """
@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from edgekit.analyze import law_forms, laws, stats
+from edgekit.analyze import law_forms, laws
 from edgekit.analyze.laws import Law, LawError
 from edgekit.catalog import models, platforms, traces
 
@@ -19,6 +19,7 @@ BOARD = "jetson-agx-orin-64gb"
 IDLE_SAMPLES, SAMPLE_S = 2, 1.0  # of the log of prefill power before each run; seconds between samples
 WHOLE, INSIDE, OUTSIDE = "all lengths", "fitted lengths", "longer"
 NO_OUTLIER = "all but outliers"
+LENGTH = {"prefill": "prompt_tokens", "decode": "output_tokens"}
 POWER_LAWS = {"1.5B": law_forms.POWER_LINE, "8B": law_forms.POWER_THEN_LOG, "14B": law_forms.POWER_THEN_LOG}
 FITTED_QUESTIONS, HELD_QUESTIONS = 100, 50  # of MMLU-Redux, by the repository's script of validation
 SAME_DIGITS = 12  # of a double, where two ways of summing part
@@ -38,8 +39,9 @@ def prefill_points(model: str) -> pd.DataFrame:
 
 
 def prefill_error_table() -> pd.DataFrame:
-    """How far the published prefill law is off (`error`), with and without padding, by the lengths that are looked at (`lengths`),
-    beside the same law fitted to the released times (`refitted`, held-out error where all lengths are looked at)."""
+    """How far the published prefill law is off (`error`), with and without padding, by the lengths that are looked at
+    (`lengths`), beside the same law fitted to the released times (`refitted`, held-out error where all lengths are looked
+    at)."""
     lines = []
     for model in traces.MODELS:
         points, published = prefill_points(model), traces.coefficients("prefill", model)
@@ -63,8 +65,8 @@ def prefill_error_wide_table() -> pd.DataFrame:
 
 
 def prefill_curve_table() -> pd.DataFrame:
-    """Released times to first token with what the published law says (`published_s`) and what the same law says when it is fitted
-    to all of them but outliers (`refitted_s`)."""
+    """Released times to first token with what the published law says (`published_s`) and what the same law says when it is
+    fitted to all of them but outliers (`refitted_s`)."""
     parts = []
     for model in traces.MODELS:
         points = prefill_points(model)
@@ -77,8 +79,8 @@ def prefill_curve_table() -> pd.DataFrame:
 
 
 def decode_error_table(points: pd.DataFrame | None = None) -> pd.DataFrame:
-    """How far the published decode law is off at each released pair of lengths, counting O steps and O − 1, and the law fitted to
-    the same times (`error`, signed). points: as traces.decode, which they are unless given."""
+    """How far the published decode law is off at each released pair of lengths, counting O steps and O − 1, and the law
+    fitted to the same times (`error`, signed). points: as traces.decode, which they are unless given."""
     points = traces.decode() if points is None else points[points.seconds > 0]
     parts = []
     for model in traces.MODELS:
@@ -94,8 +96,8 @@ def decode_error_table(points: pd.DataFrame | None = None) -> pd.DataFrame:
 
 
 def decode_summary_table(points: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Mean absolute error of each law by model, over all lengths and over outputs shorter than 128 tokens, and the mean error at
-    the longest output with its sign."""
+    """Mean absolute error of each law by model, over all lengths and over outputs shorter than 128 tokens, and the mean error
+    at the longest output with its sign."""
     lines = []
     for (law, model), part in decode_error_table(points).groupby(["law", "model"], sort=False):
         short = part[part.output_tokens < 128]
@@ -135,21 +137,19 @@ def averaged_power(seconds: np.ndarray, idle_w: float, active_w: float) -> np.nd
     return law_forms.averaged(IDLE_SAMPLES).predict([idle_w, active_w], pd.DataFrame(dict(seconds=seconds)))
 
 
-def power_law_table() -> pd.DataFrame:
+def power_law_table(phases: tuple[str, ...] = ("prefill", "decode")) -> pd.DataFrame:
     """Held-out error (%) of laws of the released mean powers, a line a model, phase and law; prefill without the outlier's run.
     The power of decoding is the energy of the run over its duration and one second more, the log's own rule."""
     lines = []
     for model in traces.MODELS:
         prefill = prefill_points(model)
-        prefill = prefill[~prefill.outlier].reset_index(drop=True)
-        decode = decode_power_points(model)
-        for phase, points, by, known in (
-                ("prefill", prefill, "prompt_tokens", (law_forms.logarithmic("prompt_tokens"), POWER_LAWS[model],
-                                                       law_forms.averaged(IDLE_SAMPLES), law_forms.POWER_CONSTANT)),
-                ("decode", decode, "output_tokens", (law_forms.logarithmic("output_tokens"), law_forms.SATURATING,
-                                                     law_forms.POWER_CONSTANT))):
-            lines += [dict(model=model, phase=phase, law=law.name, formula=law.formula, coefficients=len(law.coefficients),
-                           source="published") | _power_error(law, points, by) for law in known]
+        points = {"prefill": prefill[~prefill.outlier], "decode": decode_power_points(model)}
+        known = {"prefill": (law_forms.logarithmic("prompt_tokens"), POWER_LAWS[model], law_forms.averaged(IDLE_SAMPLES),
+                             law_forms.POWER_CONSTANT),
+                 "decode": (law_forms.logarithmic("output_tokens"), law_forms.SATURATING, law_forms.POWER_CONSTANT)}
+        lines += [dict(model=model, phase=phase, law=law.name, formula=law.formula, coefficients=len(law.coefficients),
+                       source="published") | _power_error(law, points[phase], LENGTH[phase])
+                  for phase in phases for law in known[phase]]
     return pd.DataFrame(lines)
 
 
@@ -167,7 +167,8 @@ def decode_power_points(model: str) -> pd.DataFrame:
 
 
 def decode_power_table() -> pd.DataFrame:
-    """Mean powers of decoding with the published logarithm (`published_w`) and the saturating law fitted to them (`fitted_w`)."""
+    """Mean powers of decoding with the published logarithm (`published_w`) and the saturating law fitted to them
+    (`fitted_w`)."""
     parts = []
     for model in traces.MODELS:
         points = decode_power_points(model)
@@ -202,8 +203,8 @@ def scaling_table() -> pd.DataFrame:
 
 
 def bytes_table() -> pd.DataFrame:
-    """The published decode coefficients as rates: bytes of a step's weights over n, and of a token's keys and values over m, both
-    as shares of the board's nominal bandwidth."""
+    """The published decode coefficients as rates: bytes of a step's weights over n, and of a token's keys and values over m,
+    both as shares of the board's nominal bandwidth."""
     lines = []
     for model in traces.MODELS:
         facts, (m, n) = traces.load()["models"][model], traces.coefficients("decode", model)
@@ -216,8 +217,8 @@ def bytes_table() -> pd.DataFrame:
 
 
 def reproduced_table(place: str = traces.TRANSCRIBED) -> pd.DataFrame:
-    """Published coefficients beside the same fit made here of the same points: `digits` that agree. Those whose points are in the
-    released files only are fitted where `place` names these; elsewhere `points` says what is missing."""
+    """Published coefficients beside the same fit made here of the same points: `digits` that agree. Those whose points are in
+    the released files only are fitted where `place` names these; elsewhere `points` says what is missing."""
     lines = []
     whole, asked = (traces.released(place), traces.questions(place)) if place else (None, None)
     for model in traces.MODELS:
@@ -246,13 +247,14 @@ def reproduced_table(place: str = traces.TRANSCRIBED) -> pd.DataFrame:
 
 
 def question_table(place: str) -> pd.DataFrame:
-    """Error (%) of the published laws on the questions after those that decoding was fitted to, where `place` holds the times of
-    questions; else without lines."""
+    """Error (%) of the published laws on the questions after those that decoding was fitted to, where `place` holds the times
+    of questions; else without lines."""
     asked = traces.questions(place)
     lines = []
     for model in traces.MODELS if asked is not None else ():
         later = of_model(asked, model)[FITTED_QUESTIONS:FITTED_QUESTIONS + HELD_QUESTIONS].reset_index(drop=True)
-        for phase, law, seen in (("prefill", law_forms.QUADRATIC_PADDED, later.ttft_s), ("decode", law_forms.STEPS_O, later.seconds)):
+        for phase, law, seen in (("prefill", law_forms.QUADRATIC_PADDED, later.ttft_s),
+                                 ("decode", law_forms.STEPS_O, later.seconds)):
             errors = laws.relative(law.predict(traces.coefficients(phase, model), later), seen)
             lines.append(dict(phase=phase, model=model, error=laws.mape(errors), questions=len(later)))
     return pd.DataFrame(lines, columns=["phase", "model", "error", "questions"])
@@ -273,8 +275,3 @@ def _line(what: str, model: str, coefficient: str, published: float, ours: float
 def _digits(difference: float) -> int:
     """Significant digits in which two numbers agree, none where they differ by more than a tenth."""
     return SAME_DIGITS if difference == 0 else max(0, min(SAME_DIGITS, math.floor(-math.log10(abs(difference)))))
-
-
-def worst(table: pd.DataFrame) -> stats.Estimate:
-    """The largest error of the models, with the smallest and the largest as ends."""
-    return stats.Estimate(float(table.error.max()), float(table.error.min()), float(table.error.max()), len(table), "%")

@@ -84,8 +84,8 @@ def numbers(claim_id: str, quantity: str | None = None) -> pd.DataFrame:
 
 
 def speeds() -> pd.DataFrame:
-    """Decode speeds that others published (data/published/speeds.yaml), a line each, with `nominal`, the bandwidth of the memory by
-    its makers, `source` = "published", and `told`, where it stands. Raises PublishedError."""
+    """Decode speeds that others published (data/published/speeds.yaml), a line each, with `nominal`, the bandwidth of the
+    memory by its makers, `source` = "published", and `told`, where it stands. Raises PublishedError."""
     import pandas as pd
 
     path = store.ROOT / "data" / "published" / "speeds.yaml"

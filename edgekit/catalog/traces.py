@@ -1,8 +1,8 @@
-"""The released numbers of EdgeReasoning (arXiv 2511.01866) as tables: data/published/edgereasoning.yaml, transcribed, and the whole
-traces where a folder holds the released files or they are fetched.
+"""The released numbers of EdgeReasoning (arXiv 2511.01866) as tables: data/published/edgereasoning.yaml, transcribed, and the
+whole traces where a folder holds the released files or they are fetched.
 
-Models are named 1.5B, 8B and 14B. Times are seconds, powers W, energies J. `released` counts a file by its hash: the address may
-serve another one some day.
+Models are named 1.5B, 8B and 14B. Times are seconds, powers W, energies J. `released` counts a file by its hash: the address
+may serve another one some day.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def prefill() -> pd.DataFrame:
 
 
 def decode() -> pd.DataFrame:
-    """Decoding after 512 tokens, 20 output lengths a model: model, prompt_tokens, output_tokens, seconds, energy_j (of the whole
-    run). One token out has no decode step and is left out."""
+    """Decoding after 512 tokens, 20 output lengths a model: model, prompt_tokens, output_tokens, seconds, energy_j (of the
+    whole run). One token out has no decode step and is left out."""
     table = _table("decode", "output_tokens", ("seconds", "energy_j")).assign(prompt_tokens=512)
     return table[table.output_tokens > 1].reset_index(drop=True)
 

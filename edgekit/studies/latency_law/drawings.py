@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
 from edgekit.analyze import roofline
 from edgekit.plots import claim, intervals, style
@@ -59,9 +59,9 @@ def law_errors(table: pd.DataFrame) -> style.Drawn:
 
 
 @style.styled
-def residuals(table: pd.DataFrame, errors: pd.DataFrame) -> style.Drawn:
-    """By how much each law is off at each length that it was not fitted to, for the largest model's cells: a row a phase, a panel a
-    cell (from `tables.residual_table`)."""
+def residuals(table: pd.DataFrame) -> style.Drawn:
+    """By how much each law is off at each length that it was not fitted to, for the largest model's cells: a row a phase, a
+    panel a cell (from `tables.residual_table`)."""
     style.require(table, "residuals")
     largest = table[table.parameters == table.parameters.max()]
     cells = list(dict.fromkeys(zip(largest.engine, largest["dtype"], strict=True)))[:3]
@@ -79,11 +79,15 @@ def residuals(table: pd.DataFrame, errors: pd.DataFrame) -> style.Drawn:
                              marker=marker)
             ax.set(xscale="log", title=f"{phase}, {engine} {dtype}",
                    xlabel="prompt (tokens)" if phase == "prefill" else "output (tokens)")
-            ax.xaxis.set_major_locator(FixedLocator(sorted(set(here[x]))))
+            ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if here[x].max() / here[x].min() < 20 else (1,)))
             ax.xaxis.set_major_formatter(style.PLAIN)
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.tick_params(axis="x", which="minor", bottom=False)
-            ax.yaxis.set_major_locator(MaxNLocator(5))
+        for ax in row:  # a law that is off by a half does not flatten those that are off by a hundredth
+            ax.set_yscale("symlog", linthresh=5)
+            ax.yaxis.set_major_locator(FixedLocator([-300, -100, -30, -10, -3, 0, 3, 10, 30, 100, 300]))
+            ax.yaxis.set_major_formatter(style.PLAIN)
+            ax.yaxis.set_minor_formatter(NullFormatter())
         part = largest[largest.phase == phase]
         intervals.by_marks(row[0], [0, *part.residual], [*part.residual_low, *part.residual_high], beyond=0.2)
         for ax in row:
@@ -117,8 +121,8 @@ def transfer(table: pd.DataFrame) -> style.Drawn:
         place += 0.7
     for goal in GOALS:
         ax.axvline(goal, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)))
-        ax.annotate(f"{goal} %", (goal, 1), xycoords=("data", "axes fraction"), xytext=(2, 2), textcoords="offset points",
-                    fontsize=7, color="0.3")
+    ax.annotate(f"{GOALS[0]} and {GOALS[1]} %", (GOALS[0], 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
+                textcoords="offset points", ha="center", fontsize=7, color="0.3")
     ax.set(xscale="log", xlabel="median error at lengths held out (%)")
     intervals.by_marks(ax, [*table.error, *GOALS], [*table.error_low, *table.error_high], along="x", beyond=0.3)
     ax.set_yticks([at for at, _ in ticks], [name for _, name in ticks])
@@ -131,7 +135,8 @@ def transfer(table: pd.DataFrame) -> style.Drawn:
     right.tick_params(length=0)
     intervals.mark_clipped(ax)
     fig.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"from {way}")
-                        for way, (colour, marker) in WAYS.items() if way in set(table.way)], loc="outside upper center", ncols=3)
+                        for way, (colour, marker) in WAYS.items() if way in set(table.way)],
+               loc="outside upper center", ncols=3)
     return fig, table[["way", "law", *roofline.UNIT, "by", "error", "error_low", "error_high", "bias", "n"]]
 
 

@@ -1,4 +1,5 @@
-"""Figures of what others released and published: laws on the traces that they are about, powers, parallel samples, speeds, energy."""
+"""Figures of what others released and published: laws on the traces that they are about, powers, parallel samples, speeds,
+energy."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ def _plain(ax: Axes, along: str = "both") -> None:
 
 @style.styled
 def prefill(table: pd.DataFrame) -> style.Drawn:
-    """Released times to first token with the published law, inside and outside of what it was fitted to, and the same law fitted to
-    all of them; a panel a model (from `trace_audit.prefill_curve_table`)."""
+    """Released times to first token with the published law, inside and outside of what it was fitted to, and the same law
+    fitted to all of them; a panel a model (from `trace_audit.prefill_curve_table`)."""
     fig, axes = style.panels(len(MODELS), 3, 2.6)
     for ax, (model, part) in zip(axes, table.groupby("model", sort=False), strict=True):
         part = part.sort_values("prompt_tokens")
@@ -85,8 +86,8 @@ def decode(table: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def power(prefill_powers: pd.DataFrame, decode_powers: pd.DataFrame) -> style.Drawn:
-    """Left: mean power of prefill against the time that the run took, with what averaging two idle samples with a run of one power
-    gives. Right: mean power of decoding against tokens, with the published logarithm and a power that is reached (from
+    """Left: mean power of prefill against the time that the run took, with what averaging two idle samples with a run of one
+    power gives. Right: mean power of decoding against tokens, with the published logarithm and a power that is reached (from
     `trace_audit.power_table` and `decode_power_table`)."""
     fig = Figure(figsize=(style.WIDTH, 3.3))
     left, right = fig.subplots(1, 2)
@@ -143,7 +144,8 @@ def scaling(table: pd.DataFrame) -> style.Drawn:
         ax.xaxis.set_major_locator(FixedLocator(samples))
         ax.xaxis.set_minor_locator(FixedLocator([]))
         _plain(ax)
-    fig.legend(handles=[*(Line2D([], [], color=colour, marker=marker, label=model) for model, (colour, marker) in MODELS.items()),
+    fig.legend(handles=[*(Line2D([], [], color=colour, marker=marker, label=model)
+                          for model, (colour, marker) in MODELS.items()),
                         Line2D([], [], color="0.3", linestyle=":", label="bytes that a step reads"),
                         Line2D([], [], color="0.5", linestyle="--", label="shared by all samples"),
                         claim.key("ER.4", "scaling_time_ratio", "ER.4 accepts 2 to 2.5 at 32")],
@@ -154,19 +156,20 @@ def scaling(table: pd.DataFrame) -> style.Drawn:
 @style.styled
 def speeds(table: pd.DataFrame) -> style.Drawn:
     """Share of the bandwidth that published decode speeds need, and ours beside them (from `tables_published.speeds_table`)."""
-    table = table.sort_values(["source", "label", "share"], ascending=[False, True, True], kind="stable").reset_index(drop=True)
+    table = table.sort_values(["source", "label", "share"], ascending=[False, True, True], kind="stable")
     fig = Figure(figsize=(style.WIDTH * 0.95, 0.7 + 0.185 * len(table)))
     ax = fig.subplots()
     for place, line in enumerate(table.itertuples()):
-        look = dict(color=FLAG if line.flagged else "black") | ({"marker": "X"} if line.source == "published" else {"marker": "o"})
+        look = dict(color=FLAG if line.flagged else "black", marker="X" if line.source == "published" else "o")
         if line.source == "published" and line.kind == "stated":
             look |= {"fillstyle": "none"}
         style.level(ax, line, "share", place, markersize=5, **look)
         if line.flagged:
-            ax.annotate("no program can", (line.share, place), (-8, 0), textcoords="offset points", va="center", ha="right",
-                        fontsize=7, color=FLAG)
+            far = line.share > 6
+            ax.annotate("no program can", (line.share, place), (-12 if far else 9, 0), textcoords="offset points", va="center",
+                        ha="right" if far else "left", fontsize=7, color=FLAG)
     ax.axvline(1, color="0.25", linewidth=1)
-    ax.set(xscale="log", xlabel="bytes that decoding reads a second, over the bandwidth", ylim=(len(table) - 0.5, -0.5),
+    ax.set(xscale="log", xlabel="share of the bandwidth that decoding needs", ylim=(len(table) - 0.5, -0.5),
            xlim=(0.7 * table.share.min(), 1.6 * table.share.max()))
     ax.set_yticks(range(len(table)), [f"{line.label}: {style.model_label(line.model)} {line.format}, {line.tok_per_s:.3g}/s"
                                       for line in table.itertuples()], fontsize=7)
@@ -194,13 +197,20 @@ def energy(table: pd.DataFrame) -> style.Drawn:
             part = part.sort_values("tokens")
             column[0].plot(part.tokens, part.joule_per_token, color="0.55", marker=marker, markersize=3, linewidth=0.7)
             column[1].plot(part.tokens, part.power_w, color="0.55", marker=marker, markersize=3, linewidth=0.7)
-        for (_, engine, dtype), part in here[here.source != "published"].groupby(["model", "engine", "dtype"]):
+        for (_, engine, dtype, _), part in here[here.source != "published"].groupby(["model", "engine", "dtype", "scope"]):
             colour, marker = style.engine_style(engine, dtype)
-            style.series(column[0], part, "tokens", "joule_per_token", colour=colour, marker=marker)
-            column[1].plot(part.tokens, part.power_w, color=colour, marker=marker, linestyle="none")
+            part = part.sort_values("tokens")
+            style.series(column[0], part, "tokens", "joule_per_token", colour=colour, marker=marker,
+                         linestyle=style.DTYPES.get(dtype, "-"))
+            column[1].plot(part.tokens, part.power_w, color=colour, marker=marker, linestyle=style.DTYPES.get(dtype, "-"))
         column[0].set(title=phase, xscale="log", yscale="log")
         column[1].set_xlabel("tokens")
         _plain(column[1], "x")
+    last = ours[ours.phase == "decode"].sort_values("tokens").groupby(["model", "dtype"]).tail(1)
+    heights = 10.0 ** np.array(style.apart(np.log10(last.joule_per_token), 0.3)) if len(last) else []
+    for line, height in zip(last.itertuples(), heights, strict=True):
+        axes[0, 1].annotate(f"{style.model_label(line.model)} {line.dtype}", (line.tokens, height), (7, 0), va="center",
+                            textcoords="offset points", fontsize=6.5, color=style.engine_style(line.engine, line.dtype)[0])
     axes[0, 0].set_ylabel("energy a token (J)")
     axes[1, 0].set_ylabel("mean power (W)")
     axes[1, 0].set_ylim(0, None)
@@ -208,8 +218,8 @@ def energy(table: pd.DataFrame) -> style.Drawn:
     handles = [Line2D([], [], color="0.55", marker=marker, markersize=3, label=f"published, {model}")
                for model, (_, marker) in MODELS.items()]
     absent = [Line2D([], [], linestyle="none", label="here: no sensor was read")]
-    fig.legend(handles=[*handles, *(style.key(ours, lines=False) if len(ours) else absent)], loc="outside upper center", ncols=4,
-               columnspacing=1)
+    fig.legend(handles=[*handles, *(style.key(ours, lines=False) if len(ours) else absent)], loc="outside upper center",
+               ncols=4, columnspacing=1)
     return fig, table
 
 

@@ -12,8 +12,8 @@ from edgekit.measure.latency import measure_speed
 
 
 def prefill_flop(a: Architecture, tokens: int) -> int:
-    """Operations from a prompt of `tokens` to the logits of its last one, two a multiplication: a weight of the layers and token,
-    the output head once, and attention, in which every query meets each key of its group of heads."""
+    """Operations from a prompt of `tokens` to the logits of its last one, two a multiplication: a weight of the layers and
+    token, the output head once, and attention, in which every query meets each key of its group of heads."""
     layers = a.parameters - a.embeddings * (1 if a.tied else 2)
     met = sum(a.kv_elements(before) + a.kv_elements_per_token() for before in range(tokens))
     return 2 * (tokens * layers + met * a.heads // a.kv_heads + a.embeddings)
@@ -34,8 +34,8 @@ def bytes_by_type(artifact: Artifact) -> dict[str, int]:
 
 def measure_lengths(*, variant: str, engine: str, dtype: str, threads: int, device: str, grid: list, seed: int,
                     warmups: int) -> dict:
-    """A worker's job: `measure_speed` over a grid of lengths, with the operations of each prefill and, of a GGUF file, the bytes
-    of a step by format."""
+    """A worker's job: `measure_speed` over a grid of lengths, with the operations of each prefill and, of a GGUF file, the
+    bytes of a step by format."""
     found = measure_speed(variant=variant, engine=engine, dtype=dtype, threads=threads, device=device, grid=grid, seed=seed,
                           warmups=warmups)
     artifact = variants.build(variant)

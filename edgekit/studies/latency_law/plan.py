@@ -37,7 +37,7 @@ class Config(MeasuringConfig):
     decode_prompt_tokens: tuple[int, ...] = parameter("those of them after which output is timed, in tokens", needed=2,
                                                       some_of="prompt_tokens")
     output_tokens: tuple[int, ...] = parameter("output lengths, in tokens; a law takes 3 or more", least=4, needed=3)
-    energy_models: tuple[str, ...] = parameter("models whose energy is measured where there is a sensor", some_of="models shapes")
+    energy_models: tuple[str, ...] = parameter("models whose energy is measured where a sensor is", some_of="models shapes")
     energy_cells: tuple[str, ...] = parameter("in these cells", some_of="cells shape_cells")
     energy_prompt_tokens: tuple[int, ...] = parameter("prompt lengths of energy, with the shortest output, in tokens", least=1)
     energy_output_tokens: tuple[int, ...] = parameter("output lengths of energy, after the shortest prompt, in tokens", least=2)

@@ -33,6 +33,8 @@ def decode_law_error(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
 def _errors(frame: pd.DataFrame, setting: Setting, phase: str, known: Iterable[Law]) -> list[Observation]:
     table = error_table(frame)
     table = table[(table.phase == phase) & table.model.map(kind).isin(setting.models)]
+    if (table.model.map(kind) != "pocket").any():  # whose times are those of a cache and of calls
+        table = table[table.model.map(kind) != "pocket"]
     judged = table[table.law.isin([law.name for law in known]) & (table.refused == "")]
     if judged.empty:
         raise NotMeasured(f"times of {phase} over enough lengths (models {' or '.join(setting.models)})")
@@ -61,7 +63,7 @@ def decode_power_ratio(frame: pd.DataFrame, setting: Setting, accepted: tuple[fl
         if power.empty or power.columns.max() < LONGER * power.columns.min():
             continue
         few, many = power.columns.min(), power.columns.max()
-        ratio = stats.ratio_interval(power[many], power[few], unit="times", what="power at the longest output over the shortest")
+        ratio = stats.ratio_interval(power[many], power[few], unit="times", what="power, longest over shortest output")
         found.append(Observation(ratio, f"{_where(line)}, {many:,.0f} over {few:,.0f} tokens out, sensor {line.scope} "
                                  f"({line.origin})", (line.model,), "repeats", _unit(line)))
     if not found:

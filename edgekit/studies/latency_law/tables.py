@@ -1,8 +1,10 @@
-"""The rows of 08_latency_law as tidy tables: the points that laws are fitted to, how far off each law is, and their coefficients.
+"""The rows of 08_latency_law as tidy tables: the points that laws are fitted to, how far off each law is, and their
+coefficients.
 
-A process times all lengths, so its points share whatever was unlike in it. A law is therefore fitted to one process at a time,
-and what is told of it (an error, a coefficient) is the mean over processes with its t-interval (errors vary by factors: their geometric mean). Held-out errors are those of
-laws.held_out: a pair of prompt and output lengths is predicted from points that have neither.
+A process times all lengths, so its points share whatever was unlike in it. A law is therefore fitted to one process at a
+time, and what is told of it (an error, a coefficient) is the mean over processes with its t-interval (errors vary by factors:
+their geometric mean). Held-out errors are those of laws.held_out: a pair of prompt and output lengths is predicted from
+points that have neither.
 """
 
 from __future__ import annotations
@@ -76,9 +78,9 @@ def units(points: pd.DataFrame) -> Iterator[tuple[dict, list[pd.DataFrame]]]:
 
 @once
 def error_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a unit, phase and law: the mean absolute error (%) at held-out lengths (`error`), the same without points that are
-    marked as outliers (`error_kept`, `outliers` of them in all processes), the error on its own points (`within`), and why a law
-    could not be fitted (`refused`). `best` marks the law with the least held-out error of a unit and phase."""
+    """A line a unit, phase and law: the mean absolute error (%) at held-out lengths (`error`), the same without points that
+    are marked as outliers (`error_kept`, `outliers` of them in all processes), the error on its own points (`within`), and
+    why a law could not be fitted (`refused`). `best` marks the law with the least held-out error of a unit and phase."""
     columns = ["phase", *UNIT, "parameters", "law", "formula", "points", *stats.with_ends("error", "error_kept", "within"),
                "outliers", "refused", "best", "n"]
     lines = []
@@ -130,7 +132,8 @@ def _errors(law: Law, processes: list[pd.DataFrame], by: list[str]) -> dict:
 
 @once
 def coefficient_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a unit, phase, law and coefficient: its mean over processes with the t-interval; laws that are refused have none."""
+    """A line a unit, phase, law and coefficient: its mean over processes with the t-interval; laws that are refused have
+    none."""
     columns = ["phase", *UNIT, "parameters", "law", "coefficient", *stats.with_ends("value"), "n"]
     lines = []
     for phase, known in LAWS.items():

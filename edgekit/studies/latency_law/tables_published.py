@@ -13,8 +13,9 @@ from edgekit.catalog import published, traces
 
 @once
 def speeds_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Shares of the bandwidth that decode speeds need, a line each: of the nominal one for published speeds (`flagged` above 1,
-    which no program can reach), of the one measured beside them for ours (the fastest cell of each model, at its longest output).
+    """Shares of the bandwidth that decode speeds need, a line each: of the nominal one for published speeds (`flagged` above
+    1, which no program can reach), of the one measured beside them for ours (the fastest cell of each model, at its longest
+    output).
     """
     columns = ["label", "model", "format", "kind", "tok_per_s", *stats.with_ends("share"), "flagged", "source", "told"]
     theirs = published.speeds()
@@ -34,14 +35,15 @@ def speeds_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def energy_lengths_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean power and energy a token against the tokens of a phase: ours where a sensor was read (gross, by unit and sensor), and
-    the released ones of EdgeReasoning, whose log begins with idle samples."""
+    """Mean power and energy a token against the tokens of a phase: ours where a sensor was read (gross, by unit and sensor),
+    and the released ones of EdgeReasoning, whose log begins with idle samples."""
     columns = ["phase", "model", "engine", "dtype", "tokens", *stats.with_ends("joule_per_token"), "power_w", "scope", "origin",
                "source"]
     ours = energy_table(frame)
     tokens = ours.prompt_tokens.where(ours.phase == "prefill", ours.output_tokens) if len(ours) else []
     prefill, decode = traces.prefill(), traces.decode()
-    theirs = [prefill.assign(phase="prefill", tokens=prefill.prompt_tokens, joule_per_token=prefill.energy_j / prefill.prompt_tokens),
+    theirs = [prefill.assign(phase="prefill", tokens=prefill.prompt_tokens,
+                             joule_per_token=prefill.energy_j / prefill.prompt_tokens),
               decode.assign(phase="decode", tokens=decode.output_tokens, joule_per_token=decode.energy_j / decode.output_tokens,
                             power_w=decode.energy_j / (decode.seconds + trace_audit.SAMPLE_S))]
     theirs = [part.assign(engine="vLLM", dtype="float16", scope="GPU rail", origin="1 Hz log", source="published")

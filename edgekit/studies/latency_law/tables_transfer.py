@@ -1,4 +1,5 @@
-"""What the physical law of decoding says of a model, or a weight format, that it was not fitted to; and its coefficients as rates."""
+"""What the physical law of decoding says of a model, or a weight format, that it was not fitted to; and its coefficients as
+rates."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from edgekit.analyze import laws, roofline, stats
+from edgekit.analyze import laws, stats
 from edgekit.analyze.law_forms import BYTES, BYTES_AND_STEPS, STEPS_LESS
 from edgekit.analyze.laws import LawError
 from edgekit.analyze.observed import kind
@@ -74,8 +75,8 @@ def _errors(law: laws.Law, sources: list[pd.DataFrame], part: pd.DataFrame) -> n
 
 
 def transfer_summary_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of each way to foretell a unit: the median of the errors of all cases, the least and the most, and how many of the `cases` lie
-    within 10 and 15 %; pocket models apart, as they are read from a cache."""
+    """Of each way to foretell a unit: the median of the errors of all cases, the least and the most, and how many of the
+    `cases` lie within 10 and 15 %; pocket models apart, as they are read from a cache."""
     table = transfer_table(frame)
     lines = []
     for (way, law, pocket), part in table.groupby(["way", "law", table.model.map(kind) == "pocket"], sort=False):

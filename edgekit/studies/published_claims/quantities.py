@@ -185,7 +185,9 @@ def stated_over_vendor_compute(numbers: Numbers, assumed: Assumptions, platform:
 AUDITS = {function.__name__: function for function in (
     mean_speedup, largest_accuracy_loss, slowest_first_token, compute_removed, best_speculative_speedup,
     compression_share_needed, baseline_bandwidth_share, optimized_bandwidth_share, throughput_over_next,
-    efficiency_over_best_other, kept_over_sent_cost, quantized_memory_saved, energy_ratio, stated_over_vendor_compute)} | quantities_laws.AUDITS
+    efficiency_over_best_other, kept_over_sent_cost, quantized_memory_saved, energy_ratio, stated_over_vendor_compute)
+} | quantities_laws.AUDITS
 # What each can be at all, in its unit: a test that accepts all of it is none.
 PER_CENT = ("largest_accuracy_loss", "compute_removed", "quantized_memory_saved")
-DOMAINS = {name: (0.0, 100.0 if name in PER_CENT else float("inf")) for name in AUDITS} | quantities_laws.DOMAINS
+DOMAINS = {name: (0.0, 100.0 if name in PER_CENT else float("inf"))
+           for name in AUDITS} | quantities_laws.DOMAINS

@@ -1,6 +1,6 @@
 """What the released numbers of EdgeReasoning say about the laws that were published of them: see analyze/trace_audit.py.
 
-A reading is that of the model that the law fits worst; its ends are those of the readings that favour and burden the claim most.
+A reading is that of the model that the law fits worst; its ends are the readings that favour and that burden the claim most.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def decode_law_refitted_error(numbers: Numbers, assumed: Assumptions, platform: 
 
 
 def decode_power_growth(numbers: Numbers, assumed: Assumptions, platform: str) -> Observation:
-    """By how much mean decode power grows from 512 to 2,048 tokens, over what the published logarithm foretells, of the model in
-    which it grows most."""
+    """By how much mean decode power grows from 512 to 2,048 tokens, over what the published logarithm foretells, of the model
+    in which it grows most."""
     growth = {model: trace_audit.power_growth(model) for model in traces.MODELS}
     return _seen([max(growth.values()), *growth.values()], "growth of power from 512 to 2,048 tokens over the law's", "times",
                  f"{_by_model(growth)}; power rises for the first seconds of a run and is then the same")
@@ -78,12 +78,11 @@ def decode_power_growth(numbers: Numbers, assumed: Assumptions, platform: str) -
 def prefill_power_log_over_averaging(numbers: Numbers, assumed: Assumptions, platform: str) -> Observation:
     """Held-out error of the published law of prefill power over that of an instrument that averages two idle samples with a run
     of one power, for the models whose runs last a second and more."""
-    table = trace_audit.power_law_table()
-    table = table[(table.phase == "prefill")].dropna(subset=["error"]).set_index(["model", "law"]).error
+    table = trace_audit.power_law_table(("prefill",)).dropna(subset=["error"]).set_index(["model", "law"]).error
     published = {model: law.name for model, law in trace_audit.POWER_LAWS.items()}
     ratios = {model: table[model, published[model]] / table[model, "averaging"] for model in traces.MODELS
               if (model, "averaging") in table}
-    return _seen([min(ratios.values()), *ratios.values()], "held-out error of the logarithm over that of the averaging", "times",
+    return _seen([min(ratios.values()), *ratios.values()], "held-out error of the law over that of the averaging", "times",
                  f"{_by_model(ratios)}; the published law has a coefficient more, and changes its form at 800 tokens")
 
 
