@@ -44,7 +44,8 @@ def test_leaving_out_the_point_that_they_left_out_is_what_reproduces():
 def test_the_published_prefill_law_is_off_by_what_arithmetic_says():
     table = trace_audit.prefill_error_table().set_index(["model", "law", "lengths"]).error
     padded, plain = law_forms.QUADRATIC_PADDED.name, law_forms.QUADRATIC.name
-    for model, whole, inside, unpadded in (("1.5B", 152.8, 9.7, 131.0), ("8B", 103.2, 16.5, 86.5), ("14B", 106.0, 15.1, 89.3)):
+    for model, whole, inside, unpadded in (("1.5B", 152.8, 9.7, 131.0), ("8B", 103.2, 16.5, 86.5),
+                                           ("14B", 106.0, 15.1, 89.3)):
         assert table[model, padded, trace_audit.WHOLE] == pytest.approx(whole, abs=0.06)
         assert table[model, padded, trace_audit.INSIDE] == pytest.approx(inside, abs=0.06)
         assert table[model, plain, trace_audit.WHOLE] == pytest.approx(unpadded, abs=0.06)
@@ -72,7 +73,9 @@ def test_the_published_powers_of_prefill_are_averages_with_idle_samples():
     assert set(errors.index) == {"8B", "14B"} and (errors < 0.04).all()
     laws_of_it = trace_audit.power_law_table(("prefill",)).set_index(["model", "law"]).error
     for model in ("8B", "14B"):
-        assert laws_of_it[model, "averaging"] < laws_of_it[model, "constant, then logarithm"] / 3 < laws_of_it[model, "logarithm"]
+        averaging, published_law, logarithm = (laws_of_it[model, name] for name in (
+            "averaging", "constant, then logarithm", "logarithm"))
+        assert averaging < published_law / 3 and published_law < logarithm
     refused = trace_audit.power_law_table(("prefill",)).query("model == '1.5B' and law == 'averaging'")
     assert refused.error.isna().all() and "active_w" in refused.refused.iloc[0]
 
@@ -89,7 +92,7 @@ def test_samples_at_once_cost_more_than_their_bytes():
 
 
 def test_bytes_of_a_step_are_counted_by_hand():
-    """The 8B: 16.06 GB less an embedding of 128,256 by 4,096 in 16 bits; 32 layers of 8 heads of 128 for keys and for values."""
+    """The 8B: 16.06 GB less an embedding of 128,256 by 4,096 in 16 bits; 32 layers of 8 heads of 128 for keys and values."""
     found = trace_audit.bytes_table().set_index("model").loc["8B"]
     assert found.weight_bytes == 16.06e9 - 2 * 128256 * 4096 and found.kv_bytes == 2 * 2 * 32 * 8 * 128
     assert found.weight_share == pytest.approx(found.weight_bytes / 0.10038429572372025 / 204.8e9)

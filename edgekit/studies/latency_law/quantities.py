@@ -16,6 +16,7 @@ from edgekit.analyze.rows import rows_of
 from edgekit.analyze.stats import number
 from edgekit.studies.latency_law.tables import error_table
 
+LARGER = 5  # times: sizes of models between which energy is compared at least
 LONGER = 8  # times: output lengths between which power is compared at least
 
 
@@ -71,9 +72,36 @@ def decode_power_ratio(frame: pd.DataFrame, setting: Setting, accepted: tuple[fl
     return sorted(found, key=lambda one: -one.estimate.value)
 
 
+def decode_energy_ratio(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
+    """Energy a token of decoding, idle power included, of the largest model over that of the smallest in the same engine and
+    weights, by the same sensor, at the longest lengths that both were measured at; the one that favours the claim first."""
+    rows = rows_of(frame, "energy", metrics=("energy_j",))
+    rows = rows[(rows.phase == "decode") & rows.model.map(kind).isin(setting.models)]
+    sizes = rows_of(frame, "speed", metrics=("parameters",)).groupby("model")["value"].median()
+    rows = rows.assign(joule=rows.value / (rows.output_tokens - 1), parameters=rows.model.map(sizes)).dropna(
+        subset=["parameters"])
+    found = []
+    for (engine, dtype, scope, origin), part in rows.groupby(["engine", "dtype", "scope", "origin"]):
+        small, large = (part[part.parameters == end] for end in (part.parameters.min(), part.parameters.max()))
+        shared = set(zip(small.prompt_tokens, small.output_tokens, strict=True)) & set(
+            zip(large.prompt_tokens, large.output_tokens, strict=True))
+        if large.parameters.iloc[0] < LARGER * small.parameters.iloc[0] or not shared:
+            continue
+        prompt, output = max(shared, key=lambda one: (one[1], one[0]))
+        runs = [one[(one.prompt_tokens == prompt) & (one.output_tokens == output)].joule for one in (large, small)]
+        names = large.model.iloc[0], small.model.iloc[0]
+        ratio = stats.unpaired_ratio_interval(*runs, unit="times", what="energy a token, largest over smallest model")
+        where = f"{names[0]} over {names[1]}, {engine} {dtype}, {output:,.0f} tokens out, sensor {scope} ({origin})"
+        found.append(Observation(ratio, where, names, "repeats", f"{engine}, {dtype}"))
+    if not found:
+        raise NotMeasured(f"energy of decoding of two models whose sizes differ {LARGER} times, from an energy sensor")
+    return sorted(found, key=lambda one: one.estimate.value)
+
+
 QUANTITIES = {
     "prefill_law_error": Quantity(prefill_law_error, "time"),
     "decode_law_error_here": Quantity(decode_law_error, "time"),
+    "decode_energy_ratio": Quantity(decode_energy_ratio, "time"),
     "decode_power_ratio": Quantity(decode_power_ratio, "time", high=math.inf),
 }
 
