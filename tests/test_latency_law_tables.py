@@ -77,6 +77,8 @@ def test_coefficients_as_rates_are_the_rate_of_the_format():
 
 def test_one_model_foretells_another_and_a_slow_kernel_is_seen():
     table = tables_transfer.transfer_table(CLEAN)
+    prefill, table = (table[table.phase == phase] for phase in ("prefill", "decode"))
+    assert len(prefill) == 3 * 2 * 3 + 3 * 3 * 2 and (prefill.error < 5).all()  # one rate of operations in all formats
     models = table[table.way == tables_transfer.ANOTHER_MODEL]
     assert len(models) == 3 * 2 * 3 and (models.error < 5).all()  # the mood of processes is shared
     formats = table[table.way == tables_transfer.ANOTHER_FORMAT]
@@ -103,7 +105,7 @@ def test_foretold_lengths_are_in_no_fit():
               else store.Row(row.run, row.study, row.condition, row.metric, 5 * row.value, row.repeat) for row in rows]
     points = tables.decode_points(store.to_frame(spoilt))
     source, target = (points[(points.model == name) & (points.repeat == 0)].reset_index(drop=True) for name in TWO[:2])
-    errors = tables_transfer._errors(tables_transfer.BYTES, [source], target)
+    errors = tables_transfer._errors(tables_transfer.BYTES, [source], target, tables.BY["decode"])
     assert np.abs(errors[(target.prompt_tokens == 160).to_numpy()]).max() < 0.1
 
 

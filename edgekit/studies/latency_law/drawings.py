@@ -101,46 +101,54 @@ def residuals(table: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def transfer(table: pd.DataFrame) -> style.Drawn:
-    """How far off the physical law is that was fitted elsewhere, a row a model and cell that is foretold (from
+    """How far off a physical law is that was fitted elsewhere, a row a model and cell that is foretold, a panel a phase (from
     `tables_transfer.transfer_table`); pocket models are left out where there are others."""
     style.require(table, "transfer")
     real = table[~table.model.str.startswith("pocket")]
     table = real if len(real) else table
-    names = list(dict.fromkeys(unit_label(line) for line in table.itertuples()))
-    fig = Figure(figsize=(style.WIDTH * 0.92, min(8.8, 1.2 + 0.16 * len(table))))
-    ax = fig.subplots()
-    place, ticks, drawn = 0.0, [], []
-    for name in names:
-        here = [line for line in table.itertuples() if unit_label(line) == name]
-        ticks.append((place + (len(here) - 1) / 2, name))
-        for line in sorted(here, key=lambda one: (list(WAYS).index(one.way), one.error)):
+    places = _places(table)
+    fig = Figure(figsize=(style.WIDTH, min(9.0, 1.3 + 0.145 * len(places))))
+    axes = fig.subplots(1, 2, sharey=True)
+    for ax, phase in zip(axes, ("decode", "prefill"), strict=True):
+        here = table[table.phase == phase]
+        for line in here.itertuples():
             colour, marker = WAYS[line.way]
-            style.level(ax, line, "error", place, color=colour, marker=marker)
-            drawn.append((place, _by(line)))
-            place += 1
-        place += 0.7
-    for goal in GOALS:
-        ax.axvline(goal, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)))
-    ax.annotate(f"{GOALS[0]} and {GOALS[1]} %", (GOALS[0], 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
-                textcoords="offset points", ha="center", fontsize=7, color="0.3")
-    ax.set(xscale="log", xlabel="median error at lengths held out (%)")
-    intervals.by_marks(ax, [*table.error, *GOALS], [*table.error_low, *table.error_high], along="x", beyond=0.3)
-    ax.set_yticks([at for at, _ in ticks], [name for _, name in ticks])
-    ax.set_ylim(place - 0.7, -1)
-    ax.xaxis.set_major_formatter(style.PLAIN)
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.grid(axis="y", visible=False)
-    right = ax.secondary_yaxis("right")
-    right.set_yticks([at for at, _ in drawn], [by for _, by in drawn], fontsize=6.5)
+            style.level(ax, line, "error", places[unit_label(line), line.way, line.by], color=colour, marker=marker)
+        for goal in GOALS:
+            ax.axvline(goal, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)))
+        ax.annotate(f"{GOALS[0]} and {GOALS[1]} %", (GOALS[0], 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
+                    textcoords="offset points", ha="center", fontsize=7, color="0.3")
+        ax.set(xscale="log", xlabel=f"{phase}: median error (%)")
+        intervals.by_marks(ax, [*here.error, *GOALS], [*here.error_low, *here.error_high], along="x", beyond=0.3)
+        ax.xaxis.set_major_formatter(style.PLAIN)
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.grid(axis="y", visible=False)
+        intervals.mark_clipped(ax)
+    names = {}
+    for (name, _, _), place in places.items():
+        names.setdefault(name, []).append(place)
+    axes[0].set_yticks([sum(at) / len(at) for at in names.values()], list(names), fontsize=7.5)
+    axes[0].set_ylim(max(places.values()) + 1, -1)
+    right = axes[1].secondary_yaxis("right")
+    right.set_yticks(list(places.values()), [_by(way, by) for _, way, by in places], fontsize=6.5)
     right.tick_params(length=0)
-    intervals.mark_clipped(ax)
     fig.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"from {way}")
                         for way, (colour, marker) in WAYS.items() if way in set(table.way)],
                loc="outside upper center", ncols=3)
-    return fig, table[["way", "law", *roofline.UNIT, "by", "error", "error_low", "error_high", "bias", "n"]]
+    return fig, table[["phase", "way", "law", *roofline.UNIT, "by", "error", "error_low", "error_high", "bias", "n"]]
 
 
-def _by(line) -> str:
-    return "the others together" if line.way == OTHER_MODELS else " and ".join(
-        style.model_label(one) for one in line.by.split(" and "))
+def _places(table: pd.DataFrame) -> dict[tuple[str, str, str], float]:
+    """Where each (row's name, way, by) stands: those of one name together, a gap between names."""
+    lines = dict.fromkeys((unit_label(line), line.way, line.by) for line in table.itertuples())
+    places, place = {}, 0.0
+    for name in dict.fromkeys(name for name, _, _ in lines):
+        for one in sorted((line for line in lines if line[0] == name), key=lambda line: (list(WAYS).index(line[1]), line[2])):
+            places[one] = place
+            place += 1
+        place += 0.7
+    return places
 
+
+def _by(way: str, by: str) -> str:
+    return "the others together" if way == OTHER_MODELS else style.model_label(by)

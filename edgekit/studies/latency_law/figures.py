@@ -20,8 +20,9 @@ FIGURES = (
            f"model. Points are means over processes, {INTERVALS}. {AGAIN}"),
     Figure("transfer", lambda frame: (tables_transfer.transfer_table(frame),), drawings.transfer,
            "two models or formats in one engine",
-           "Median error of the physical law of decoding on a model and cell that it was not fitted to, at lengths that it did "
-           f"not see. Right: what it was fitted to. Points are geometric means over processes, {INTERVALS}. {AGAIN}"),
+           "Median error of the physical laws (decode: bytes over bandwidth; prefill: operations over a rate) on a model and "
+           "cell that they were not fitted to, at lengths that they did not see. Right: what they were fitted to. Points are "
+           f"geometric means over processes, {INTERVALS}. {AGAIN}"),
     Figure("published_prefill", lambda frame: (trace_audit.prefill_curve_table(),), drawings_published.prefill, "traces",
            "Released times to first token on a Jetson AGX Orin (crosses), the published law where it was fitted (black) and "
            "beyond (dotted), and the same law fitted to all of them but the outlier (green); numbers: law over time at 4,097 "

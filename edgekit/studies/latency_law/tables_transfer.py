@@ -3,48 +3,51 @@ rates."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from edgekit.analyze import laws, stats
-from edgekit.analyze.law_forms import BYTES, BYTES_AND_STEPS, STEPS_LESS
+from edgekit.analyze.law_forms import ARITHMETIC, BYTES, BYTES_AND_STEPS, STEPS_LESS
 from edgekit.analyze.laws import LawError
 from edgekit.analyze.observed import kind
 from edgekit.analyze.once import once
-from edgekit.analyze.roofline import LENGTHS, UNIT
+from edgekit.analyze.roofline import UNIT
 from edgekit.analyze.rows import rows_of
-from edgekit.studies.latency_law.tables import coefficient_table, decode_points, units
+from edgekit.studies.latency_law.tables import BY, coefficient_table, points_of, units
 
 ANOTHER_MODEL, ANOTHER_FORMAT, OTHER_MODELS = "another model", "another format", "all other models"
+PHYSICAL = {"decode": {ANOTHER_MODEL: BYTES, ANOTHER_FORMAT: BYTES, OTHER_MODELS: BYTES_AND_STEPS},
+            "prefill": {ANOTHER_MODEL: ARITHMETIC, ANOTHER_FORMAT: ARITHMETIC}}  # the law that foretells, by phase and way
 SAME = ["engine", "threads", "batch", "device", "source"]
 
 
 @once
 def transfer_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a unit that is foretold and what it is foretold `by`: `error`, the median absolute error (%) over its pairs of
+    """A line a phase and unit that is foretold and what it is foretold `by`: `error`, the median absolute error (%) over its
     lengths, and `bias`, the median error with its sign, each over processes with its t-interval.
 
-    Each pair of lengths is foretold from runs that had neither. way: from another model in the same engine and format, from
-    another format of the same model, by the bandwidth that was fitted there; or from all other models in the same engine and
-    format together, by a bandwidth and a time for each step. A pocket model may stay in the processor's cache, so it foretells
-    pocket models only.
+    Each length (of decode, each pair) is foretold from runs that had none of it. way: from another model in the same engine and
+    format, from another format of the same model, by the rate that was fitted there (of decode the bandwidth; of prefill the
+    rate of operations, with its constant); or, of decode, from all other models in the same engine and format together, by a
+    bandwidth and a time for each step. A pocket model may stay in the processor's cache, so it foretells pocket models only.
     """
-    columns = ["way", "law", *UNIT, "parameters", "by", *stats.with_ends("error", "bias"), "n"]
+    columns = ["phase", "way", "law", *UNIT, "parameters", "by", *stats.with_ends("error", "bias"), "n"]
     lines = []
-    for there, sources, way in _pairs(list(units(decode_points(frame)))):
-        law = BYTES_AND_STEPS if way == OTHER_MODELS else BYTES
-        try:
-            errors = [_errors(law, [processes[nth] for _, processes in sources], part)
-                      for nth, part in enumerate(there[1]) if all(nth < len(processes) for _, processes in sources)]
-        except LawError:
-            continue
-        by = " and ".join(unit["dtype"] if way == ANOTHER_FORMAT else unit["model"] for unit, _ in sources)
-        lines.append(there[0] | dict(way=way, law=law.name, by=by, n=len(errors))
-                     | stats.ends_of("error", stats.rate_interval([np.median(np.abs(one)) for one in errors]))
-                     | stats.ends_of("bias", stats.mean_interval([np.median(one) for one in errors])))
+    for phase in PHYSICAL:
+        for there, sources, way in _pairs(list(units(points_of(frame, phase)))):
+            if (law := PHYSICAL[phase].get(way)) is None:
+                continue
+            try:
+                errors = [_errors(law, [processes[nth] for _, processes in sources], part, BY[phase])
+                          for nth, part in enumerate(there[1]) if all(nth < len(processes) for _, processes in sources)]
+            except LawError:
+                continue
+            by = " and ".join(unit["dtype"] if way == ANOTHER_FORMAT else unit["model"] for unit, _ in sources)
+            lines.append(there[0] | dict(phase=phase, way=way, law=law.name, by=by, n=len(errors))
+                         | stats.ends_of("error", stats.rate_interval([np.median(np.abs(one)) for one in errors]))
+                         | stats.ends_of("bias", stats.mean_interval([np.median(one) for one in errors])))
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -60,18 +63,15 @@ def _pairs(known: list[tuple[dict, list[pd.DataFrame]]]) -> Iterator[tuple]:
             yield there, others, OTHER_MODELS
 
 
-def _errors(law: laws.Law, sources: list[pd.DataFrame], part: pd.DataFrame) -> np.ndarray:
-    """Errors (%) at the points of a process, each foretold from points of the sources with neither of its lengths."""
+def _errors(law: laws.Law, sources: list[pd.DataFrame], part: pd.DataFrame, by: list[str]) -> np.ndarray:
+    """Errors (%) at the points of a process, each foretold from points of the sources with none of its lengths."""
     pooled = pd.concat(sources, ignore_index=True)
-
-    @functools.cache
-    def without(prompt: int, output: int) -> np.ndarray:
-        kept = pooled[(pooled.prompt_tokens != prompt) & (pooled.output_tokens != output)]
-        return laws.fit(law, kept, kept.seconds).values
-
-    foretold = [float(law.predict(without(*lengths), part.iloc[[nth]])[0])
-                for nth, lengths in enumerate(zip(*(part[name] for name in LENGTHS), strict=True))]
-    return 100 * laws.relative(np.array(foretold), part.seconds.to_numpy())
+    lengths, errors = pooled[by].to_numpy(), []
+    for nth, one in enumerate(part[by].to_numpy()):
+        apart = (lengths != one).all(axis=1)
+        found = laws.fit(law, pooled[apart], pooled.seconds[apart])
+        errors.append(found.predict(part.iloc[[nth]])[0] / part.seconds.iloc[nth] - 1)
+    return 100 * np.array(errors)
 
 
 def transfer_summary_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,11 +79,13 @@ def transfer_summary_table(frame: pd.DataFrame) -> pd.DataFrame:
     `cases` lie within 10 and 15 %; pocket models apart, as they are read from a cache."""
     table = transfer_table(frame)
     lines = []
-    for (way, law, pocket), part in table.groupby(["way", "law", table.model.map(kind) == "pocket"], sort=False):
-        lines.append(dict(way=f"{way}, pocket models" if pocket else way, law=law, error=part.error.median(),
+    for (phase, way, law, pocket), part in table.groupby(
+            ["phase", "way", "law", table.model.map(kind) == "pocket"], sort=False):
+        lines.append(dict(phase=phase, way=f"{way}, pocket models" if pocket else way, law=law, error=part.error.median(),
                           least=part.error.min(), most=part.error.max(), cases=len(part),
                           within_10=int((part.error <= 10).sum()), within_15=int((part.error <= 15).sum())))
-    return pd.DataFrame(lines, columns=["way", "law", "error", "least", "most", "within_10", "within_15", "cases"])
+    return pd.DataFrame(lines, columns=["phase", "way", "law", "error", "least", "most", "within_10", "within_15",
+                                        "cases"])
 
 
 @once
