@@ -55,8 +55,8 @@ def rows(models=tuple(MODELS), formats=tuple(FORMATS), repeats=3, noise=0.005, s
                 for metric, value in (("parameters", parameters), ("weight_bytes", weights), ("kv_bytes_per_token", kv),
                                       ("memory_bandwidth_byte_per_s", BANDWIDTH * (1 + 0.02 * rng.normal()))):
                     add(metric, value, repeat, **unit)
-                add("type_bytes", 0.9 * weights, repeat, **unit, type=dtype)
-                add("type_bytes", 0.1 * weights, repeat, **unit, type="F32")
+                add("type_bytes", 0.99 * weights, repeat, **unit, type=dtype)
+                add("type_bytes", 0.01 * weights, repeat, **unit, type="F32")
                 for prompt in prompts:
                     seconds = whole * (CONSTANT + flop(model, prompt) / FLOPS) * rng.normal(1, noise)
                     at = dict(prompt_tokens=prompt, output_tokens=1)

@@ -13,7 +13,14 @@ from edgekit import store
 from edgekit.analyze.observed import NotMeasured, Setting
 from edgekit.catalog import published
 from edgekit.claims import judgement
-from edgekit.studies.latency_law import drawings, quantities, tables, tables_published, tables_transfer
+from edgekit.studies.latency_law import (
+    drawings,
+    quantities,
+    tables,
+    tables_formats,
+    tables_published,
+    tables_transfer,
+)
 from edgekit.studies.latency_law.figures import FIGURES
 
 TWO = ("shape:smollm2-135m", "shape:qwen2.5-0.5b", "shape:llama-3.2-1b")
@@ -126,7 +133,7 @@ def test_too_few_lengths_are_told_with_how_many_it_takes():
 
 
 def test_formats_of_a_step_are_shares():
-    table = tables_transfer.format_table(FRAME)
+    table = tables_formats.format_table(FRAME)
     assert table.groupby(["model", "dtype"]).share.sum().to_numpy() == pytest.approx(1)
 
 
@@ -207,3 +214,41 @@ def test_energy_is_drawn_with_ours_and_without(drawn):
     assert {"measured", "published"} == set(table.source)
     alone = tables_published.energy_lengths_table(FRAME[FRAME.task == "speed"])
     assert set(alone.source) == {"published"} and len(alone) == 99 + 60
+
+
+def test_each_stored_format_has_the_rate_of_its_kernel():
+    table = tables_formats.format_rate_table(CLEAN).set_index("format")
+    for name, (_, share) in made.FORMATS.items():
+        assert table.rate[name] == pytest.approx(share * made.BANDWIDTH, rel=0.05) and table.cells[name] == len(TWO)
+    assert (table.error < 3).all() and set(table.refused) == {""}
+
+
+def test_mixed_files_tell_a_slow_format_apart():
+    """One file of each model holds a half of either format: the sum over formats is exact, and so are both rates."""
+    rows = made.rows(models=TWO[:2], formats=("float16", "Q4_0"), noise=0, repeats=1)
+    changed = []
+    for row in rows:
+        at = row.condition
+        if at.get("dtype") == "Q4_0" and row.metric == "type_bytes":
+            share = {"Q4_0": 0.5, "F32": 0.5}[at["type"]]
+            weights = made.FORMATS["Q4_0"][0] * made.MODELS[at["model"]][0]
+            kind_of = "float16" if at["type"] == "F32" else "Q4_0"
+            row = store.Row(row.run, row.study, {**at, "type": kind_of}, row.metric, share * weights)
+        elif at.get("dtype") == "Q4_0" and row.metric == "decode_s":
+            # Half of its bytes at 0.9 of the bandwidth, half at 0.6; keys and values stay at 0.6.
+            weights = made.FORMATS["Q4_0"][0] * made.MODELS[at["model"]][0] * (at["output_tokens"] - 1)
+            less = 0.98 * weights / 2 * (1 / 0.6 - 1 / 0.9) / made.BANDWIDTH
+            row = store.Row(row.run, row.study, at, row.metric, row.value - less)
+        changed.append(row)
+    table = tables_formats.format_rate_table(store.to_frame(changed)).set_index("format")
+    assert table.rate["Q4_0"] == pytest.approx(0.6 * made.BANDWIDTH, rel=0.05)
+    assert table.rate["float16"] == pytest.approx(0.9 * made.BANDWIDTH, rel=0.05)
+    assert table.rate["Q4_0"] < 0.75 * table.rate["float16"]
+
+
+def test_more_formats_than_cells_are_refused_with_how_many_it_takes():
+    rows = made.rows(models=TWO[:1], formats=("Q4_0",), repeats=1)
+    rows.append(next(store.Row(row.run, row.study, {**row.condition, "type": "float16"}, row.metric, row.value) for row in rows
+                     if row.metric == "type_bytes"))
+    table = tables_formats.format_rate_table(store.to_frame(rows))
+    assert list(table.refused) == ["2 formats (Q4_0, float16) take at least as many cells, got 1"]

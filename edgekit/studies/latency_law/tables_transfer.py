@@ -116,12 +116,3 @@ def _rate(name: str, nbytes: float, line: pd.Series) -> dict:
     if not low > 0:
         return {name: np.nan}
     return {name: nbytes / value, f"{name}_low": nbytes / high, f"{name}_high": nbytes / low}
-
-
-@once
-def format_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bytes that a step reads by the format that a GGUF file stores them in: a line a unit and format, with its `share`."""
-    rows = rows_of(frame, "speed", metrics=("type_bytes",))
-    found = rows.groupby([*UNIT, "type"], dropna=False)["value"].median().reset_index(name="nbytes")
-    whole = found.groupby(UNIT, dropna=False).nbytes.transform("sum")
-    return found.assign(share=found.nbytes / whole).sort_values([*UNIT, "share"], ascending=[True] * len(UNIT) + [False])
