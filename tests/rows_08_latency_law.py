@@ -70,7 +70,7 @@ def rows(models=tuple(MODELS), formats=tuple(FORMATS), repeats=3, noise=0.005, s
                         add("tpot_s", seconds / (output - 1), repeat, **unit, **at)
                 if energy:
                     for phase, prompt, output in (("prefill", 24, 8), ("prefill", 430, 8), ("decode", 24, 8),
-                                                  ("decode", 24, 48), ("decode", 24, 512)):
+                                                  ("decode", 24, 48), ("decode", 24, 160), ("decode", 24, 512)):
                         seconds = decode_s(model, dtype, prompt, output)
                         at = dict(task="energy", phase=phase, scope="cpu", origin="counter", prompt_tokens=prompt,
                                   output_tokens=output)

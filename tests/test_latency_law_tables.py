@@ -17,6 +17,7 @@ from edgekit.studies.latency_law import (
     drawings,
     quantities,
     tables,
+    tables_energy,
     tables_formats,
     tables_published,
     tables_transfer,
@@ -252,3 +253,18 @@ def test_more_formats_than_cells_are_refused_with_how_many_it_takes():
                      if row.metric == "type_bytes"))
     table = tables_formats.format_rate_table(store.to_frame(rows))
     assert list(table.refused) == ["2 formats (Q4_0, float16) take at least as many cells, got 1"]
+
+
+def test_one_power_for_all_lengths_is_the_law_of_one_power():
+    table = tables_energy.power_law_table(FRAME)
+    decode = table[(table.phase == "decode") & (table.refused == "")]
+    assert (decode[decode.law == "constant"].error < 2).all() and set(decode.law) >= {"constant", "logarithm"}
+    few = table[table.phase == "prefill"].set_index("law").refused
+    assert few["logarithm"].str.contains("needs at least 3 different lengths, got 1").all()
+    assert tables_energy.power_law_table(EMPTY).empty
+    rising = FRAME.copy()
+    longer = (rising.task == "energy") & (rising.metric == "energy_j") & (rising.phase == "decode")
+    rising.loc[longer, "value"] *= np.log(rising.output_tokens[longer])
+    table = tables_energy.power_law_table(rising)
+    decode = table[(table.phase == "decode") & (table.model == TWO[1]) & (table["dtype"] == "float16")].set_index("law").error
+    assert decode["logarithm"] < 3 and decode["constant"] > 10 * decode["logarithm"]
