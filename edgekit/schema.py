@@ -20,6 +20,8 @@ METRICS = {
     "peak_memory_bytes": "peak resident memory of the measuring process (device memory on a GPU)",
     "base_memory_bytes": "resident memory of the same process before the artifact was loaded",
     "weight_bytes": "bytes of the weights that one decode step reads, counted from the artifact",
+    "type_bytes": "the part of weight_bytes that a GGUF file stores in one `type`",
+    "prefill_flop": "operations of one prefill of prompt_tokens, two a multiplication, counted from the architecture",
     "artifact_bytes": "bytes of the artifact's files on disk",
     "kv_bytes_per_token": "bytes of keys and values kept for one token of context",
     "local_kv_bytes_per_token": "the part of them in local layers, which is kept for the last `window_tokens` less one only",

@@ -140,7 +140,11 @@ def test_the_stored_rows_are_those_of_the_paper():
     ("S1.15", 1, "inconsistent", 104.7 / 78.8, 0.005), ("S1.16", 0, "consistent", 0.072, 1e-9),
     ("S1.17", 0, "consistent", 104.7 / 89.4, 1e-9), ("S1.18", 0, "inconsistent", 2.98 / 5.21, 1e-9),
     ("S1.22", 0, "consistent", (72 / 78) / (28 / 22), 1e-9), ("S2.2", 0, "inconsistent", 71.1, 0.05),
-    ("S3.3", 0, "inconsistent", 5.271 / 0.607, 1e-9), ("S1.4", 0, "inconsistent", 34 / 11, 1e-9)])
+    ("S3.3", 0, "inconsistent", 5.271 / 0.607, 1e-9), ("S1.4", 0, "inconsistent", 34 / 11, 1e-9),
+    ("S3.2", 0, "inconsistent", 0.374, 5e-4), ("S3.2", 1, "inconsistent", 3.79, 0.01), ("ER.1", 0, "inconsistent", 16.45, 0.01),
+    ("ER.1", 1, "inconsistent", 184.6, 0.1), ("ER.2", 0, "inconsistent", 3.325, 1e-3),
+    ("ER.2", 1, "inconsistent", 0.538, 1e-3), ("ER.3", 0, "inconsistent", 0.374, 5e-4),
+    ("ER.4", 0, "consistent", (8.69 / 3.63 + 32.59 / 14.27 + 58.3 / 25.13) / 3, 1e-9)])
 def test_verdicts_are_those_of_the_inventory(claim, check, verdict, value, within):
     seen = VERDICTS[claim].seen[check].estimate
     assert VERDICTS[claim].verdict == verdict

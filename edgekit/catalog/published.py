@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from edgekit import store, text_files
+from edgekit.catalog import platforms
 from edgekit.errors import RunFailed, unknown_name
 
 if TYPE_CHECKING:
@@ -80,3 +81,16 @@ def numbers(claim_id: str, quantity: str | None = None) -> pd.DataFrame:
     table = pd.DataFrame([{"locator": claim["locator"], **entry} for entry in claim["published"]], columns=FIELDS)
     table = table.assign(claim=claim_id, source="published")
     return table if quantity is None else table[table.quantity == quantity].reset_index(drop=True)
+
+
+def speeds() -> pd.DataFrame:
+    """Decode speeds that others published (data/published/speeds.yaml), a line each, with `nominal`, the bandwidth of the
+    memory by its makers, `source` = "published", and `told`, where it stands. Raises PublishedError."""
+    import pandas as pd
+
+    path = store.ROOT / "data" / "published" / "speeds.yaml"
+    found = text_files.yaml_of(path, PublishedError)
+    for one in found:
+        if "platform" in one:
+            one["nominal"] = platforms.get(one["platform"]).memory_bandwidth_byte_per_s
+    return pd.DataFrame(found).rename(columns={"source": "told"}).assign(source="published")

@@ -12,8 +12,9 @@ from edgekit.analyze import audit
 from edgekit.analyze.audit import Span
 from edgekit.analyze.observed import Observation
 from edgekit.analyze.speculation import Costs, expected_speedup
-from edgekit.analyze.stats import Estimate, number
+from edgekit.analyze.stats import number
 from edgekit.catalog import models, platforms
+from edgekit.studies.published_claims import quantities_laws
 from edgekit.studies.published_claims.printed import (
     Assumptions,
     Numbers,
@@ -26,15 +27,7 @@ from edgekit.studies.published_claims.printed import (
     ends,
     optimized_bytes,
 )
-
-
-class Reading(Estimate):
-    """A value with the ends over rounding and readings; `n` counts the printed numbers in it."""
-
-    def __str__(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
-        ends = number(self.low), number(self.high)
-        return f"{number(self.value)}{unit}" + (f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] else "")
+from edgekit.studies.published_claims.printed_reading import Reading
 
 
 def _seen(span: Span, what: str, unit: str, n: int, where: str, note: str = "") -> Observation:
@@ -192,7 +185,9 @@ def stated_over_vendor_compute(numbers: Numbers, assumed: Assumptions, platform:
 AUDITS = {function.__name__: function for function in (
     mean_speedup, largest_accuracy_loss, slowest_first_token, compute_removed, best_speculative_speedup,
     compression_share_needed, baseline_bandwidth_share, optimized_bandwidth_share, throughput_over_next,
-    efficiency_over_best_other, kept_over_sent_cost, quantized_memory_saved, energy_ratio, stated_over_vendor_compute)}
+    efficiency_over_best_other, kept_over_sent_cost, quantized_memory_saved, energy_ratio, stated_over_vendor_compute)
+} | quantities_laws.AUDITS
 # What each can be at all, in its unit: a test that accepts all of it is none.
 PER_CENT = ("largest_accuracy_loss", "compute_removed", "quantized_memory_saved")
-DOMAINS = {name: (0.0, 100.0 if name in PER_CENT else float("inf")) for name in AUDITS}
+DOMAINS = {name: (0.0, 100.0 if name in PER_CENT else float("inf"))
+           for name in AUDITS} | quantities_laws.DOMAINS

@@ -1,0 +1,1 @@
+"""08: which laws time, power and energy follow with length."""
