@@ -36,7 +36,7 @@ def ours(name):
 
 
 def config(name="pocket_chain_think"):
-    return tasks.load(name).config | {"process_docs": quality._FirstOfEachDepth(ITEMS)}
+    return tasks.load(name).config | {"process_docs": quality.FirstOfEachDepth(ITEMS)}
 
 
 @pytest.mark.parametrize("name", ["transformers", "llama_cpp"])

@@ -58,7 +58,7 @@ def answer_tasks(model: EngineLM, tasks: Mapping[str, Sequence[int] | None], ite
             seen += (code_tasks if catalog.is_code(name) else foreign_tasks).answer(model, name, items_per_depth)
             continue
         task = catalog.load(name)
-        config = task.config | {"process_docs": _FirstOfEachDepth(items_per_depth, depths)}
+        config = task.config | {"process_docs": FirstOfEachDepth(items_per_depth, depths)}
         choices = config["output_type"] == "multiple_choice"
         unanswered: dict[int, int] = {}
         at = dict(task_name=name, domain=task.domain, mode=task.mode)
@@ -73,7 +73,7 @@ def answer_tasks(model: EngineLM, tasks: Mapping[str, Sequence[int] | None], ite
     return seen
 
 
-class _FirstOfEachDepth:
+class FirstOfEachDepth:
     """The first n items of each depth (of some depths): the same items for every model and engine, so that they pair."""
 
     def __init__(self, count: int, depths: Sequence[int] | None = None):

@@ -1,1 +1,1 @@
-"""Which queries can stay on the device, what that saves and risks, and whether a router is worth it."""
+"""11: which queries can stay on the device, what that saves, what it risks, and whether a router is worth it."""
