@@ -2,6 +2,7 @@
 ids that come twice. Each must be answered once; a query that was not, or twice, ends it with status 1.
 
     .venv/bin/python tests/benchmarks/soak.py [--queries 2000] [--edge pocket-200k] [--cloud pocket-900k] [--threads 1]
+        [--networks clear faulty down]
 
 The networks are modelled and have a clock of their own, so it takes as long as the answers alone.
 """
@@ -32,13 +33,14 @@ def main() -> int:
     parser.add_argument("--edge", default="pocket-200k")
     parser.add_argument("--cloud", default="pocket-900k")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options = parser.parse_args()
     edge, cloud = (engines.variant_for("llama_cpp", name, "float16") for name in (options.edge, options.cloud))
     began, each = time.perf_counter(), math.ceil(options.queries / sum(map(len, DEPTHS.values())))
     seen = measure_soak(
         variant=edge, cloud=dict(served=cloud), engine="llama_cpp", dtype="float16", threads=options.threads, device="cpu",
-        networks=NETWORKS, patience=PATIENCE, tasks=DEPTHS, items_per_depth=each, cloud_share=0.5, private_share=0.1,
-        every_s=3.0, seed=0)["observations"]
+        networks={name: NETWORKS[name] for name in options.networks}, patience=PATIENCE, tasks=DEPTHS,
+        items_per_depth=each, cloud_share=0.5, private_share=0.1, every_s=3.0, seed=0)["observations"]
     frame = pd.DataFrame(seen).assign(task="soak", model=options.edge, cloud=options.cloud, source="modelled")
     table, fallbacks = tables_traffic.soak_table(frame), tables_traffic.fallback_table(frame)
     print(table.drop(columns=["model", "cloud", "source"]).round(3).to_string(index=False))
