@@ -11,7 +11,7 @@ from edgekit.catalog import recorded_answers
 from edgekit.measure import answers
 from edgekit.measure.answers import Recording
 from edgekit.route import estimator
-from edgekit.route.estimator import Examples
+from edgekit.route.estimator import EstimatorError, Examples
 from edgekit.schema import FOLDS, TEXT, UNKNOWN
 
 
@@ -32,10 +32,11 @@ def measure_estimator(*, edge: dict, cloud: dict, features: str, folds: int, ste
                         np.array([np.nan if answer.depth is None else answer.depth for answer, _ in pairs]),
                         sure.reshape(len(pairs), -1))
     at = [answer.at for answer, _ in pairs]
-    seen = list(_by_folds(examples, at, [answer.item for answer, _ in pairs], folds, steps, seed, threads))
+    seen, warnings = list(_by_folds(examples, at, [answer.item for answer, _ in pairs], folds, steps, seed, threads)), []
     if left_out:
-        seen += _by_groups(examples, at, [answer.task_name for answer, _ in pairs], steps, seed, threads)
-    return dict(observations=seen)
+        more, warnings = _by_tasks(examples, at, [answer.task_name for answer, _ in pairs], steps, seed, threads)
+        seen += more
+    return dict(observations=seen, warnings=warnings)
 
 
 def measure_replayed(*, name: str, items: int, folds: int, steps: int, seed: int, threads: int, device: str) -> dict:
@@ -66,15 +67,20 @@ def _by_folds(examples: Examples, at: Sequence[dict], groups: Sequence[str], fol
                            dict(protocol=FOLDS, fold=number))
 
 
-def _by_groups(examples: Examples, at: Sequence[dict], tasks: Sequence[str], steps: int, seed: int,
-               threads: int) -> Iterator[dict]:
-    """Every task's items judged by an estimator of the other tasks, of whose items a fifth calibrates it."""
-    tasks, calibrates = np.array(tasks), folds_of(list(range(len(tasks))), 5, seed) == 0
+def _by_tasks(examples: Examples, at: Sequence[dict], tasks: Sequence[str], steps: int, seed: int,
+              threads: int) -> tuple[list[dict], list[str]]:
+    """Every task's items judged by an estimator of the other tasks, of whose items a fifth calibrates it; and which tasks leave
+    nothing to learn from when they are left out."""
+    tasks, calibrates = np.array(tasks), folds_of(range(len(tasks)), 5, seed) == 0
+    seen, told = [], []
     for task in dict.fromkeys(tasks.tolist()):
         others = tasks != task
-        if others.any():
-            yield from _judged(examples, at, others & ~calibrates, others & calibrates, ~others, steps, seed, threads,
-                               dict(protocol=UNKNOWN))
+        try:
+            seen += _judged(examples, at, others & ~calibrates, others & calibrates, ~others, steps, seed, threads,
+                            dict(protocol=UNKNOWN))
+        except EstimatorError as error:
+            told.append(f"without {task} nothing could be learnt: {error}")
+    return seen, told
 
 
 def folds_of(groups: Sequence, folds: int, seed: int) -> np.ndarray:
