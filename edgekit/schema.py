@@ -71,6 +71,11 @@ METRICS = {
     "decide_j": "energy of one decision, idle power included",
     "estimator_parameters": "number of weights of the estimator", "estimator_bytes": "bytes of them",
     "reply_s": "time of one whole answer: from the request to its last token, tokenisation excluded",
+    "round_trip_s": "time to the cloud and back, without what the cloud takes for an answer",
+    "up_s": "time between two outages of the network", "down_s": "time of an outage",
+    "give_up_s": "time that a query spends on a cloud in an outage, all its attempts, before the device answers",
+    "answers": "answers that one query got, counted where they are given",
+    "wait_s": "time of the network, of pauses and of time limits, that one query spent on the cloud",
     "memory_bandwidth_byte_per_s": "read bandwidth measured on this device",
     "matmul_flop_per_s": "matrix-multiplication rate measured on this device",
 }
@@ -118,6 +123,11 @@ COORDINATES = {
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
     "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
     "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
+    # of a query between a device and a cloud
+    "network": "what the network does: none (no cloud), clear, faulty, down",
+    "outage": "refused: the host is not there; silent: it does not answer", "sent_to": "edge or cloud, as the policy says",
+    "answered_by": "edge, cloud or nobody", "reason": "what failed, or why a query was not asked", "private":
+    "whether a query may not leave the device", "attempts": "requests to the cloud for one query",
     "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
     "tokens drafted after the first blocks",
     # of a device and its cloud

@@ -18,7 +18,8 @@ def event(**choice) -> bytes:
 
 
 class FakeCloud:
-    """how: what it does next, in turn; the last one stays. asked: the bodies of all requests; seen: their headers, names in small letters."""
+    """how: what it does next, in turn; the last one stays. asked: the bodies of all requests; seen: their headers, in small
+    letters."""
 
     def __init__(self, *how: str):
         self.how, self.asked, self.seen, self.lock = list(how or ("ok",)), [], [], threading.Lock()
@@ -69,8 +70,8 @@ class FakeCloud:
         self._head(to)
         if text is None:
             for delta, end in (({"content": "hel"}, None), ({"content": "lo"}, None), ({}, "stop")):
-                to.wfile.write(b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": end}]}).encode()
-                               + b"\n\n")
+                part = {"choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
+                to.wfile.write(b"data: " + json.dumps(part).encode() + b"\n\n")
         else:
             for letter in text:
                 to.wfile.write(event(text=letter, finish_reason=None))

@@ -1,20 +1,39 @@
-"""The cloud: what each failure is called, what is tried again and when, when nothing is sent, and where the key never stands."""
+"""The cloud: what each failure is called, what is tried again and when, when nothing is sent, where the key never stands."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import logging
+import os
 import pickle
+import re
+import signal
 import socket
+import statistics
+import subprocess
+import sys
+import time
 import traceback
 
+import httpx2
+import pandas as pd
+import psutil
 import pytest
 from fake_cloud import KEY, FakeCloud
 
+from edgekit import engines
+from edgekit.compress import variant
+from edgekit.params import ParamsError
 from edgekit.route import cloud as clouds
 from edgekit.route.cloud import Clock, Cloud, CloudError, CloudFailed, Endpoint
-from edgekit.route.network import ModelledClock
+from edgekit.route.gateway import CLOUD, EDGE
+from edgekit.route.network import OUTAGES, ModelledClock
+from edgekit.route.server import OWN, ServerError, serve
+from edgekit.schema import NONE
+from edgekit.studies.routing import plan_cloud
+from edgekit.studies.runner import Unit
 
 ENDPOINT = Endpoint("http://127.0.0.1:9/v1", "m", "plain", timeout_s=0.3, deadline_s=5.0, attempts=3, backoff_s=0.01,
                     failures=50, reset_s=60.0)
@@ -92,6 +111,20 @@ def test_nobody_there_is_down():
 def test_a_stream_that_never_ends_is_slow_at_the_deadline():
     with asked("drip", deadline_s=0.4, attempts=1) as (_, cloud, _clock), pytest.raises(CloudFailed, match="slow"):
         cloud.answer("q", "why", 8)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0, 600.0])
+def test_the_time_limit_is_the_parameters_even_where_it_is_a_librarys_default(seconds):
+    class Kept(httpx2.MockTransport):
+        def handle_request(self, request):
+            limits.append(request.extensions["timeout"])
+            return super().handle_request(request)
+
+    limits = []
+    cloud = Cloud(dataclasses.replace(ENDPOINT, timeout_s=seconds), KEY, transport=Kept(lambda _: httpx2.Response(400)))
+    with pytest.raises(CloudFailed):
+        cloud.answer("q", "x", 8)
+    assert limits == [dict.fromkeys(("connect", "read", "write", "pool"), seconds)]
 
 
 @pytest.mark.parametrize("how", ["500", "cut", "429", "slow", "noise"])
@@ -204,3 +237,164 @@ def test_a_url_with_a_secret_or_without_a_host_is_refused_and_not_repeated(url):
     with pytest.raises(CloudError, match="expected a URL as https://HOST/v1") as failure:
         dataclasses.replace(ENDPOINT, url=url)
     assert "secret" not in str(failure.value)
+
+
+# The server on loopback
+
+
+def served_by(name: str) -> str:
+    return engines.variant_for("llama_cpp", name, "float16")
+
+
+@pytest.fixture(scope="module")
+def model():
+    pytest.importorskip("llama_cpp")
+    return variant.build(served_by("pocket-200k"))
+
+
+def test_the_real_server_answers_as_its_model_does_on_the_device_and_is_gone_afterwards(model, monkeypatch):
+    from edgekit.catalog import prompting, tasks
+    from edgekit.measure.engine_lm import EngineLM, Generation
+
+    monkeypatch.setenv("PORT", "1")  # variables that the server would read
+    monkeypatch.setenv("CONFIG_FILE", "/nowhere")
+    task = tasks.load("pocket_chain_think")
+    texts = [task.prompt(item) for item in task.items()[:600:20]]
+    with engines.open_engine("llama_cpp", model, dtype="float16", threads=1, device="cpu", context=256) as engine:
+        lm = EngineLM(engine, prompting.of(model.spec.folder, model.spec.name))
+        expected = lm.continued(texts, Generation(("<|endoftext|>",), 64, None))
+    assert len(set(expected)) > 3 and all(expected)
+    with serve(model.file, context=256, threads=1) as served:
+        assert served.key not in repr(served)
+        children = psutil.Process().children(recursive=True)
+        assert not [child for child in children if served.key in " ".join(child.cmdline())]
+        where = dataclasses.replace(ENDPOINT, url=served.url, model=served.model, timeout_s=30.0, deadline_s=60.0, own=OWN)
+        cloud = Cloud(where, served.key)
+        found = [cloud.answer(f"q{i}", text, 64) for i, text in enumerate(texts)]
+        with pytest.raises(CloudFailed, match="unauthorized"):
+            Cloud(where, "another").answer("q", texts[0], 8)
+    assert [answer.text for answer in found] == expected
+    with pytest.raises(CloudFailed, match="down"):
+        cloud.answer("later", texts[0], 8)
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_the_server_ends_with_an_error_in_the_block_and_with_the_process_that_started_it(model):
+    with pytest.raises(ZeroDivisionError), serve(model.file, context=64, threads=1):
+        children = psutil.Process().children()
+        raise ZeroDivisionError
+    assert children and not [child for child in children if child.is_running()]
+    program = (f"import time\nfrom pathlib import Path\nfrom edgekit.route.server import serve\n"
+               f"with serve(Path({str(model.file)!r}), context=64, threads=1) as served:\n"
+               f"    print(served.url, flush=True)\n    time.sleep(60)")
+    starter = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    url = starter.stdout.readline().strip()
+    assert httpx2.get(f"{url}/models").status_code == 401
+    os.kill(starter.pid, signal.SIGKILL)
+    starter.wait()
+    until = time.monotonic() + 10
+    with contextlib.suppress(httpx2.TransportError):
+        while time.monotonic() < until:
+            httpx2.get(f"{url}/models")
+            time.sleep(0.05)
+    assert time.monotonic() < until
+
+
+def test_a_server_that_does_not_come_up_says_why(tmp_path):
+    pytest.importorskip("llama_cpp")
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF but not really")
+    with pytest.raises(ServerError, match=r"the loopback server of bad\.gguf did not come up; it last said: .+"), serve(
+            bad, context=64, threads=1):
+        pass
+
+
+# What the study plans of it, and the soak
+
+
+CONFIG = dict(
+    profile="ci", rows="measure", seed=0, device="cpu", threads=1, timeout_s=60.0, memory_share=0.5, edge_model="pocket-200k",
+    cloud_model="pocket-900k", cell="llama_cpp/float16", prompt_form="plain", cloud_url="loopback",
+    cloud_key="EDGEKIT_CLOUD_KEY", cloud_timeout_s=5.0, cloud_deadline_s=20.0, cloud_attempts=3, cloud_backoff_s=0.5,
+    breaker_failures=3, breaker_reset_s=30.0, round_trip_s=(0.2, 0.8), jitter_s=0.05, packet_loss=0.01, up_s=60.0, down_s=30.0,
+    fault_share=0.25, network_draws=50, soak_networks=("clear", "faulty", "down"), soak_tasks=("pocket_chain_think",),
+    soak_depths=(1, 2), soak_items_per_depth=30, soak_cloud_share=0.6, soak_private_share=0.1, soak_every_s=4.0)
+
+
+def configured(**changed):
+    return plan_cloud.CloudConfig(**CONFIG | changed)
+
+
+@pytest.mark.parametrize(("changed", "told"), [
+    (dict(cloud_url="example.org"), "cloud_url: expected a URL as https://HOST/v1"),
+    (dict(cloud_key="sk-123"), "cloud_key: expected the name of an environment variable"),
+    (dict(round_trip_s=(0.8, 0.2)), "round_trip_s: expected the shortest and the longest"),
+    (dict(round_trip_s=(0.2,)), "round_trip_s: expected the shortest and the longest"),
+    (dict(soak_networks=("foul",)), "soak_networks: unknown 'foul'; known: clear, faulty, down"),
+    (dict(fault_share=1.5), "fault_share: expected 0 to 1, got 1.5"), (dict(down_s=0.0), "down_s: expected more than 0"),
+    (dict(soak_tasks=()), "soak_tasks: expected a task"), (dict(cloud_model="pocket-9b"), "unknown pocket model")])
+def test_a_cloud_that_cannot_be_is_refused(changed, told):
+    with pytest.raises(ParamsError, match=re.escape(told)) as failure:
+        configured(**changed)
+    assert "sk-123" not in str(failure.value)
+
+
+def test_a_plan_holds_the_networks_draws_and_the_soak_and_no_key(monkeypatch):
+    monkeypatch.setenv("EDGEKIT_CLOUD_KEY", KEY)
+    for changed in ({}, dict(cloud_url="https://api.example.org/v1", cloud_model="large")):
+        units = list(plan_cloud.cloud_units(configured(**changed)))
+        assert [unit.condition["task"] for unit in units] == ["network", "soak"] and not any(unit.refusal for unit in units)
+        assert {unit.source for unit in units} == {"modelled"} and KEY not in repr(units) + repr(configured(**changed))
+    monkeypatch.delenv("EDGEKIT_CLOUD_KEY")
+    *_, refused = plan_cloud.cloud_units(configured(cloud_url="https://api.example.org/v1", cloud_model="large"))
+    assert refused.refusal == "the environment variable EDGEKIT_CLOUD_KEY is not set; set it to the endpoint's key"
+    assert [unit.condition["task"] for unit in plan_cloud.cloud_units(configured(soak_networks=()))] == ["network"]
+
+
+def done(unit: Unit) -> list[dict]:
+    module, name = unit.function.split(":")
+    return getattr(importlib.import_module(module), name)(**unit.arguments)["observations"]
+
+
+def test_the_networks_draws_are_what_the_model_draws_and_an_outage_costs_what_the_clients_rules_say():
+    unit = next(plan_cloud.cloud_units(configured(network_draws=2000)))
+    seen = done(unit)
+    by = {name: [one["value"] for one in seen if one["metric"] == name] for name in ("round_trip_s", "up_s", "down_s")}
+    assert {name: len(values) for name, values in by.items()} == dict.fromkeys(by, 2000)
+    mean = {name: statistics.mean(values) for name, values in by.items()}
+    assert mean == pytest.approx({"round_trip_s": 0.5 + 0.05 + 0.01, "up_s": 60, "down_s": 30}, rel=0.06)
+    give_up = {one["outage"]: one["value"] for one in seen if one["metric"] == "give_up_s"}
+    pauses = 0.5 + 1.0  # at most; at least half of it
+    assert set(give_up) == set(OUTAGES) and pauses / 2 <= give_up["refused"] <= pauses
+    assert 15 + pauses / 2 <= give_up["silent"] <= 15 + pauses
+
+
+@pytest.fixture(scope="module")
+def soak():
+    pytest.importorskip("llama_cpp")
+    unit = list(plan_cloud.cloud_units(configured()))[1]
+    return pd.DataFrame(done(unit))
+
+
+def test_in_the_soak_each_query_is_answered_once_on_every_network(soak):
+    """Against the real server: 60 queries on the device alone and over three networks, some of them asked twice."""
+    assert set(soak.network) == {NONE, "clear", "faulty", "down"}
+    answers = soak[soak.metric == "answers"]
+    assert len(answers) == 4 * 60 and set(answers.value) == {1} and not answers.duplicated(["network", "item"]).any()
+    assert set(answers[answers.network == NONE].answered_by) == {EDGE}
+    assert set(answers[answers.private].answered_by) == {EDGE} and answers.private.sum() > 4
+    sent = answers[answers.sent_to == CLOUD].groupby("network").answered_by.value_counts().unstack(fill_value=0)
+    assert sent.loc["clear"].to_dict() == {CLOUD: sent.loc["clear"].sum(), EDGE: 0}
+    assert sent.loc["faulty", CLOUD] > 5 and sent.loc["faulty", EDGE] > 0
+    assert sent.loc["down"].to_dict() == {CLOUD: 0, EDGE: sent.loc["down"].sum()}
+    fell = answers[(answers.sent_to == CLOUD) & (answers.answered_by == EDGE)]
+    assert set(fell.reason) <= set(clouds.FAILURES) and (answers.reason == NONE).sum() == len(answers) - len(fell)
+
+
+def test_under_a_total_outage_answers_and_waits_are_those_of_the_device_alone(soak):
+    right = soak[soak.metric == "correct"].pivot_table(index="item", columns="network", values="value")
+    assert (right["down"] == right[NONE]).all() and right.clear.sum() > right[NONE].sum() > 0
+    waits = soak[(soak.metric == "wait_s") & (soak.network == "down")].value
+    assert (waits > 0).sum() == 1, "the query that found the outage; the breaker then keeps all others from waiting"
+    clear = soak[(soak.metric == "wait_s") & (soak.network == "clear") & (soak.answered_by == CLOUD)].value
+    assert clear.min() >= 0.2 and 0.4 < clear.mean() < 0.8

@@ -16,7 +16,8 @@ import re
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from edgekit.errors import InvalidRequest, RunFailed
@@ -71,7 +72,8 @@ class Endpoint:
 
     url: ends in /v1 as a rule. form: plain sends a text to be gone on from, chat a message of the user. timeout_s: until the
     connection stands, and until each next part comes. deadline_s: of all attempts together. attempts: at most, the first
-    included. backoff_s: the first pause. failures: in a row, until the breaker opens. reset_s: until it asks again.
+    included. backoff_s: the first pause. failures: in a row, until the breaker opens. reset_s: until it asks again. own: fields
+    of a request that this endpoint alone knows, and needs for a greedy answer.
     """
 
     url: str
@@ -83,6 +85,7 @@ class Endpoint:
     backoff_s: float
     failures: int
     reset_s: float
+    own: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         require_url(self.url)
@@ -140,8 +143,9 @@ class Cloud:
         self._key, self._random = key, random.Random(seed)
         near = re.match(r"https?://(localhost|127\.|\[::1\])", endpoint.url) is not None
         # A redirect would take the query to a host that nobody named, and a proxy of the environment has no way to loopback.
-        self._http = httpx2.Client(transport=transport, timeout=endpoint.timeout_s, follow_redirects=False, trust_env=not near)
-        self._client = openai.OpenAI(base_url=endpoint.url, api_key=key, max_retries=0, http_client=self._http)
+        self._http = httpx2.Client(transport=transport, follow_redirects=False, trust_env=not near)
+        self._client = openai.OpenAI(base_url=endpoint.url, api_key=key, max_retries=0, timeout=endpoint.timeout_s,
+                                     http_client=self._http)
         self._breaker = _breaker(endpoint, self.clock)
 
     def answer(self, name: str, text: str, most_tokens: int) -> Answer:
@@ -220,7 +224,8 @@ class Cloud:
 
     def _begin(self, once: str, text: str, most_tokens: int):
         asked = dict(model=self.endpoint.model, max_tokens=most_tokens, temperature=0, stream=True,
-                     stream_options={"include_usage": True}, extra_headers={"Idempotency-Key": once})
+                     stream_options={"include_usage": True}, extra_headers={"Idempotency-Key": once},
+                     extra_body=dict(self.endpoint.own))
         if self.endpoint.form == "plain":
             return self._client.completions.create(prompt=text, **asked)
         return self._client.chat.completions.create(messages=[{"role": "user", "content": text}], **asked)
