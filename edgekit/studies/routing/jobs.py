@@ -9,21 +9,21 @@ import numpy as np
 from edgekit import progress
 from edgekit.catalog import recorded_answers
 from edgekit.measure import answers
-from edgekit.measure.answers import Recording
 from edgekit.route import estimator
 from edgekit.route.estimator import EstimatorError, Examples
 from edgekit.schema import FOLDS, TEXT, UNKNOWN
 
 
-def measure_estimator(*, edge: dict, cloud: dict, features: str, folds: int, steps: int, seed: int, threads: int, device: str,
+def measure_estimator(*, edge: dict, cloud: dict, tasks: list[str], features: str, folds: int, steps: int, seed: int, threads: int, device: str,
                       left_out: bool) -> dict:
-    """A worker's job: an estimator learnt from the recorded answers of two models (fields of Recording), by cross-validation.
+    """A worker's job: an estimator learnt from the recorded answers of two models (fields of Recording) to tasks, by
+    cross-validation.
 
     Observations of each item, never by weights that saw it: edge_p, cloud_p (calibrated), coverage, depth_steps and
     query_characters, with its fold; and where `left_out`, the same of each task's items by an estimator that saw none of that
     task (protocol: unknown). Raises EstimatorError for a device that is always right or always wrong in a part of the items.
     """
-    one, other = (answers.recorded(Recording(**asked | dict(tasks=tuple(asked["tasks"])))) for asked in (edge, cloud))
+    one, other = (answers.of_tasks(asked, tasks) for asked in (edge, cloud))
     by_item = {(answer.task_name, answer.item): answer for answer in other}
     pairs = [(answer, by_item[answer.task_name, answer.item]) for answer in one]
     sure = np.array([[answer.mean_log_p, answer.worst_log_p] if features != TEXT else [] for answer, _ in pairs], dtype=float)

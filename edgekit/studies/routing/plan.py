@@ -80,7 +80,7 @@ def plan(config: Config) -> Iterator[Unit]:
         yield absent_unit(config, "answers", name, reason)
     for name in config.answering:
         if name not in absent:
-            yield _answers(config, name)
+            yield from (_answers(config, name, task) for task in config.tasks)
     if not {config.edge_model, config.cloud_model} & set(absent):
         for features in config.features:
             yield _estimator(config, features)
@@ -99,11 +99,10 @@ run = study_run(STUDY, VERSION, plan)
 
 
 def _recording(config: Config, name: str) -> dict:
-    """The fields of answers.Recording of a model."""
+    """The fields of answers.Recording of a model, but the task."""
     of = Cell.parse(config.cell)
     return dict(variant=of.chain(name), engine=of.engine, dtype=of.weights, threads=config.threads, device=config.device,
-                tasks=list(config.tasks), items_per_depth=config.items_per_depth, prompt_form=config.prompt_form,
-                confidence=name == config.edge_model)
+                items_per_depth=config.items_per_depth, prompt_form=config.prompt_form, confidence=name == config.edge_model)
 
 
 def _task_hash(config: Config, work: dict) -> str:
@@ -122,30 +121,30 @@ def _unit(config: Config, condition: dict, names: tuple[str, ...], function: str
                 holds=() if refusal else ((Held(chains[0], of.engine, of.weights, MOST_CONTEXT),),), **named)
 
 
-def _answers(config: Config, name: str) -> Unit:
-    recording = _recording(config, name)
-    return _unit(config, dict(task="answers", model=name), (name,), "edgekit.measure.answers:measure_answers", recording,
-                 recording, shared=True, first=True)
+def _answers(config: Config, name: str, task: str) -> Unit:
+    recording = dict(task=task, **_recording(config, name))
+    return _unit(config, dict(task="answers", model=name, task_name=task), (name,), "edgekit.measure.answers:measure_answers",
+                 recording, recording, shared=True, first=True)
 
 
 def _estimator(config: Config, features: str) -> Unit:
     edge, cloud = (_recording(config, name) for name in (config.edge_model, config.cloud_model))
-    work = dict(features=features, folds=config.folds, steps=config.steps, seed=config.seed, left_out=config.left_out)
+    work = dict(tasks=list(config.tasks), features=features, folds=config.folds, steps=config.steps, seed=config.seed, left_out=config.left_out)
     return _unit(config, dict(task="estimator", model=config.edge_model, cloud=config.cloud_model, features=features),
                  (config.edge_model, config.cloud_model), f"{JOBS}:measure_estimator",
                  dict(edge=edge, cloud=cloud, **work, **config.where), dict(edge=edge, cloud=cloud, **work), shared=True)
 
 
 def _replies(config: Config, name: str, repeat: int) -> Unit:
-    work = dict(recording=_recording(config, name), items=config.timed_items, seed=config.seed + repeat, warmups=config.warmups)
+    work = dict(recording=_recording(config, name), tasks=list(config.tasks), items=config.timed_items, seed=config.seed + repeat, warmups=config.warmups)
     return _unit(config, dict(task="reply", model=name), (name,), f"{JOBS}_times:measure_replies", work, work, repeat)
 
 
 def _decisions(config: Config, repeat: int) -> Unit:
     """On one core, whatever the models have."""
     config = config.with_threads(1)
-    work = dict(recording=_recording(config, config.edge_model), tokens=config.decision_tokens, decisions=config.decisions,
-                seed=config.seed)
+    work = dict(recording=_recording(config, config.edge_model), tasks=list(config.tasks), tokens=config.decision_tokens,
+                decisions=config.decisions, seed=config.seed)
     sensed = not isinstance(energy.sensors(config.device), energy.Unavailable)
     return _unit(config, dict(task="decision", model=config.edge_model), (config.edge_model,),
                  f"{JOBS}_times:measure_decisions", dict(**work, sensed=sensed), work, repeat)

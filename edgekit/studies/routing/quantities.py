@@ -103,6 +103,27 @@ def edge_response_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float
                   for model, pair in pairs.items() if (replies.model == model).any()], "timed answers of the device")
 
 
+def round_trip_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
+    """Mean time to a cloud and back, in seconds, without what it takes for an answer. The samples are round trips."""
+    trips = rows_of(frame, "network", metrics=("round_trip_s",)).value
+    if trips.empty:
+        raise NotMeasured("round trips to a cloud beyond this machine; the kit's own are drawn from a model of a network, which "
+                          "takes its range from this very claim")
+    found = stats.rate_interval(trips, unit="s", what="round trip to the cloud")
+    return [Observation(found, "round trips", (), "round trips", "the network")]
+
+
+def cloud_response_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
+    """Median time of an answer from a cloud, way and answer together, in seconds. The samples are answers."""
+    waits = rows_of(frame, "soak", metrics=("wait_s",))
+    waits = waits[waits.answered_by == "cloud"] if len(waits) else waits
+    if waits.empty:
+        raise NotMeasured("answers of a cloud beyond this machine; the kit's own come over a model of a network")
+    return [Observation(tables_times.quantile(here.value, 0.5, "s", "median answer of the cloud"), "answers of the cloud", (model,),
+                        "answers", f"{model} on the device, {cloud} in the cloud")
+            for (model, cloud), here in waits.groupby(["model", "cloud"])]
+
+
 def _recorded(frame: pd.DataFrame, setting: Setting):
     """The kit's own pairs of a claim's setting."""
     return [(at, items) for at, items in tables.sets(frame)
@@ -149,4 +170,6 @@ QUANTITIES = {
     "cost_saved": Quantity(cost_saved, "quality", 0.0, 100.0),
     "queries_kept": Quantity(queries_kept, "quality", 0.0, 100.0),
     "edge_response_s": Quantity(edge_response_s, "time"),
+    "round_trip_s": Quantity(round_trip_s, "time"),
+    "cloud_response_s": Quantity(cloud_response_s, "time"),
 }
