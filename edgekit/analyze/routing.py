@@ -79,10 +79,9 @@ class Curve:
 
     @property
     def pgr(self) -> np.ndarray:
-        """Share of the cloud's gain at each threshold."""
-        edge, cloud = self.quality[:, :1], self.quality[:, -1:]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a draw in which the cloud is no better has no share of a gain
-            return (self.quality - edge) / (cloud - edge)
+        """Share of the cloud's gain at each threshold; NaN in a draw in which the cloud is no better."""
+        edge, gain = self.quality[:, :1], self.quality[:, -1:] - self.quality[:, :1]
+        return (self.quality - edge) / np.where(gain > 0, gain, np.nan)
 
     def apgr(self) -> np.ndarray:
         """Mean share of the cloud's gain over all shares sent: (draws,)."""
@@ -110,8 +109,7 @@ class Curve:
         at = np.argmax(reached, axis=1)
         rows, before = np.arange(len(pgr)), np.maximum(at - 1, 0)
         low, high = pgr[rows, before], pgr[rows, at]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            part = np.where(high > low, (share - low) / (high - low), 0.0)
+        part = (share - low) / np.where(high > low, high - low, np.inf)
         found = along[rows, before] + np.clip(part, 0, 1) * (along[rows, at] - along[rows, before])
         return np.where(reached.any(axis=1), found, np.nan)
 

@@ -154,7 +154,13 @@ def policy_table(frame: pd.DataFrame) -> pd.DataFrame:
         if gains:
             lines.append(at | dict(policy=RANDOM, apgr=0.5, cpt50=0.5, cpt80=0.8, area=(told["edge"] + told["cloud_right"]) / 2)
                          | told)
-    return _in_order(pd.DataFrame(lines, columns=columns))
+    return _in_order(framed(lines, columns))
+
+
+def framed(lines: list[dict], columns: list[str]) -> pd.DataFrame:
+    """Lines as a table; ends of intervals are numbers where there is none, too."""
+    table = pd.DataFrame(lines, columns=columns)
+    return table.astype({name: float for name in columns if name.endswith(("_low", "_high"))})
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from edgekit.studies.routing.tables import (
     RECORDED,
     SCORED,
     curve_table,
+    framed,
     outcomes,
     score,
     sets,
@@ -54,7 +55,7 @@ def point_table(frame: pd.DataFrame) -> pd.DataFrame:
                 sent = sent_at(items, policy, point)
                 if sent is not None:
                     lines.append(at | dict(policy=policy, point=point) | _point(items, sent))
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 def sent_at(items: pd.DataFrame, policy: str, point: str) -> np.ndarray | None:
@@ -103,7 +104,7 @@ def simple_table(frame: pd.DataFrame) -> pd.DataFrame:
                 if part.any():
                     line |= stats.ends_of(name, stats.wilson(int(edge[part].sum()), int(part.sum())))
             lines.append(line)
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 @once
@@ -135,7 +136,7 @@ def unknown_table(frame: pd.DataFrame) -> pd.DataFrame:
                         found = intervals.estimates(score(here, policy, end), whole, {"": Curve.apgr})[""]
                         line |= stats.ends_of(name, found)
                 lines.append(line)
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 @once
@@ -157,7 +158,7 @@ def mix_table(frame: pd.DataFrame) -> pd.DataFrame:
             for share in np.arange(1, 10) / 10:
                 lines.append(at | dict(policy=policy, share=share, recorded=items.edge.mean(), n=len(items))
                              | _mixed(items, sent, share))
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 def _mixed(items: pd.DataFrame, sent: np.ndarray, share: float) -> dict:
@@ -201,7 +202,7 @@ def fixed_table(frame: pd.DataFrame) -> pd.DataFrame:
                 if (found := score(here, policy)) is not None:
                     lines.append(at | dict(fixed=fixed, policy=policy, cost=cost, n=len(here)) | _beside(
                         here, found, policy, here.correct.to_numpy(int), cost))
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 def _beside(items: pd.DataFrame, found: np.ndarray, policy: str, right: np.ndarray, cost: float) -> dict:
@@ -232,7 +233,7 @@ def power_table(frame: pd.DataFrame, apgr: float = 0.6) -> pd.DataFrame:
         gain = outcomes(items).gain
         line = at | dict(helps=(gain > 0).mean(), harms=(gain < 0).mean(), n=len(items))
         lines.append(line | dict(needed=_needed(line["helps"], line["harms"], apgr)))
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 def _needed(helps: float, harms: float, apgr: float) -> float:
@@ -259,7 +260,7 @@ def error_table(frame: pd.DataFrame) -> pd.DataFrame:
                 for name, wrong in (("missed", kept & (gain > 0)), ("wasted", ~kept & (gain <= 0))):
                     line |= stats.ends_of(name, stats.wilson(int(wrong.sum()), len(items)))
                 lines.append(line)
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 def drawn_curves(frame: pd.DataFrame) -> pd.DataFrame:

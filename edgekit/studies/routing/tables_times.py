@@ -12,7 +12,7 @@ from edgekit.analyze import roofline, stats
 from edgekit.analyze.once import once
 from edgekit.analyze.rows import rows_of
 from edgekit.analyze.stats import Estimate
-from edgekit.studies.routing.tables import ITEM, item_table
+from edgekit.studies.routing.tables import ITEM, framed, item_table
 
 LIMIT_S = 0.1  # the document's 100 ms
 CELL = ["model", "engine", "dtype", "threads"]
@@ -44,7 +44,7 @@ def decision_table(frame: pd.DataFrame) -> pd.DataFrame:
         line |= stats.ends_of("median_s", quantile(times, 0.5)) | stats.ends_of("p95_s", quantile(times, 0.95))
         answers = replies.loc[replies.model == model, "value"]
         lines.append(line | dict(over_answer=times.median() / answers.median() if len(answers) else math.nan))
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 @once
@@ -55,7 +55,7 @@ def reply_table(frame: pd.DataFrame) -> pd.DataFrame:
     for key, here in rows_of(frame, "reply", metrics=("reply_s",)).groupby(CELL):
         lines.append(dict(zip(CELL, key, strict=True), tokens=here.output_tokens.mean(), n=len(here))
                      | stats.ends_of("median_s", quantile(here.value, 0.5)) | stats.ends_of("p95_s", quantile(here.value, 0.95)))
-    return pd.DataFrame(lines, columns=columns)
+    return framed(lines, columns)
 
 
 def law(frame: pd.DataFrame, model: str) -> np.ndarray | None:
@@ -110,9 +110,9 @@ def within_table(frame: pd.DataFrame) -> pd.DataFrame:
         for name, one in (("ttft_s", first), ("tpot_s", later)):
             line |= {f"{name}{end}": one[f"{name}{end}"] for end in ("", "_low", "_high")}
         line |= dict(tokens=longest(decide + line["ttft_s"], line["tpot_s"]),
-                     sure=longest(decide + line["ttft_s_high"], line["tpot_s_high"]) if not pd.isna(line["ttft_s_high"]) else None)
+                     sure=longest(decide + line["ttft_s_high"], line["tpot_s_high"]) if not pd.isna(line["ttft_s_high"]) else math.nan)
         lines.append(line)
-    return pd.DataFrame(lines, columns=columns).sort_values("parameters", kind="stable").reset_index(drop=True)
+    return framed(lines, columns).sort_values("parameters", kind="stable").reset_index(drop=True)
 
 
 def longest(first_s: float, token_s: float, limit_s: float = LIMIT_S) -> int:
