@@ -1,11 +1,11 @@
 """Which queries stay on the device: the whole cost and quality curve of a score, from recorded outcomes of both models.
 
 A policy is a threshold on a score, "how sure are we that the device's answer will do": what lies below is sent to the cloud.
-Sorting the queries by score once gives every threshold's share sent, quality, cost and errors as sums from the left. Queries
-of equal score move together, and between two thresholds the curve is straight, which is what drawing among them would give.
+Sorting the queries by score once gives every threshold's share sent, quality, cost and errors as sums from the left. Queries of
+equal score move together, and between two thresholds the curve is straight, which is what drawing among them would give.
 
-PGR is the share of the cloud's gain that is had, (q - q_edge) / (q_cloud - q_edge); APGR its mean over all shares sent; CPT(x) the
-smallest share sent at which PGR reaches x (Ong et al. 2024, RouteLLM, arXiv:2406.18665, equations 3 to 5; APGR is the exact
+PGR is the share of the cloud's gain that is had, (q - q_edge) / (q_cloud - q_edge); APGR its mean over all shares sent; CPT(x)
+the smallest share sent at which PGR reaches x (Ong et al. 2024, RouteLLM, arXiv:2406.18665, equations 3 to 5; APGR is the exact
 area here and no sum over ten thresholds).
 """
 

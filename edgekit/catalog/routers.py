@@ -14,7 +14,8 @@ FIELDS = ("set", "features", "apgr", "label", "source")
 
 
 def published() -> pd.DataFrame:
-    """A line a router: set, features, apgr, label and source. Raises PublishedError for a file that is not what it should be."""
+    """A line a router: set, features, apgr, label and source. Raises PublishedError for a file that is not what it should
+    be."""
     import pandas as pd
 
     path = store.ROOT / "data/published/routers.yaml"

@@ -34,7 +34,8 @@ BLOCK = 64  # tokens of an answer that are scored in one pass: logits of a large
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one model was asked of a task, and how. variant: in the engine's format; runtime: which code that is (engines.runtime)."""
+    """What one model was asked of a task, and how. variant: in the engine's format; runtime: which code that is
+    (engines.runtime)."""
 
     variant: str
     engine: str

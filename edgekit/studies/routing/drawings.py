@@ -31,6 +31,6 @@ def title(line) -> str:
 def key(fig: Figure, policies: Iterable[str], *more, lines: bool = True) -> None:
     """Legend entries of policies above the panels."""
     there = set(policies)
-    handles = [Line2D([], [], color=colour, marker="" if lines else marker, linestyle=dashes if lines else "none", label=WORDS[name])
-               for name, (colour, marker, dashes) in LOOKS.items() if name in there]
+    handles = [Line2D([], [], color=colour, marker="" if lines else marker, linestyle=dashes if lines else "none",
+                      label=WORDS[name]) for name, (colour, marker, dashes) in LOOKS.items() if name in there]
     fig.legend(handles=[*handles, *more], loc="outside upper center", ncols=3)

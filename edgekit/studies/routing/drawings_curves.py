@@ -1,4 +1,5 @@
-"""Drawings of the routing study: the cost and quality of every threshold, APGR by policy, the two errors, probabilities, mixes."""
+"""Drawings of the routing study: the cost and quality of every threshold, APGR by policy, the two errors, probabilities,
+mixes."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from edgekit.studies.routing import drawings, tables
 from edgekit.studies.routing.drawings import LOOKS, PERCENT
 
 FIXED = ("#009E73", "P")
+ERRORS = {"missed": ("#D55E00", "-", "weak answers kept on the device"),
+          "wasted": ("#0072B2", "--", "calls to the cloud that won nothing")}
 
 
 @style.styled
@@ -31,8 +34,8 @@ def routing_curve(table: pd.DataFrame) -> style.Drawn:
         ends = here[here.policy == tables.RANDOM].sort_values("sent").iloc[[0, -1]]
         for end, word, side in zip(ends.itertuples(), ("device", "cloud"), ("left", "right"), strict=True):
             ax.plot(end.cost, end.quality, marker="o", color="black", markersize=5, zorder=5)
-            ax.annotate(f"always the {word}", (end.cost, end.quality), xytext=(6 if side == "left" else -6, -9),
-                        textcoords="offset points", ha=side, va="top", fontsize=7)
+            ax.annotate(f"always the {word}", (end.cost, end.quality), xytext=(5, -8 if word == "device" else 5),
+                        textcoords="offset points", ha=side, va="top" if word == "device" else "bottom", fontsize=7)
         for line in here[here.fixed.notna()].itertuples():
             errors = [[line.quality - line.quality_low], [line.quality_high - line.quality]]
             ax.errorbar(line.cost, line.quality, errors, color=FIXED[0], marker=FIXED[1], markersize=7, capsize=2, zorder=6,
@@ -86,23 +89,23 @@ def routing_gain(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def routing_errors(table: pd.DataFrame) -> style.Drawn:
-    """The two errors against the threshold on the text estimator's probability, a panel a set (from `tables_points.error_table`)."""
+    """The two errors against the threshold on the text estimator's probability, a panel a set (from
+    `tables_points.error_table`)."""
     table = style.require(table[table.policy == TEXT], "routing_errors")
     parts = dict(list(table.groupby(tables.PAIR, sort=False, dropna=False)))
     fig = Figure(figsize=(style.WIDTH, 3.0))
     axes = fig.subplots(1, len(parts), squeeze=False, sharey=True)[0]
-    looks = {"missed": ("#D55E00", "-", "weak answers kept on the device"), "wasted": ("#0072B2", "--", "calls to the cloud that won nothing")}
     for ax, here in zip(axes, parts.values(), strict=True):
-        for name, (colour, dashes, _) in looks.items():
+        for name, (colour, dashes, _) in ERRORS.items():
             ax.plot(here.threshold, here[name], color=colour, linestyle=dashes, gid=name)
             ax.fill_between(here.threshold, here[f"{name}_low"], here[f"{name}_high"], color=colour, alpha=0.15, linewidth=0)
         ax.plot(here.threshold, here.kept, color="0.5", linewidth=0.9, linestyle=":", gid="kept")
         ax.set(title=drawings.title(here.iloc[0]), xlabel="kept from this probability on", xlim=(0, 1), ylim=(0, 1.02))
         ax.yaxis.set_major_formatter(PERCENT)
     axes[0].set_ylabel("share of all queries (%)")
-    fig.legend(handles=[*(Line2D([], [], color=colour, linestyle=dashes, label=label) for colour, dashes, label in looks.values()),
-                        Line2D([], [], color="0.5", linewidth=0.9, linestyle=":", label="queries kept on the device")],
-               loc="outside upper center", ncols=3)
+    handles = [Line2D([], [], color=colour, linestyle=dashes, label=label) for colour, dashes, label in ERRORS.values()]
+    kept = Line2D([], [], color="0.5", linewidth=0.9, linestyle=":", label="queries kept on the device")
+    fig.legend(handles=[*handles, kept], loc="outside upper center", ncols=3)
     return fig, table
 
 
@@ -128,7 +131,8 @@ def routing_calibration(table: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def routing_mix(table: pd.DataFrame) -> style.Drawn:
-    """What is saved and what is lost against the share of simple traffic, for the recorded pair (from `tables_points.mix_table`)."""
+    """What is saved and what is lost against the share of simple traffic, for the recorded pair (from
+    `tables_points.mix_table`)."""
     table = style.require(table[table["set"] == tables.RECORDED], "routing_mix")
     fig = Figure(figsize=(style.WIDTH, 3.2))
     axes = fig.subplots(1, 2)
@@ -136,8 +140,8 @@ def routing_mix(table: pd.DataFrame) -> style.Drawn:
         for policy, line in table.groupby("policy", sort=False):
             colour, marker, dashes = LOOKS[policy]
             aside = 0.008 * (list(LOOKS).index(policy) - 1.5)
-            style.series(ax, line.assign(source="measured", place=line.share + aside), "place", name, colour=colour, marker=marker,
-                         linestyle=dashes)
+            style.series(ax, line.assign(source="measured", place=line.share + aside), "place", name, colour=colour,
+                         marker=marker, linestyle=dashes)
         ax.axvline(table.recorded.iloc[0], color="0.3", linewidth=0.9, linestyle=":", zorder=1)
         ax.set_xlabel("queries that the device has right (%)")
         for axis in (ax.xaxis, ax.yaxis):
@@ -145,7 +149,7 @@ def routing_mix(table: pd.DataFrame) -> style.Drawn:
     axes[1].axhline(0, color="0.4", linewidth=0.7, zorder=0)
     axes[0].set(ylabel="tokens of the cloud saved (%)", ylim=(0, 1))
     axes[1].set_ylabel("accuracy behind the cloud's (% points)")
-    claim.accepted(axes[0], "S1.22", "cost_saved", factor=0.01)
+    claim.accepted(axes[0], "S1.22", "cost_saved", factor=0.01, told="accepted by S1.22")
     drawings.key(fig, table.policy, Line2D([], [], color="0.3", linewidth=0.9, linestyle=":", label="as recorded"), lines=False)
     return fig, table
 
@@ -159,9 +163,10 @@ def routing_within(table: pd.DataFrame) -> style.Drawn:
     for place, line in enumerate(table.itertuples()):
         colour, _ = style.engine_style(line.engine, line.dtype)
         ax.plot(line.parameters, max(line.tokens, 0.5), color=colour, marker="o", linestyle="none", gid=line.model)
-        told = f"{style.model_label(line.model)}\n{line.tokens} tokens" if line.tokens else f"{style.model_label(line.model)}\nnone"
-        ax.annotate(told, (line.parameters, max(line.tokens, 0.5)), xytext=(0, 7 if place % 2 else -7), textcoords="offset points",
-                    ha="center", va="bottom" if place % 2 else "top", fontsize=7)
+        told = f"{line.tokens} tokens" if line.tokens else "none"
+        ax.annotate(f"{style.model_label(line.model)}\n{told}", (line.parameters, max(line.tokens, 0.5)),
+                    xytext=(0, 7 if place % 2 else -7), textcoords="offset points", ha="center",
+                    va="bottom" if place % 2 else "top", fontsize=7)
     ax.set(xscale="log", yscale="log", xlabel="weights of the model",
            ylabel=f"longest answer within {stats.number(100)} ms (tokens)")
     ax.margins(x=0.2, y=0.3)

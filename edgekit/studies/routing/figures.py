@@ -31,8 +31,8 @@ FIGURES = (
     Figure("routing_mix", lambda frame: (tables_points.mix_table(frame),), drawings_curves.routing_mix,
            "answers of the recorded pair in several folds",
            "What the threshold that was chosen for 95 % of the cloud's gain on the recorded mix saves (left) and loses (right) "
-           "where another share of the queries is simple, that is, right on the device, with 95 % intervals over items. Dotted: "
-           "the recorded mix; green: what S1.22 accepts."),
+           "where another share of the queries is simple, that is, right on the device, with 95 % intervals over items. "
+           "Dotted: the recorded mix; green: what S1.22 accepts."),
     Figure("routing_within", lambda frame: (tables_times.within_table(frame),), drawings_curves.routing_within,
            "times of several models",
            "The longest answer whose last token comes within 100 ms of the query, the estimator's decision counted, by size of "

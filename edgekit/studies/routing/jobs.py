@@ -14,8 +14,8 @@ from edgekit.route.estimator import EstimatorError, Examples
 from edgekit.schema import FOLDS, TEXT, UNKNOWN
 
 
-def measure_estimator(*, edge: dict, cloud: dict, tasks: list[str], features: str, folds: int, steps: int, seed: int, threads: int, device: str,
-                      left_out: bool) -> dict:
+def measure_estimator(*, edge: dict, cloud: dict, tasks: list[str], features: str, folds: int, steps: int, seed: int,
+                      threads: int, device: str, left_out: bool) -> dict:
     """A worker's job: an estimator learnt from the recorded answers of two models (fields of Recording) to tasks, by
     cross-validation.
 

@@ -39,7 +39,8 @@ class Config(CloudConfig):
     items_per_depth: int = parameter("items of each depth or level of each task, the same for every model", least=1)
     features: tuple[str, ...] = parameter("what the estimator sees: the text, or the confidence of the device's answer too",
                                           known=FEATURES, needed=1)
-    folds: int = parameter("parts of the items; each is judged by an estimator of the others, of which one calibrates it", least=3)
+    folds: int = parameter("parts of the items; each is judged by an estimator of the others, of which one calibrates it",
+                           least=3)
     steps: int = parameter("steps of an estimator's training, of 64 queries each", least=1)
     left_out: bool = parameter("whether each task is judged too by an estimator that saw none of it")
     replayed: tuple[str, ...] = parameter("published answers that are replayed, from the folder that EDGEKIT_DATA names",
@@ -57,7 +58,8 @@ class Config(CloudConfig):
 
     def check(self) -> None:
         CloudConfig.check(self)
-        require(self.edge_model != self.cloud_model, f"cloud_model: expected another model than edge_model, got {self.edge_model}")
+        require(self.edge_model != self.cloud_model,
+                f"cloud_model: expected another model than edge_model, got {self.edge_model}")
         here = list(self.answering)
         require_form(self.prompt_form, here)
         require_language(here, self.tasks)
@@ -129,14 +131,16 @@ def _answers(config: Config, name: str, task: str) -> Unit:
 
 def _estimator(config: Config, features: str) -> Unit:
     edge, cloud = (_recording(config, name) for name in (config.edge_model, config.cloud_model))
-    work = dict(tasks=list(config.tasks), features=features, folds=config.folds, steps=config.steps, seed=config.seed, left_out=config.left_out)
+    work = dict(tasks=list(config.tasks), features=features, folds=config.folds, steps=config.steps, seed=config.seed,
+                left_out=config.left_out)
     return _unit(config, dict(task="estimator", model=config.edge_model, cloud=config.cloud_model, features=features),
                  (config.edge_model, config.cloud_model), f"{JOBS}:measure_estimator",
                  dict(edge=edge, cloud=cloud, **work, **config.where), dict(edge=edge, cloud=cloud, **work), shared=True)
 
 
 def _replies(config: Config, name: str, repeat: int) -> Unit:
-    work = dict(recording=_recording(config, name), tasks=list(config.tasks), items=config.timed_items, seed=config.seed + repeat, warmups=config.warmups)
+    work = dict(recording=_recording(config, name), tasks=list(config.tasks), items=config.timed_items,
+                seed=config.seed + repeat, warmups=config.warmups)
     return _unit(config, dict(task="reply", model=name), (name,), f"{JOBS}_times:measure_replies", work, work, repeat)
 
 

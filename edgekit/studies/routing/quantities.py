@@ -6,7 +6,6 @@ were chosen on other items than those that are judged.
 
 from __future__ import annotations
 
-
 import pandas as pd
 
 from edgekit.analyze import stats
@@ -35,17 +34,19 @@ def queries_simple(frame: pd.DataFrame, setting: Setting, accepted: tuple[float,
     """Share of the queries that the classifier calls simple: those whose answer it expects the device to have right, in %. The
     samples are items, each judged by weights that never saw it."""
     found = []
-    for _, line in _text(tables_points.simple_table(frame), setting, "an estimator's judgements of recorded answers").iterrows():
-        note = (f"the device has {number(100 * line.right)} % right; of what is called simple {number(100 * line.simple_right)} %"
-                if line.simple else f"the device has {number(100 * line.right)} % right")
+    table = _text(tables_points.simple_table(frame), setting, "an estimator's judgements of recorded answers")
+    for _, line in table.iterrows():
+        note = f"the device has {number(100 * line.right)} % right" + (
+            f", and {number(100 * line.simple_right)} % of what is called simple" if line.simple else "")
         found.append(_seen(stats.percent(estimate_of(line, "simple", "", "queries that the classifier calls simple")), line,
                            line.model, note))
     return found
 
 
 def p95_latency_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
-    """95th percentile of the time of an answer that the device gives, in seconds, from the decision to the last token: answers that
-    were timed, of those queries that the classifier keeps where 75 % are kept; without waiting. The samples are answers."""
+    """95th percentile of the time of an answer that the device gives, in seconds, from the decision to the last token: answers
+    that were timed, of those queries that the classifier keeps where 75 % are kept; without waiting. The samples are
+    answers."""
     replies = rows_of(frame, "reply", metrics=("reply_s",))
     decisions = tables_times.decision_table(frame)
     found = []
@@ -69,8 +70,8 @@ def _longest(frame: pd.DataFrame) -> str:
 
 
 def accuracy_behind_cloud(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
-    """Accuracy that is lost beside always asking the cloud where the classifier keeps 75 % of the queries, in % points, paired by
-    item."""
+    """Accuracy that is lost beside always asking the cloud where the classifier keeps 75 % of the queries, in % points, paired
+    by item."""
     return [_seen(stats.percent(estimate_of(line, "behind", "", "accuracy behind the cloud's"), "% points"), line, SIMPLE,
                   f"{number(100 * line.kept)} % were kept, {number(100 * line.kept_right)} % of these right; "
                   f"{number(100 * line.wasted)} % were sent and won nothing")
@@ -78,7 +79,8 @@ def accuracy_behind_cloud(frame: pd.DataFrame, setting: Setting, accepted: tuple
 
 
 def cost_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
-    """Share of the cloud's tokens, prompts and answers, that nobody pays where the classifier keeps 78 % of the queries, in %."""
+    """Share of the cloud's tokens, prompts and answers, that nobody pays where the classifier keeps 78 % of the queries, in
+    %."""
     return [_seen(stats.percent(estimate_of(line, "saved", "", "the cloud's tokens that are saved")), line, KEPT,
                   f"{number(100 * line.kept)} % of the queries were kept, accuracy is {number(100 * line.behind)} % points "
                   "behind the cloud's")
@@ -107,8 +109,8 @@ def round_trip_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, f
     """Mean time to a cloud and back, in seconds, without what it takes for an answer. The samples are round trips."""
     trips = rows_of(frame, "network", metrics=("round_trip_s",)).value
     if trips.empty:
-        raise NotMeasured("round trips to a cloud beyond this machine; the kit's own are drawn from a model of a network, which "
-                          "takes its range from this very claim")
+        raise NotMeasured("round trips to a cloud beyond this machine; the kit's own are drawn from a model of a network, "
+                          "which takes its range from this very claim")
     found = stats.rate_interval(trips, unit="s", what="round trip to the cloud")
     return [Observation(found, "round trips", (), "round trips", "the network")]
 
@@ -119,8 +121,8 @@ def cloud_response_s(frame: pd.DataFrame, setting: Setting, accepted: tuple[floa
     waits = waits[waits.answered_by == "cloud"] if len(waits) else waits
     if waits.empty:
         raise NotMeasured("answers of a cloud beyond this machine; the kit's own come over a model of a network")
-    return [Observation(tables_times.quantile(here.value, 0.5, "s", "median answer of the cloud"), "answers of the cloud", (model,),
-                        "answers", f"{model} on the device, {cloud} in the cloud")
+    return [Observation(tables_times.quantile(here.value, 0.5, "s", "median answer of the cloud"), "answers of the cloud",
+                        (model,), "answers", f"{model} on the device, {cloud} in the cloud")
             for (model, cloud), here in waits.groupby(["model", "cloud"])]
 
 

@@ -41,10 +41,10 @@ MEASURES = {"apgr": Curve.apgr, "area": Curve.area, "cpt50": lambda found: found
 def item_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line an item that both models answered: who had it right, tokens, sureness, and what estimators said of it.
 
-    edge, cloud: 0 or 1. edge_tokens, cloud_tokens: of prompt and answer, 1 where they were not published. edge_cost, cloud_cost:
-    operations, 2 a weight and token (1 an answer of the cloud's, 0 of the device's, where nothing is known of either).
-    text, text and confidence: calibrated probability that the device has it right; `… gain`: less that of the cloud. `…
-    unknown`: of an estimator that saw nothing of its task.
+    edge, cloud: 0 or 1. edge_tokens, cloud_tokens: of prompt and answer, 1 where they were not published. edge_cost,
+    cloud_cost: operations, 2 a weight and token (1 an answer of the cloud's, 0 of the device's, where nothing is known of
+    either). text, text and confidence: calibrated probability that the device has it right; `… gain`: less that of the cloud.
+    `… unknown`: of an estimator that saw nothing of its task.
     """
     lines = [*_own(frame), *_published(frame)]
     return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=[*PAIR, *ITEM, "edge", "cloud"])
@@ -67,8 +67,8 @@ def _own(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
         for side, name in (("edge", model), ("cloud", cloud)):
             line[f"{side}_cost"] = 2 * sizes.get(name, np.nan) * (line[f"{side}_asked"] + line[f"{side}_answered"])
         about = here.drop_duplicates(ITEM).set_index(ITEM)[["domain", "mode", "depth"]]
-        yield line.join(about).join(_judged(here)).reset_index().assign(set=RECORDED, model=model, cloud_model=cloud, engine=engine,
-                                                            dtype=dtype, source="measured")
+        line = line.join(about).join(_judged(here)).reset_index()
+        yield line.assign(set=RECORDED, model=model, cloud_model=cloud, engine=engine, dtype=dtype, source="measured")
 
 
 def _published(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -132,8 +132,8 @@ def policy_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a set and policy: APGR, CPT50 and CPT80, the mean quality over all shares sent (area), and the cost of both models
     at 50, 80 and 95 % of the cloud's gain over that of sending all, with 95 % intervals over resampled items.
 
-    auc: how well the score tells right answers of the device from wrong ones. better: whether APGR's whole interval is above the
-    1/2 of a draw by lot. `n` counts items.
+    auc: how well the score tells right answers of the device from wrong ones. better: whether APGR's whole interval is above
+    the 1/2 of a draw by lot. `n` counts items.
     """
     columns = [*PAIR, "policy", *stats.with_ends(*MEASURES), "auc", "better", "edge", "cloud_right", "n"]
     lines = []
@@ -191,5 +191,6 @@ def curve_table(frame: pd.DataFrame, points: int = 200) -> pd.DataFrame:
 def _points(found: Curve, points: int) -> pd.DataFrame:
     last = found.sent.shape[1] - 1
     chosen = np.unique(np.linspace(0, last, min(points, last + 1)).round().astype(int))
-    one = {name: getattr(found, name)[0][chosen] for name in ("sent", "quality", "cost", "cloud_cost", "missed", "wasted", "pgr")}
+    names = ("sent", "quality", "cost", "cloud_cost", "missed", "wasted", "pgr")
+    one = {name: getattr(found, name)[0][chosen] for name in names}
     return pd.DataFrame(one | dict(threshold=found.below[chosen]))

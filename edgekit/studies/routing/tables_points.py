@@ -1,5 +1,5 @@
-"""Single operating points of the policies: what a threshold that was chosen on other items saves and risks, whether probabilities
-mean what they say, what a shifted mix does, and what one fixed model does at the same cost."""
+"""Single operating points of the policies: what a threshold that was chosen on other items saves and risks, whether
+probabilities mean what they say, what a shifted mix does, and what one fixed model does at the same cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from edgekit.analyze.rows import rows_of
 from edgekit.analyze.stats import Estimate
 from edgekit.schema import CONFIDENT, TEXT
 from edgekit.studies.routing.tables import (
-    CASCADES,
     GAINS,
     ITEM,
     OF_ANSWER,
@@ -41,13 +40,13 @@ ESTIMATED = (TEXT, CONFIDENT)
 def point_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a set, policy and operating point (POINTS), each threshold chosen on the other folds.
 
-    kept: share answered on the device. accuracy: of all. behind: what always asking the cloud is right in more, paired. kept_right:
-    share of the device's answers that are right. missed: share of all queries kept whose answer is wrong and the cloud's right;
-    wasted: sent although that won nothing. saved: share of the cloud's tokens (of its calls, where tokens were not published)
-    that nobody pays. 95 % intervals over items.
+    kept: share answered on the device. accuracy: of all. behind: what always asking the cloud is right in more, paired.
+    kept_right: share of the device's answers that are right. missed: share of all queries kept whose answer is wrong and the
+    cloud's right; wasted: sent although that won nothing. saved: share of the cloud's tokens (of its calls, where tokens were
+    not published) that nobody pays. 95 % intervals over items.
     """
-    columns = [*PAIR, "policy", "point", *stats.with_ends("kept", "accuracy", "behind", "kept_right", "missed", "wasted", "saved"),
-               "n"]
+    columns = [*PAIR, "policy", "point",
+               *stats.with_ends("kept", "accuracy", "behind", "kept_right", "missed", "wasted", "saved"), "n"]
     lines = []
     for at, items in sets(frame):
         for policy in SCORED:
@@ -83,9 +82,9 @@ def _point(items: pd.DataFrame, sent: np.ndarray) -> dict:
 
 @once
 def simple_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a set and estimator: the share of the queries that it calls simple (the device is right with probability 1/2 or more),
-    the share of right answers among those and among the others, how many are right at all, ECE and Brier score (base: that of the
-    share of right answers alone)."""
+    """A line a set and estimator: the share of the queries that it calls simple (the device is right with probability 1/2 or
+    more), the share of right answers among those and among the others, how many are right at all, ECE and Brier score (base:
+    that of the share of right answers alone)."""
     columns = [*PAIR, "policy", *stats.with_ends("simple", "simple_right", "other_right", "right"), "ece", "brier", "base",
                "coverage", "n"]
     lines = []
@@ -118,8 +117,8 @@ def reliability_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def unknown_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a set, task and estimator: APGR on the task's items by estimators that learnt from it (of other folds) and by one that
-    never saw any of it, with what it says of the device there, and how much of their words it knows."""
+    """A line a set, task and estimator: APGR on the task's items by estimators that learnt from it (of other folds) and by one
+    that never saw any of it, with what it says of the device there, and how much of their words it knows."""
     columns = [*PAIR, "policy", "task_name", *stats.with_ends("apgr", "apgr_unknown"), "said", "right", "coverage",
                "coverage_unknown", "n"]
     lines = []
@@ -162,7 +161,8 @@ def mix_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mixed(items: pd.DataFrame, sent: np.ndarray, share: float) -> dict:
-    """Within queries that the device has right and within the others values are means with their variance; a mix weighs them."""
+    """Within queries that the device has right and within the others values are means with their variance; a mix weighs
+    them."""
     parts = []
     for right, weight in ((1, share), (0, 1 - share)):
         here = items.edge.to_numpy(int) == right
@@ -182,9 +182,9 @@ def _mixed(items: pd.DataFrame, sent: np.ndarray, share: float) -> dict:
 
 @once
 def fixed_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a fixed model and policy: its accuracy and cost on the same items, beside the router's at that cost, with the paired
-    difference over resampled items; costs are operations over those of sending all. Where no threshold costs as little, as a
-    cascade never does, `router` is empty."""
+    """A line a fixed model and policy: its accuracy and cost on the same items, beside the router's at that cost, with the
+    paired difference over resampled items; costs are operations over those of sending all. Where no threshold costs as little,
+    as a cascade never does, `router` is empty."""
     columns = [*PAIR, "fixed", "policy", "cost", *stats.with_ends("accuracy", "router", "difference"), "n"]
     answers = rows_of(frame, "answers", metrics=tuple(OF_ANSWER))
     sizes = rows_of(frame, "size", metrics=("parameters",)).groupby("model").value.median()
@@ -210,7 +210,8 @@ def _beside(items: pd.DataFrame, found: np.ndarray, policy: str, right: np.ndarr
     line = stats.ends_of("accuracy", stats.wilson(int(right.sum()), len(right)))
 
     def quality(one: Curve) -> np.ndarray:
-        return np.array([np.interp(cost, costs, values, left=np.nan) for costs, values in zip(one.cost, one.quality, strict=True)])
+        return np.array([np.interp(cost, costs, values, left=np.nan)
+                         for costs, values in zip(one.cost, one.quality, strict=True)])
 
     value = float(quality(routing.curve(found, whole))[0])
     if not math.isfinite(value):
@@ -225,8 +226,8 @@ def _beside(items: pd.DataFrame, found: np.ndarray, policy: str, right: np.ndarr
 
 @once
 def power_table(frame: pd.DataFrame, apgr: float = 0.6) -> pd.DataFrame:
-    """A line a set: the shares of queries that sending helps and harms, the items that it takes to tell an APGR of `apgr` from a draw
-    by lot with 80 % power, and the items that there are; with what a published pair had, for planning."""
+    """A line a set: the shares of queries that sending helps and harms, the items that it takes to tell an APGR of `apgr` from
+    a draw by lot with 80 % power, and the items that there are; with what a published pair had, for planning."""
     columns = [*PAIR, "helps", "harms", "needed", "n"]
     lines = []
     for at, items in sets(frame):
@@ -245,8 +246,8 @@ def _needed(helps: float, harms: float, apgr: float) -> float:
 
 @once
 def error_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a set, estimator and threshold on its probability that the device has a query right, 0 to 1: the share kept, and the two
-    errors apart, weak answers kept and cloud calls wasted, over all queries, with Wilson's intervals."""
+    """A line a set, estimator and threshold on its probability that the device has a query right, 0 to 1: the share kept, and
+    the two errors apart, weak answers kept and cloud calls wasted, over all queries, with Wilson's intervals."""
     columns = [*PAIR, "policy", "threshold", "kept", *stats.with_ends("missed", "wasted"), "n"]
     lines = []
     for at, items in sets(frame):
@@ -264,8 +265,8 @@ def error_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def drawn_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """The curves of all policies (tables.curve_table), and behind them a line a fixed model: its cost, and its quality with Wilson's
-    interval."""
+    """The curves of all policies (tables.curve_table), and behind them a line a fixed model: its cost, and its quality with
+    Wilson's interval."""
     alone = fixed_table(frame).drop_duplicates([*PAIR, "fixed"])
     alone = alone.drop(columns="policy").rename(columns={f"accuracy{end}": f"quality{end}" for end in ("", "_low", "_high")})
     marks = alone[[*PAIR, "fixed", "cost", *stats.with_ends("quality"), "n"]]

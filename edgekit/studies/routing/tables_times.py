@@ -1,4 +1,5 @@
-"""Times of 11_routing: of recorded answers that were written again, of the estimator's decisions, and what stays within a limit."""
+"""Times of 11_routing: of recorded answers that were written again, of the estimator's decisions, and what stays within a
+limit."""
 
 from __future__ import annotations
 
@@ -24,16 +25,18 @@ def quantile(samples: np.ndarray, share: float, unit: str = "", what: str = "") 
     ordered = np.sort(np.asarray(samples, dtype=float))
     n = len(ordered)
     low, high = (int(distributions.binom.ppf(end, n, share)) for end in (0.025, 0.975))
+    value = float(np.quantile(ordered, share))
     if distributions.binom.cdf(n - 1, n, share) < 0.975 or low < 1:
-        return Estimate(float(np.quantile(ordered, share)), None, None, n, unit, what)
-    return Estimate(float(np.quantile(ordered, share)), float(ordered[low - 1]), float(ordered[min(high, n - 1)]), n, unit, what)
+        return Estimate(value, None, None, n, unit, what)
+    return Estimate(value, float(ordered[low - 1]), float(ordered[min(high, n - 1)]), n, unit, what)
 
 
 @once
 def decision_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line for the estimator: weights, bytes, median and 95th percentile of a decision in seconds, memory that it takes beside the
-    process, joules where a sensor was read, and its median over the device's median answer."""
-    columns = ["model", "parameters", "bytes", *stats.with_ends("median_s", "p95_s"), "memory_bytes", "joules", "over_answer", "n"]
+    """A line for the estimator: weights, bytes, median and 95th percentile of a decision in seconds, memory that it takes
+    beside the process, joules where a sensor was read, and its median over the device's median answer."""
+    columns = ["model", "parameters", "bytes", *stats.with_ends("median_s", "p95_s"), "memory_bytes", "joules",
+               "over_answer", "n"]
     rows, replies = rows_of(frame, "decision"), rows_of(frame, "reply", metrics=("reply_s",))
     lines = []
     for model, here in rows.groupby("model"):
@@ -53,14 +56,16 @@ def reply_table(frame: pd.DataFrame) -> pd.DataFrame:
     columns = [*CELL, *stats.with_ends("median_s", "p95_s"), "tokens", "n"]
     lines = []
     for key, here in rows_of(frame, "reply", metrics=("reply_s",)).groupby(CELL):
-        lines.append(dict(zip(CELL, key, strict=True), tokens=here.output_tokens.mean(), n=len(here))
-                     | stats.ends_of("median_s", quantile(here.value, 0.5)) | stats.ends_of("p95_s", quantile(here.value, 0.95)))
+        line = dict(zip(CELL, key, strict=True), tokens=here.output_tokens.mean(), n=len(here))
+        for name, share in (("median_s", 0.5), ("p95_s", 0.95)):
+            line |= stats.ends_of(name, quantile(here.value, share))
+        lines.append(line)
     return framed(lines, columns)
 
 
 def law(frame: pd.DataFrame, model: str) -> np.ndarray | None:
-    """(seconds, seconds a token of the prompt, seconds a token of the answer) of a model's timed answers, none below 0, by least
-    squares on relative errors; None where fewer than three were timed."""
+    """(seconds, seconds a token of the prompt, seconds a token of the answer) of a model's timed answers, none below 0, by
+    least squares on relative errors; None where fewer than three were timed."""
     from scipy.optimize import nnls
 
     here = rows_of(frame, "reply", metrics=("reply_s",))
@@ -74,8 +79,8 @@ def law(frame: pd.DataFrame, model: str) -> np.ndarray | None:
 
 @once
 def service_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a recorded item: edge_s and cloud_s, how long each model alone takes for its own answer, by the law of the answers that
-    were timed (modelled), and decide_s, the median decision."""
+    """A line a recorded item: edge_s and cloud_s, how long each model alone takes for its own answer, by the law of the answers
+    that were timed (modelled), and decide_s, the median decision."""
     items = item_table(frame)
     items = items[items.source == "measured"] if len(items) else items
     decisions = decision_table(frame)
@@ -95,8 +100,9 @@ def service_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def within_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a model: time to first token and a token after it, and the longest answer whose last token comes within LIMIT_S, a decision
-    of the estimator before it counted; at the upper ends of both times (`sure`), 0 where not even the first token does."""
+    """A line a model: time to first token and a token after it, and the longest answer whose last token comes within LIMIT_S, a
+    decision of the estimator before it counted; at the upper ends of both times (`sure`), 0 where not even the first token
+    does."""
     columns = [*CELL, "parameters", "prompt_tokens", *stats.with_ends("ttft_s", "tpot_s"), "tokens", "sure", "n"]
     table, decisions = roofline.speed_table(frame), decision_table(frame)
     decide = decisions.p95_s.max() if len(decisions) else 0.0
@@ -110,7 +116,8 @@ def within_table(frame: pd.DataFrame) -> pd.DataFrame:
         for name, one in (("ttft_s", first), ("tpot_s", later)):
             line |= {f"{name}{end}": one[f"{name}{end}"] for end in ("", "_low", "_high")}
         line |= dict(tokens=longest(decide + line["ttft_s"], line["tpot_s"]),
-                     sure=longest(decide + line["ttft_s_high"], line["tpot_s_high"]) if not pd.isna(line["ttft_s_high"]) else math.nan)
+                     sure=math.nan if pd.isna(line["ttft_s_high"]) else
+                     longest(decide + line["ttft_s_high"], line["tpot_s_high"]))
         lines.append(line)
     return framed(lines, columns).sort_values("parameters", kind="stable").reset_index(drop=True)
 
