@@ -1,11 +1,11 @@
 """Which queries stay on the device: the whole cost and quality curve of a score, from recorded outcomes of both models.
 
 A policy is a threshold on a score, "how sure are we that the device's answer will do": what lies below is sent to the cloud.
-Sorting the queries by score once gives every threshold's share sent, quality, cost and errors as sums from the left. Queries
-of equal score move together, and between two thresholds the curve is straight, which is what drawing among them would give.
+Sorting the queries by score once gives every threshold's share sent, quality, cost and errors as sums from the left. Queries of
+equal score move together, and between two thresholds the curve is straight, which is what drawing among them would give.
 
-PGR is the share of the cloud's gain that is had, (q - q_edge) / (q_cloud - q_edge); APGR its mean over all shares sent; CPT(x) the
-smallest share sent at which PGR reaches x (Ong et al. 2024, RouteLLM, arXiv:2406.18665, equations 3 to 5; APGR is the exact
+PGR is the share of the cloud's gain that is had, (q - q_edge) / (q_cloud - q_edge); APGR its mean over all shares sent; CPT(x)
+the smallest share sent at which PGR reaches x (Ong et al. 2024, RouteLLM, arXiv:2406.18665, equations 3 to 5; APGR is the exact
 area here and no sum over ten thresholds).
 """
 
@@ -79,10 +79,9 @@ class Curve:
 
     @property
     def pgr(self) -> np.ndarray:
-        """Share of the cloud's gain at each threshold."""
-        edge, cloud = self.quality[:, :1], self.quality[:, -1:]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a draw in which the cloud is no better has no share of a gain
-            return (self.quality - edge) / (cloud - edge)
+        """Share of the cloud's gain at each threshold; NaN in a draw in which the cloud is no better."""
+        edge, gain = self.quality[:, :1], self.quality[:, -1:] - self.quality[:, :1]
+        return (self.quality - edge) / np.where(gain > 0, gain, np.nan)
 
     def apgr(self) -> np.ndarray:
         """Mean share of the cloud's gain over all shares sent: (draws,)."""
@@ -110,8 +109,7 @@ class Curve:
         at = np.argmax(reached, axis=1)
         rows, before = np.arange(len(pgr)), np.maximum(at - 1, 0)
         low, high = pgr[rows, before], pgr[rows, at]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            part = np.where(high > low, (share - low) / (high - low), 0.0)
+        part = (share - low) / np.where(high > low, high - low, np.inf)
         found = along[rows, before] + np.clip(part, 0, 1) * (along[rows, at] - along[rows, before])
         return np.where(reached.any(axis=1), found, np.nan)
 

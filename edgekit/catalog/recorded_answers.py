@@ -1,8 +1,8 @@
 """Answers of a weak and a strong model that others recorded and published, from the folder that EDGEKIT_DATA names.
 
-RouteLLM (Ong et al. 2024, arXiv:2406.18665; repository lm-sys/RouteLLM, Apache-2.0): answers of Mixtral 8x7B and GPT-4 to GSM8K's test
-problems and to the questions of MMLU, each marked right or wrong. The files lie there under routellm/evals/; put them under
-routellm/ of the folder.
+RouteLLM (Ong et al. 2024, arXiv:2406.18665; repository lm-sys/RouteLLM, Apache-2.0): answers of Mixtral 8x7B and GPT-4 to
+GSM8K's test problems and to the questions of MMLU, each marked right or wrong. The files lie there under routellm/evals/; put
+them under routellm/ of the folder.
 """
 
 from __future__ import annotations

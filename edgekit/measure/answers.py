@@ -34,14 +34,15 @@ BLOCK = 64  # tokens of an answer that are scored in one pass: logits of a large
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one model was asked, and how. variant: in the engine's format; runtime: which code that is (engines.runtime)."""
+    """What one model was asked of a task, and how. variant: in the engine's format; runtime: which code that is
+    (engines.runtime)."""
 
     variant: str
     engine: str
     dtype: str
     threads: int
     device: str
-    tasks: tuple[str, ...]
+    task: str
     items_per_depth: int
     prompt_form: str = chat_template.PLAIN
     confidence: bool = True
@@ -51,9 +52,8 @@ class Recording:
         from edgekit import engines
         from edgekit.compress import variant as variants
 
-        return dict(step="answers", version=VERSION, **dataclasses.asdict(self) | dict(tasks=list(self.tasks)),
-                    content=variants.content_hash(self.variant), runtime=engines.runtime(self.engine),
-                    hashes={name: catalog.content_hash(name) for name in self.tasks})
+        return dict(step="answers", version=VERSION, **dataclasses.asdict(self), content=variants.content_hash(self.variant),
+                    runtime=engines.runtime(self.engine), hash=catalog.content_hash(self.task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,8 @@ def require_recorded(name: str) -> None:
 def measure_answers(**recording) -> dict:
     """A worker's job: the recorded answers of a model (fields of Recording) as observations, by item: correct, prompt and
     answer tokens, and where asked for mean_log_p and worst_log_p. Raises EngineError and TaskError as measure_accuracy does."""
-    found = recorded(Recording(**recording | dict(tasks=tuple(recording["tasks"]))))
     seen = []
-    for one in found:
+    for one in recorded(Recording(**recording)):
         values = dict(correct=one.score, asked_tokens=one.prompt_tokens, answered_tokens=one.completion_tokens,
                       mean_log_p=one.mean_log_p, worst_log_p=one.worst_log_p)
         seen += [dict(metric=name, value=value, **one.at) for name, value in values.items() if value is not None]
@@ -111,9 +110,14 @@ def _size(variant: str) -> list[dict]:
 
 
 def recorded(recording: Recording) -> list[Answer]:
-    """The answers of a model to all items of its tasks; asked now where nobody has yet."""
+    """The answers of a model to all items of a task; asked now where nobody has yet."""
     folder = building.build_once(recording.made_of(), recording.variant, 0, lambda folder: _ask(recording, folder))
     return read(folder / FILE)
+
+
+def of_tasks(asked: dict, tasks: Iterable[str]) -> list[Answer]:
+    """The answers of a model (fields of Recording but the task) to several tasks."""
+    return [one for task in tasks for one in recorded(Recording(task=task, **asked))]
 
 
 def read(file: Path) -> list[Answer]:
@@ -133,7 +137,7 @@ def _ask(recording: Recording, folder: Path) -> None:
                              device=recording.device, context=context) as opened:
         model = RecordingLM(opened, prompting.of(artifact.spec.folder, artifact.spec.name), recording.prompt_form,
                             recording.confidence)
-        found = [one for name in recording.tasks for one in _answers(model, name, recording.items_per_depth)]
+        found = list(_answers(model, recording.task, recording.items_per_depth))
     (folder / FILE).write_text("".join(json.dumps(dataclasses.asdict(one), ensure_ascii=False) + "\n" for one in found),
                                encoding="utf-8")
 

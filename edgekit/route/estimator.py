@@ -1,10 +1,10 @@
 """The estimator: about 2 million weights that say, from the text of a query, whether the device's answer will be right.
 
-Hashed n-grams are summed in an embedding and go through one hidden layer. Beside it stand three numbers that the document names:
-input length, domain coverage, and an estimate of the reasoning depth, which is a head of its own, trained where depths are
-known. Two heads say whether the device and the cloud will be right. With the confidence of the device's own answer, its
-numbers are two inputs more. Probabilities are calibrated on queries that the weights were not trained on (Platt 1999), by a slope
-that is never negative, so that calibration does not change an order.
+Hashed n-grams are summed in an embedding and go through one hidden layer. Beside it stand three numbers that the document
+names: input length, domain coverage, and an estimate of the reasoning depth, which is a head of its own, trained where depths
+are known. Two heads say whether the device and the cloud will be right. With the confidence of the device's own answer, its
+numbers are two inputs more. Probabilities are calibrated on queries that the weights were not trained on (Platt 1999), by a
+slope that is never negative, so that calibration does not change an order.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class _Net(nn.Module):
         self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, grams, offsets, shares, numbers):
-        """(logits of right answers (n, 2), log2 of depths (n,)). shares: of each n-gram in its query's sum. numbers: (n, NUMBERS +
-        inputs), those of _numbers."""
+        """(logits of right answers (n, 2), log2 of depths (n,)). shares: of each n-gram in its query's sum. numbers: (n,
+        NUMBERS + inputs), those of _numbers."""
         h = self.drop(torch.relu(self.hidden(self.bag(grams, offsets, shares))))
         depth = self.depth(torch.cat([h, numbers[:, :NUMBERS]], dim=1))[:, 0]
         return self.right(torch.cat([h, numbers, depth.detach()[:, None]], dim=1)), depth
@@ -114,8 +114,8 @@ class Estimator:
 
 
 def train(examples: Examples, held_out: Examples, seed: int, steps: int = STEPS) -> Estimator:
-    """An estimator of `steps` batches of `examples`, calibrated on `held_out`. Raises EstimatorError where the device's answers in
-    either are all right or all wrong, QueryError."""
+    """An estimator of `steps` batches of `examples`, calibrated on `held_out`. Raises EstimatorError where the device's answers
+    in either are all right or all wrong, QueryError."""
     require_two_classes(examples.edge)
     require_two_classes(held_out.edge)
     queries = [read(text) for text in examples.texts]
@@ -159,8 +159,8 @@ def require_two_classes(labels: np.ndarray) -> None:
 
 
 def platt(logits: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """Slope (at least 0) and offset that make logits the likeliest log-odds of outcomes, with Platt's targets, which are never 0
-    or 1 (Platt 1999, section 2.2)."""
+    """Slope (at least 0) and offset that make logits the likeliest log-odds of outcomes, with Platt's targets, which are never
+    0 or 1 (Platt 1999, section 2.2)."""
     hits, n = right.sum(), len(right)
     target = np.where(right == 1, (hits + 1) / (hits + 2), 1 / (n - hits + 2))
 
@@ -193,8 +193,8 @@ def _thinned(grams: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _tensors(grams: Sequence[np.ndarray], numbers: np.ndarray) -> tuple[torch.Tensor, ...]:
-    """The inputs of the net: n-grams of all queries in a row, where each query begins, their shares, and the numbers. A sum of n
-    n-grams is divided by the root of n, so that its size does not depend on n."""
+    """The inputs of the net: n-grams of all queries in a row, where each query begins, their shares, and the numbers. A sum of
+    n n-grams is divided by the root of n, so that its size does not depend on n."""
     sizes = np.array([len(one) for one in grams])
     return (torch.from_numpy(np.concatenate(grams)), torch.from_numpy(np.cumsum(sizes) - sizes),
             torch.from_numpy(np.repeat(1 / np.sqrt(sizes), sizes).astype(np.float32)),

@@ -1,7 +1,8 @@
 """What the estimator sees of a query: hashed n-grams of its text, its length, and how much of it is known from training.
 
 Words and pairs of words, and runs of 3 to 5 bytes, each hashed to a bucket (Weinberger et al. 2009, arXiv:0902.2206; runs of
-letters as in fastText, Bojanowski et al. 2017): no vocabulary has to be kept, and no query has a word that it cannot be read by.
+letters as in fastText, Bojanowski et al. 2017): no vocabulary has to be kept, and no query has a word that it cannot be read
+by.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def read(text: str) -> Query:
 
 
 def _hashed(texts: list[str]) -> np.ndarray:
-    return np.fromiter((zlib.crc32(one.encode("utf-8", "replace")) % BUCKETS for one in texts), dtype=np.int64, count=len(texts))
+    found = (zlib.crc32(one.encode("utf-8", "replace")) % BUCKETS for one in texts)
+    return np.fromiter(found, dtype=np.int64, count=len(texts))
 
 
 def _runs(text: str) -> np.ndarray:

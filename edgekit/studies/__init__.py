@@ -20,6 +20,7 @@ STUDIES = {
     "04_pruning": "edgekit.studies.pruning",
     "05_distillation": "edgekit.studies.distillation",
     "06_speculative": "edgekit.studies.speculative",
+    "11_routing": "edgekit.studies.routing",
 }
 
 

@@ -9,21 +9,21 @@ import numpy as np
 from edgekit import progress
 from edgekit.catalog import recorded_answers
 from edgekit.measure import answers
-from edgekit.measure.answers import Recording
 from edgekit.route import estimator
-from edgekit.route.estimator import Examples
+from edgekit.route.estimator import EstimatorError, Examples
 from edgekit.schema import FOLDS, TEXT, UNKNOWN
 
 
-def measure_estimator(*, edge: dict, cloud: dict, features: str, folds: int, steps: int, seed: int, threads: int, device: str,
-                      left_out: bool) -> dict:
-    """A worker's job: an estimator learnt from the recorded answers of two models (fields of Recording), by cross-validation.
+def measure_estimator(*, edge: dict, cloud: dict, tasks: list[str], features: str, folds: int, steps: int, seed: int,
+                      threads: int, device: str, left_out: bool) -> dict:
+    """A worker's job: an estimator learnt from the recorded answers of two models (fields of Recording) to tasks, by
+    cross-validation.
 
     Observations of each item, never by weights that saw it: edge_p, cloud_p (calibrated), coverage, depth_steps and
     query_characters, with its fold; and where `left_out`, the same of each task's items by an estimator that saw none of that
     task (protocol: unknown). Raises EstimatorError for a device that is always right or always wrong in a part of the items.
     """
-    one, other = (answers.recorded(Recording(**asked | dict(tasks=tuple(asked["tasks"])))) for asked in (edge, cloud))
+    one, other = (answers.of_tasks(asked, tasks) for asked in (edge, cloud))
     by_item = {(answer.task_name, answer.item): answer for answer in other}
     pairs = [(answer, by_item[answer.task_name, answer.item]) for answer in one]
     sure = np.array([[answer.mean_log_p, answer.worst_log_p] if features != TEXT else [] for answer, _ in pairs], dtype=float)
@@ -32,10 +32,11 @@ def measure_estimator(*, edge: dict, cloud: dict, features: str, folds: int, ste
                         np.array([np.nan if answer.depth is None else answer.depth for answer, _ in pairs]),
                         sure.reshape(len(pairs), -1))
     at = [answer.at for answer, _ in pairs]
-    seen = list(_by_folds(examples, at, [answer.item for answer, _ in pairs], folds, steps, seed, threads))
+    seen, warnings = list(_by_folds(examples, at, [answer.item for answer, _ in pairs], folds, steps, seed, threads)), []
     if left_out:
-        seen += _by_groups(examples, at, [answer.task_name for answer, _ in pairs], steps, seed, threads)
-    return dict(observations=seen)
+        more, warnings = _by_tasks(examples, at, [answer.task_name for answer, _ in pairs], steps, seed, threads)
+        seen += more
+    return dict(observations=seen, warnings=warnings)
 
 
 def measure_replayed(*, name: str, items: int, folds: int, steps: int, seed: int, threads: int, device: str) -> dict:
@@ -66,15 +67,20 @@ def _by_folds(examples: Examples, at: Sequence[dict], groups: Sequence[str], fol
                            dict(protocol=FOLDS, fold=number))
 
 
-def _by_groups(examples: Examples, at: Sequence[dict], tasks: Sequence[str], steps: int, seed: int,
-               threads: int) -> Iterator[dict]:
-    """Every task's items judged by an estimator of the other tasks, of whose items a fifth calibrates it."""
-    tasks, calibrates = np.array(tasks), folds_of(list(range(len(tasks))), 5, seed) == 0
+def _by_tasks(examples: Examples, at: Sequence[dict], tasks: Sequence[str], steps: int, seed: int,
+              threads: int) -> tuple[list[dict], list[str]]:
+    """Every task's items judged by an estimator of the other tasks, of whose items a fifth calibrates it; and which tasks leave
+    nothing to learn from when they are left out."""
+    tasks, calibrates = np.array(tasks), folds_of(range(len(tasks)), 5, seed) == 0
+    seen, told = [], []
     for task in dict.fromkeys(tasks.tolist()):
         others = tasks != task
-        if others.any():
-            yield from _judged(examples, at, others & ~calibrates, others & calibrates, ~others, steps, seed, threads,
-                               dict(protocol=UNKNOWN))
+        try:
+            seen += _judged(examples, at, others & ~calibrates, others & calibrates, ~others, steps, seed, threads,
+                            dict(protocol=UNKNOWN))
+        except EstimatorError as error:
+            told.append(f"without {task} nothing could be learnt: {error}")
+    return seen, told
 
 
 def folds_of(groups: Sequence, folds: int, seed: int) -> np.ndarray:

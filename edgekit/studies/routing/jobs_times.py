@@ -11,21 +11,20 @@ from edgekit import engines, progress
 from edgekit.catalog import prompting
 from edgekit.compress import variant as variants
 from edgekit.measure import answers, energy, latency, memory
-from edgekit.measure.answers import Recording
+from edgekit.measure.answers import Answer, Recording
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.schema import TEXT
 
 ENERGY_S = 5.0  # a sensor's counter ticks every 20 to 100 ms
 
 
-def measure_replies(*, recording: dict, items: int, seed: int, warmups: int) -> dict:
-    """A worker's job: recorded answers of a model (fields of Recording), drawn, each written again as long as it was.
+def measure_replies(*, recording: dict, tasks: list[str], items: int, seed: int, warmups: int) -> dict:
+    """A worker's job: recorded answers of a model (fields of Recording) to tasks, drawn, each written again as long as it was.
 
     Observations by item: ttft_s and reply_s, from the request to its first and its last token, with its tokens. Programs and
     problems are timed as they were asked; of a task with choices, the first token.
     """
-    of = Recording(**recording | dict(tasks=tuple(recording["tasks"])))
-    found = answers.recorded(of)
+    of, found = Recording(task=tasks[0], **recording), answers.of_tasks(recording, tasks)
     drawn = np.random.default_rng(seed).permutation(len(found))[:items]
     artifact = variants.build(of.variant)
     context = min(artifact.spec.architecture.context, MOST_CONTEXT)
@@ -41,7 +40,7 @@ def measure_replies(*, recording: dict, items: int, seed: int, warmups: int) -> 
         return dict(observations=seen, engine=dataclasses.asdict(one.info))
 
 
-def measure_decisions(*, recording: dict, tokens: int, decisions: int, seed: int, sensed: bool) -> dict:
+def measure_decisions(*, recording: dict, tasks: list[str], tokens: int, decisions: int, seed: int, sensed: bool) -> dict:
     """A worker's job: decisions of an estimator on one core about a query of so many tokens, which recorded queries make up.
 
     Observations: decide_s of each decision, n-grams and weights together; estimator_parameters, estimator_bytes, and the
@@ -53,8 +52,7 @@ def measure_decisions(*, recording: dict, tokens: int, decisions: int, seed: int
     from edgekit.route import estimator
 
     base = memory.resident_bytes()
-    of = Recording(**recording | dict(tasks=tuple(recording["tasks"])))
-    text = _query(of, tokens)
+    text = _query(recording["variant"], answers.of_tasks(recording, tasks), tokens)
     model = estimator.untrained(seed)
     for _ in range(min(decisions, 20)):
         model.judge(text)
@@ -70,11 +68,10 @@ def measure_decisions(*, recording: dict, tokens: int, decisions: int, seed: int
     return dict(observations=seen + (_energy(model, text) if sensed else []))
 
 
-def _query(of: Recording, tokens: int) -> str:
+def _query(variant: str, found: list[Answer], tokens: int) -> str:
     """A query of that many tokens of the model's tokenizer, cut from recorded ones one after the other."""
-    spec = variants.build(of.variant).spec
-    encoder = prompting.of(spec.folder, spec.name)
-    text, found = "", answers.recorded(of)
+    spec = variants.build(variant).spec
+    encoder, text = prompting.of(spec.folder, spec.name), ""
     for answer in found * tokens:
         text = f"{text} {answer.query}".strip()
         ids = encoder.encode(text, special=False)
