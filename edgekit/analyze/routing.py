@@ -129,8 +129,9 @@ def curve(score: np.ndarray, outcomes: Outcomes, weights: np.ndarray | None = No
 
     def sums(values: np.ndarray) -> np.ndarray:
         """Sums over the queries sent, for each threshold: (draws, thresholds)."""
-        found = np.add.reduceat(w * values[order], starts, axis=1).cumsum(axis=1)
-        return np.concatenate([np.zeros((len(w), 1)), found], axis=1)
+        found, each = np.zeros((len(w), len(starts) + 1)), w * values[order]
+        (each if len(starts) == outcomes.n else np.add.reduceat(each, starts, axis=1)).cumsum(axis=1, out=found[:, 1:])
+        return found
 
     gain, of_cloud, of_edge = sums(outcomes.gain), sums(outcomes.cloud_cost), sums(outcomes.edge_cost)
     helped, every = sums((outcomes.gain > 0).astype(float)), sums(np.ones(outcomes.n))

@@ -16,7 +16,7 @@ from edgekit.analyze.routing import Curve, Outcomes, RoutingError, curve
 from edgekit.analyze.stats import Estimate
 
 DRAWS = 1000
-CHUNK = 4_000_000  # numbers of a table of draws and queries that are in memory at a time
+CHUNK = 200_000  # numbers of a table of draws and queries that are in memory at a time: few enough for a cache
 Measure = Callable[[Curve], np.ndarray]
 
 
@@ -28,7 +28,8 @@ def resampled(score: np.ndarray, outcomes: Outcomes, measures: dict[str, Measure
     parts: dict[str, list] = {name: [] for name in measures}
     step = max(1, CHUNK // n)
     for begin in range(0, draws, step):
-        found = curve(score, outcomes, rng.multinomial(n, np.full(n, 1 / n), size=min(step, draws - begin)))
+        drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(min(step, draws - begin))]
+        found = curve(score, outcomes, np.stack(drawn))
         for name, measure in measures.items():
             parts[name].append(measure(found))
     return {name: np.concatenate(values) for name, values in parts.items()}
@@ -106,12 +107,13 @@ def gaining(share: float) -> Callable[[Curve], float]:
 def items_needed(helps: float, harms: float, apgr: float, power: float = 0.8, confidence: float = 0.95) -> int:
     """Queries that it takes to tell a router of this APGR from one that draws lots, with this power (two-sided).
 
-    With ranks u uniform on 0 to 1, APGR - 1/2 is the mean of gain x (1/2 - u) over the mean gain. For a useless score u is
-    independent of the gain, so the variance of one query's term is (helps + harms) / 12 / (helps - harms)². `helps`, `harms`:
+    With ranks u from 0 to 1, APGR - 1/2 is the covariance of the gain with 1/2 - u over the mean gain. For a useless score they
+    are independent, so a query's part in its variance is that of the gain over 12 and the squared mean gain. `helps`, `harms`:
     shares of the queries that sending turns right and wrong. Raises RoutingError without a gain or for an APGR of 1/2.
     """
     if not helps > harms >= 0 or apgr == 0.5:
         raise RoutingError(f"power: expected more queries helped than harmed and an APGR other than 0.5, got {helps}, {harms} "
                            f"and {apgr}")
     quantiles = distributions.norm.ppf((1 + confidence) / 2) + distributions.norm.ppf(power)
-    return math.ceil(quantiles**2 * (helps + harms) / 12 / ((helps - harms) * (apgr - 0.5))**2)
+    mean = helps - harms
+    return math.ceil(quantiles**2 * (helps + harms - mean**2) / 12 / (mean * (apgr - 0.5))**2)

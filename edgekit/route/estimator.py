@@ -27,6 +27,7 @@ STEPS, BATCH, RATE, DECAY, DROPOUT = 150, 64, 1e-2, 1e-2, 0.5
 # half of a query's n-grams are left out in each step.
 RATE_OF_GRAMS, KEPT_GRAMS = 1.0, 0.5
 OF_DEPTH = 0.3  # weight of the depth head's loss
+FURTHEST = 3.0  # standard deviations to which number inputs count: a query of another kind is not infinitely strange
 
 
 class EstimatorError(InvalidRequest):
@@ -107,7 +108,7 @@ class Estimator:
                 zip(right, coverage, depth, strict=True)]
 
     def _logits(self, queries: Sequence[Query], coverage: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        numbers = (_numbers(queries, coverage, confidence) - self.scale[0]) / self.scale[1]
+        numbers = _scaled(_numbers(queries, coverage, confidence), self.scale)
         with torch.inference_mode():
             logits, depth = self.net(*_tensors([query.grams for query in queries], numbers))
         return logits.double().numpy(), depth.double().numpy()
@@ -122,7 +123,7 @@ def train(examples: Examples, held_out: Examples, seed: int, steps: int = STEPS)
     known = Known.of(queries)
     numbers = _numbers(queries, np.array([known.coverage(query, own=True) for query in queries]), examples.confidence)
     scale = numbers.mean(axis=0), numbers.std(axis=0) + 1e-6
-    numbers = (numbers - scale[0]) / scale[1]
+    numbers = _scaled(numbers, scale)
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -185,6 +186,10 @@ def _numbers(queries: Sequence[Query], coverage: np.ndarray, confidence: np.ndar
     """(n, NUMBERS + k): the length in characters, words and numerals, as logarithms, coverage, and what the confidence has."""
     return np.column_stack([np.log1p([(query.characters, query.length, query.numerals) for query in queries]), coverage,
                             confidence])
+
+
+def _scaled(numbers: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return np.clip((numbers - scale[0]) / scale[1], -FURTHEST, FURTHEST)
 
 
 def _thinned(grams: np.ndarray, rng: np.random.Generator) -> np.ndarray:

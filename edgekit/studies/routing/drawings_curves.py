@@ -22,7 +22,7 @@ ERRORS = {"missed": ("#D55E00", "-", "weak answers kept on the device"),
 @style.styled
 def routing_curve(table: pd.DataFrame) -> style.Drawn:
     """Share of right answers against the cost of both models over that of sending all, a panel a set (from
-    `tables_points.drawn_curves`); marks: fixed models with Wilson's intervals."""
+    `tables_compared.drawn_curves`); marks: fixed models with Wilson's intervals."""
     style.require(table, "routing_curve")
     parts = dict(list(table.groupby(tables.PAIR, sort=False, dropna=False)))
     fig = Figure(figsize=(style.WIDTH, 3.4))
@@ -132,7 +132,7 @@ def routing_calibration(table: pd.DataFrame) -> style.Drawn:
 @style.styled
 def routing_mix(table: pd.DataFrame) -> style.Drawn:
     """What is saved and what is lost against the share of simple traffic, for the recorded pair (from
-    `tables_points.mix_table`)."""
+    `tables_compared.mix_table`)."""
     table = style.require(table[table["set"] == tables.RECORDED], "routing_mix")
     fig = Figure(figsize=(style.WIDTH, 3.2))
     axes = fig.subplots(1, 2)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from edgekit.catalog import routers
 from edgekit.plots.figure import Figure
 from edgekit.plots.intervals import AGAIN
-from edgekit.studies.routing import drawings_curves, tables, tables_points, tables_times
+from edgekit.studies.routing import drawings_curves, tables, tables_compared, tables_points, tables_times
 
 FIGURES = (
-    Figure("routing_curve", lambda frame: (tables_points.drawn_curves(frame),),
+    Figure("routing_curve", lambda frame: (tables_compared.drawn_curves(frame),),
            drawings_curves.routing_curve, "answers of both models with an estimator's judgement",
            "Share of right answers against cost, over all thresholds of each score. Recorded pair: operations of both models, "
            "2 a weight and token, over those of sending every query, a cascade's first answers counted; published answers: "
@@ -28,7 +28,7 @@ FIGURES = (
            "an estimator's probabilities",
            "Share of queries that the device has right against the probability that the estimator said, ten bins of as many "
            "queries, with Wilson's 95 % intervals. Dotted: as it says."),
-    Figure("routing_mix", lambda frame: (tables_points.mix_table(frame),), drawings_curves.routing_mix,
+    Figure("routing_mix", lambda frame: (tables_compared.mix_table(frame),), drawings_curves.routing_mix,
            "answers of the recorded pair in several folds",
            "What the threshold that was chosen for 95 % of the cloud's gain on the recorded mix saves (left) and loses (right) "
            "where another share of the queries is simple, that is, right on the device, with 95 % intervals over items. "

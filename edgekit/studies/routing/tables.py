@@ -41,10 +41,10 @@ MEASURES = {"apgr": Curve.apgr, "area": Curve.area, "cpt50": lambda found: found
 def item_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line an item that both models answered: who had it right, tokens, sureness, and what estimators said of it.
 
-    edge, cloud: 0 or 1. edge_tokens, cloud_tokens: of prompt and answer, 1 where they were not published. edge_cost,
-    cloud_cost: operations, 2 a weight and token (1 an answer of the cloud's, 0 of the device's, where nothing is known of
-    either). text, text and confidence: calibrated probability that the device has it right; `… gain`: less that of the cloud.
-    `… unknown`: of an estimator that saw nothing of its task.
+    edge, cloud: 0 or 1. edge_asked, edge_answered, cloud_asked, cloud_answered: tokens. paid: those of the cloud together, 1
+    where nobody published them. edge_cost, cloud_cost: operations, 2 a weight and token; where nothing is known of either, 0
+    and 1. text, text and confidence: calibrated probability that the device has it right; `… gain`: less that of the cloud. `…
+    unknown`: of an estimator that saw nothing of its task.
     """
     lines = [*_own(frame), *_published(frame)]
     return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=[*PAIR, *ITEM, "edge", "cloud"])
@@ -66,6 +66,7 @@ def _own(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
                              "worst_log_p": both.get("worst_log_p_edge")})
         for side, name in (("edge", model), ("cloud", cloud)):
             line[f"{side}_cost"] = 2 * sizes.get(name, np.nan) * (line[f"{side}_asked"] + line[f"{side}_answered"])
+        line["paid"] = line.cloud_asked + line.cloud_answered
         about = here.drop_duplicates(ITEM).set_index(ITEM)[["domain", "mode", "depth"]]
         line = line.join(about).join(_judged(here)).reset_index()
         yield line.assign(set=RECORDED, model=model, cloud_model=cloud, engine=engine, dtype=dtype, source="measured")
@@ -78,7 +79,7 @@ def _published(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
         about = here.drop_duplicates(ITEM).set_index(ITEM)[["domain"]]
         line = right.join(about).join(_judged(here[here.metric != "correct"]), how="inner").reset_index()
         yield line.assign(set=name, model=model, cloud_model=cloud, engine="", dtype="", source="replayed", edge_cost=0.0,
-                          cloud_cost=1.0)
+                          cloud_cost=1.0, paid=1.0)
 
 
 def _answers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -164,9 +165,10 @@ def framed(lines: list[dict], columns: list[str]) -> pd.DataFrame:
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    rank = {name: place for place, name in enumerate(POLICIES)}
-    return table.sort_values("policy", key=lambda names: names.map(rank), kind="stable").sort_values(
-        "set", key=lambda names: names != RECORDED, kind="stable").reset_index(drop=True)
+    """The lines of each set together, policies in the order of what they see."""
+    ranks = {"set": list(dict.fromkeys(table["set"])), "policy": list(POLICIES)}
+    return table.sort_values(["set", "policy"], key=lambda names: names.map(ranks[names.name].index),
+                             kind="stable").reset_index(drop=True)
 
 
 @once
