@@ -140,6 +140,7 @@ COORDINATES = {
 COLUMNS = ("metric", "value", "repeat", "source", "run")
 
 NONE = "none"  # as a method, score, step of a chain, engine or dtype: nothing was done, or none had a part in it
+ENDPOINT = "endpoint"  # as an engine: a cloud that is none of this machine's models
 STORED = "stored"  # as a method or weights: a GGUF file as it came
 ENGINE, DTYPE = REFERENCE = ("transformers", "float32")  # in which variants are compared with the model that they come from
 UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model as it was, or its quantized weights as floats

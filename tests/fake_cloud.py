@@ -23,6 +23,7 @@ class FakeCloud:
 
     def __init__(self, *how: str):
         self.how, self.asked, self.seen, self.lock = list(how or ("ok",)), [], [], threading.Lock()
+        self.reply = lambda text: f"echo {text}"
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,8 +66,11 @@ class FakeCloud:
             to.send_header(name.replace("_", "-"), value)
         to.end_headers()
 
-    def _ok(self, to, body):
-        text = f"echo {body['prompt']}" if "prompt" in body else None
+    def _uncounted(self, to, body):
+        self._ok(to, body, counted=False)
+
+    def _ok(self, to, body, counted=True):
+        text = self.reply(body["prompt"]) if "prompt" in body else None
         self._head(to)
         if text is None:
             for delta, end in (({"content": "hel"}, None), ({"content": "lo"}, None), ({}, "stop")):
@@ -77,7 +81,8 @@ class FakeCloud:
                 to.wfile.write(event(text=letter, finish_reason=None))
             to.wfile.write(event(finish_reason="stop"))
             usage = {"prompt_tokens": 7, "completion_tokens": len(text), "total_tokens": 7 + len(text)}
-            to.wfile.write(b"data: " + json.dumps({"id": "x", "choices": [], "usage": usage}).encode() + b"\n\n")
+            if counted:
+                to.wfile.write(b"data: " + json.dumps({"id": "x", "choices": [], "usage": usage}).encode() + b"\n\n")
         to.wfile.write(b"data: [DONE]\n\n")
 
     def _slow(self, to, body):

@@ -23,8 +23,10 @@ import psutil
 import pytest
 from fake_cloud import KEY, FakeCloud
 
-from edgekit import engines
+from edgekit import engines, store
+from edgekit.catalog import tasks
 from edgekit.compress import variant
+from edgekit.errors import EdgekitError
 from edgekit.params import ParamsError
 from edgekit.route import cloud as clouds
 from edgekit.route.cloud import Clock, Cloud, CloudFailed
@@ -240,6 +242,57 @@ def test_a_url_with_a_secret_or_without_a_host_is_refused_and_not_repeated(url):
     assert "secret" not in str(failure.value)
 
 
+def test_an_endpoint_that_counts_no_tokens_leaves_them_open():
+    with asked("uncounted") as (_, cloud, _clock):
+        assert cloud.answer("q", "x", 8) == clouds.Answer("echo x", None, None, 1)
+
+
+# What an endpoint answers to tasks
+
+
+@pytest.fixture
+def endpoint(monkeypatch, tmp_path):
+    """(a server that solves every second problem, the fields of jobs_endpoint.Asked)"""
+    pytest.importorskip("lm_eval")
+    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+    monkeypatch.setenv("MY_KEY", KEY)
+    task = tasks.load("pocket_chain_direct")
+    answers = {task.prompt(item): item["answer"] for item in task.items()[::2]}
+    with FakeCloud() as fake:
+        fake.reply = lambda text: f"\nanswer {answers.get(text, 'nobody')}"
+        fields = dict(url=fake.url, model="large", form="plain", timeout_s=5.0, deadline_s=20.0, attempts=2, backoff_s=0.01,
+                      failures=3, reset_s=1.0)
+        yield fake, dict(endpoint=fields, key="MY_KEY", task="pocket_chain_direct", items_per_depth=3), answers
+
+
+def test_an_endpoints_answers_are_judged_counted_and_kept_and_the_key_is_not(endpoint, tmp_path):
+    from edgekit.studies.routing import jobs_endpoint
+
+    fake, asked, answers = endpoint
+    seen = jobs_endpoint.measure_endpoint_answers(**asked)["observations"]
+    values = {metric: {one["item"]: one["value"] for one in seen if one["metric"] == metric}
+              for metric in ("correct", "asked_tokens", "answered_tokens")}
+    assert len(fake.asked) == 24 == len(values["correct"]) and sum(values["correct"].values()) == sum(
+        text in answers for text in fake.texts()) > 5
+    assert set(values["asked_tokens"].values()) == {7} and min(values["answered_tokens"].values()) >= 9
+    again = jobs_endpoint.of_tasks({name: asked[name] for name in ("endpoint", "key", "items_per_depth")}, [asked["task"]])
+    assert len(fake.asked) == 24, "asked, and paid for, once"
+    assert [one.score for one in again] == list(values["correct"].values()) and again[0].prompt in fake.texts()
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not [path for path in kept if KEY.encode() in path.read_bytes()] and KEY not in repr(seen)
+
+
+@pytest.mark.parametrize(("how", "told"), [("uncounted", "does not say how many tokens"), ("401", "cloud: unauthorized")])
+def test_an_endpoint_that_cannot_be_judged_leaves_nothing_behind(endpoint, how, told, tmp_path):
+    from edgekit.studies.routing import jobs_endpoint
+
+    fake, asked, _ = endpoint
+    fake.how = [how]
+    with pytest.raises(EdgekitError, match=told):
+        jobs_endpoint.measure_endpoint_answers(**asked)
+    assert not list(tmp_path.rglob("answers.jsonl"))
+
+
 # The server on loopback
 
 
@@ -254,7 +307,7 @@ def model():
 
 
 def test_the_real_server_answers_as_its_model_does_on_the_device_and_is_gone_afterwards(model, monkeypatch):
-    from edgekit.catalog import prompting, tasks
+    from edgekit.catalog import prompting
     from edgekit.measure.engine_lm import EngineLM, Generation
 
     monkeypatch.setenv("PORT", "1")  # variables that the server would read

@@ -235,7 +235,8 @@ def soak_rows() -> list[dict]:
 def frame():
     """Every fourth item is sent. Tables are computed once."""
     with pytest.MonkeyPatch.context() as patch, once.remembering():
-        patch.setattr(tables, "_items", lambda frame: [(("small", "large"), items())])
+        for name in ("_items", "_recorded"):
+            patch.setattr(tables, name, lambda frame: [(("small", "large"), items())])
         patch.setattr(tables, "sent_at", lambda items, policy, point: np.arange(len(items)) % 4 == 0)
         yield pd.DataFrame([*network_rows(), *soak_rows()])
 
@@ -302,9 +303,8 @@ def test_cost_is_what_the_sent_items_tokens_cost_by_each_dated_price(frame):
     assert table.usd["always the device"].eq(0).all() and table.saved["always the cloud"].eq(0).all()
 
 
-def test_rows_without_a_cloud_give_empty_tables_with_their_columns(monkeypatch):
+def test_rows_without_a_cloud_give_empty_tables_with_their_columns():
     empty = pd.DataFrame([row("speed", "ttft_s", 1.0, model="small")])
-    monkeypatch.setattr(tables, "_items", lambda frame: [])
     for table in (tables.soak_table, tables.fallback_table, tables.traffic_table, tables.latency_table, tables.cost_table):
         assert table(empty).empty and {"model", "cloud", "source"} <= set(table(empty).columns)
 

@@ -137,12 +137,13 @@ def _ask(recording: Recording, folder: Path) -> None:
                              device=recording.device, context=context) as opened:
         model = RecordingLM(opened, prompting.of(artifact.spec.folder, artifact.spec.name), recording.prompt_form,
                             recording.confidence)
-        found = list(_answers(model, recording.task, recording.items_per_depth))
+        found = list(answered(model, recording.task, recording.items_per_depth))
     (folder / FILE).write_text("".join(json.dumps(dataclasses.asdict(one), ensure_ascii=False) + "\n" for one in found),
                                encoding="utf-8")
 
 
-def _answers(model: RecordingLM, name: str, items: int) -> Iterable[Answer]:
+def answered(model: RecordingLM, name: str, items: int) -> Iterable[Answer]:
+    """The answers to a task of a model that keeps what it wrote by prompt (`written`)."""
     if catalog.is_code(name):
         return _programs(model, name, items)
     task = catalog.load(name)

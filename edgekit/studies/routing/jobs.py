@@ -12,6 +12,7 @@ from edgekit.measure import answers
 from edgekit.route import estimator
 from edgekit.route.estimator import EstimatorError, Examples
 from edgekit.schema import FOLDS, TEXT, UNKNOWN
+from edgekit.studies.routing import jobs_endpoint
 
 
 def measure_estimator(*, edge: dict, cloud: dict, tasks: list[str], features: str, folds: int, steps: int, seed: int,
@@ -23,7 +24,7 @@ def measure_estimator(*, edge: dict, cloud: dict, tasks: list[str], features: st
     query_characters, with its fold; and where `left_out`, the same of each task's items by an estimator that saw none of that
     task (protocol: unknown). Raises EstimatorError for a device that is always right or always wrong in a part of the items.
     """
-    one, other = (answers.of_tasks(asked, tasks) for asked in (edge, cloud))
+    one, other = answers.of_tasks(edge, tasks), (jobs_endpoint if "endpoint" in cloud else answers).of_tasks(cloud, tasks)
     by_item = {(answer.task_name, answer.item): answer for answer in other}
     pairs = [(answer, by_item[answer.task_name, answer.item]) for answer in one]
     sure = np.array([[answer.mean_log_p, answer.worst_log_p] if features != TEXT else [] for answer, _ in pairs], dtype=float)

@@ -20,7 +20,7 @@ from edgekit.schema import FEATURES, TEXT
 from edgekit.studies.cells import Cell
 from edgekit.studies.config import TASKS, asking, known_model, parameter, require_form, require_language
 from edgekit.studies.needs import Held
-from edgekit.studies.routing.plan_cloud import LOOPBACK, CloudConfig, cloud_units
+from edgekit.studies.routing.plan_cloud import LOOPBACK, CloudConfig, cloud_units, endpoint_asked, endpoint_unit
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import absent_unit, resolved, speed_unit, study_run
 
@@ -83,6 +83,8 @@ def plan(config: Config) -> Iterator[Unit]:
     for name in config.answering:
         if name not in absent:
             yield from (_answers(config, name, task) for task in config.tasks)
+    if config.cloud_url != LOOPBACK:
+        yield from (endpoint_unit(config, task, config.items_per_depth) for task in config.tasks)
     if not {config.edge_model, config.cloud_model} & set(absent):
         for features in config.features:
             yield _estimator(config, features)
@@ -130,11 +132,13 @@ def _answers(config: Config, name: str, task: str) -> Unit:
 
 
 def _estimator(config: Config, features: str) -> Unit:
-    edge, cloud = (_recording(config, name) for name in (config.edge_model, config.cloud_model))
+    here = config.cloud_url == LOOPBACK
+    edge = _recording(config, config.edge_model)
+    cloud = _recording(config, config.cloud_model) if here else endpoint_asked(config, config.items_per_depth)
     work = dict(tasks=list(config.tasks), features=features, folds=config.folds, steps=config.steps, seed=config.seed,
                 left_out=config.left_out)
     return _unit(config, dict(task="estimator", model=config.edge_model, cloud=config.cloud_model, features=features),
-                 (config.edge_model, config.cloud_model), f"{JOBS}:measure_estimator",
+                 (config.edge_model, config.cloud_model)[:1 + here], f"{JOBS}:measure_estimator",
                  dict(edge=edge, cloud=cloud, **work, **config.where), dict(edge=edge, cloud=cloud, **work), shared=True)
 
 

@@ -13,6 +13,7 @@ from edgekit.errors import EdgekitError, unknown_name
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.route import endpoint
+from edgekit.schema import ENDPOINT, NONE
 from edgekit.studies.cells import UNPACKED, Cell
 from edgekit.studies.config import PROMPT_FORM, MeasuringConfig, asking, cell_with, known_model, parameter, require_form
 from edgekit.studies.needs import Held
@@ -115,6 +116,22 @@ def cloud_units(config: CloudConfig) -> Iterator[Unit]:
             yield from (absent_unit(config, "soak", name, reason) for name, reason in absent.items())
         else:
             yield _soak_unit(config)
+
+
+def endpoint_asked(config: CloudConfig, items_per_depth: int) -> dict:
+    """The fields of jobs_endpoint.Asked but the task."""
+    where = dict(url=config.cloud_url, model=config.cloud_model, form=config.prompt_form, **config.patience)
+    return dict(endpoint=where, key=config.cloud_key, items_per_depth=items_per_depth)
+
+
+def endpoint_unit(config: CloudConfig, task: str, items_per_depth: int) -> Unit:
+    """What an endpoint answers to a task, where the cloud is one: asked once, and kept."""
+    asked = dict(task=task, **endpoint_asked(config, items_per_depth))
+    return Unit(dict(task="answers", model=config.cloud_model, task_name=task, engine=ENDPOINT, dtype=NONE,
+                     **asking(config.prompt_form), **config.where), 0,
+                "edgekit.studies.routing.jobs_endpoint:measure_endpoint_answers", asked, "",
+                task_hash(dict(asked, hash=tasks.content_hash(task))), _no_key(config.cloud_key), planned=False, shared=True,
+                first=True)
 
 
 def _network_unit(config: CloudConfig) -> Unit:

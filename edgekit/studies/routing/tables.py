@@ -17,7 +17,7 @@ from edgekit.analyze.calibration import discrimination
 from edgekit.analyze.once import once
 from edgekit.analyze.routing import Curve, Outcomes
 from edgekit.analyze.rows import rows_of
-from edgekit.schema import CONFIDENT, FOLDS, TEXT, UNKNOWN
+from edgekit.schema import CONFIDENT, ENDPOINT, FOLDS, TEXT, UNKNOWN
 
 RECORDED = "recorded"
 ITEM = ["task_name", "item"]
@@ -55,7 +55,8 @@ def _own(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     judged = rows_of(frame, "estimator")
     sizes = rows_of(frame, "size", metrics=("parameters",)).groupby("model").value.median()
     for (model, cloud, engine, dtype), here in judged.groupby(["model", "cloud", "engine", "dtype"]):
-        sides = {side: _answers(answers[(answers.model == name) & (answers.engine == engine) & (answers["dtype"] == dtype)])
+        in_cell = ((answers.engine == engine) & (answers["dtype"] == dtype)) | (answers.engine == ENDPOINT)
+        sides = {side: _answers(answers[(answers.model == name) & in_cell])
                  for side, name in (("edge", model), ("cloud", cloud))}
         both = sides["edge"].join(sides["cloud"], how="inner", lsuffix="_edge", rsuffix="_cloud")
         if both.empty:
@@ -66,6 +67,8 @@ def _own(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
                              "worst_log_p": both.get("worst_log_p_edge")})
         for side, name in (("edge", model), ("cloud", cloud)):
             line[f"{side}_cost"] = 2 * sizes.get(name, np.nan) * (line[f"{side}_asked"] + line[f"{side}_answered"])
+        if not {model, cloud} <= set(sizes.index):  # an endpoint does not say what it runs
+            line["edge_cost"], line["cloud_cost"] = 0.0, 1.0
         line["paid"] = line.cloud_asked + line.cloud_answered
         about = here.drop_duplicates(ITEM).set_index(ITEM)[["domain", "mode", "depth"]]
         line = line.join(about).join(_judged(here)).reset_index()

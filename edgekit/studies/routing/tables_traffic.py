@@ -114,7 +114,7 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a pair, policy and dated price: US dollars for 1,000 queries, and the share of the cost of always asking the cloud
     that is saved, over items. The tokens are those of the model that stood for the cloud, whoever's price they have."""
     lines = []
-    for (model, cloud), items in _items(frame):
+    for (model, cloud), items in _recorded(frame):
         for policy, sent in _sent(items):
             for price in map(prices.load, prices.names()):
                 usd = price.usd(items.cloud_asked, items.cloud_answered).to_numpy(float)
@@ -131,16 +131,19 @@ def _over_runs(name: str, values: list[float]) -> Estimate:
     return stats.rate_interval(values) if min(values) > 0 else stats.mean_interval(values).within(0, np.inf)
 
 
+def _recorded(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """(model, cloud) and the items that both answered for these rows."""
+    yield from (((at["model"], at["cloud"]), items) for at, items in tables.sets(frame) if at["set"] == RECORDED)
+
+
 def _items(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """(model, cloud) and the recorded items of both with the times that they take alone, as one table."""
+    """The same with the times that each takes alone, where both models were timed."""
     times = service_table(frame)
-    if times.empty:
-        return
-    for at, items in tables.sets(frame):
-        here = times[(times.model == at["model"]) & (times.cloud_model == at["cloud"])]
-        if at["set"] == RECORDED and len(here):
-            yield (at["model"], at["cloud"]), items.merge(here[[*ITEM, "edge_s", "cloud_s", "decide_s"]], on=ITEM, how="inner",
-                                                          validate="one_to_one")
+    for (model, cloud), items in _recorded(frame) if len(times) else ():
+        here = times[(times.model == model) & (times.cloud_model == cloud)]
+        if len(here):
+            yield (model, cloud), items.merge(here[[*ITEM, "edge_s", "cloud_s", "decide_s"]], on=ITEM, how="inner",
+                                              validate="one_to_one")
 
 
 def _sent(items: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
