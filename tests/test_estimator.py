@@ -13,7 +13,7 @@ from edgekit.route import estimator, features
 from edgekit.route.estimator import EstimatorError, Examples
 from edgekit.route.features import Known, QueryError
 
-NAMES = "Ada Ben Cleo Dan Eva Finn Gus Hana Ivan Jo".split()
+NAMES = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivan", "Jo"]
 
 
 @pytest.fixture(autouse=True)

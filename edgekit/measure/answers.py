@@ -83,14 +83,6 @@ class Answer:
         return dict(task_name=self.task_name, domain=self.domain, mode=self.mode, **depth, item=self.item)
 
 
-def require_recorded(name: str) -> None:
-    """Raise TaskError unless a task's answers can be recorded: a shipped one, or humaneval."""
-    catalog.require_known(name)
-    if not catalog.is_shipped(name) and not catalog.is_code(name):
-        raise TaskError(f"{name}: its answers are not recorded; expected one of {', '.join(catalog.names())} or "
-                        f"{code_problems.HUMANEVAL}")
-
-
 def measure_answers(**recording) -> dict:
     """A worker's job: the recorded answers of a model (fields of Recording) as observations, by item: correct, prompt and
     answer tokens, and where asked for mean_log_p and worst_log_p. Raises EngineError and TaskError as measure_accuracy does."""

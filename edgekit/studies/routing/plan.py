@@ -18,7 +18,7 @@ from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.schema import FEATURES, TEXT
 from edgekit.studies.cells import Cell
-from edgekit.studies.config import TASKS, asking, known_model, parameter, require_form, require_language
+from edgekit.studies.config import asking, known_model, parameter, require_form, require_language
 from edgekit.studies.needs import Held
 from edgekit.studies.routing.plan_cloud import LOOPBACK, CloudConfig, cloud_units, endpoint_asked, endpoint_unit
 from edgekit.studies.runner import Unit, task_hash
@@ -35,7 +35,8 @@ class Config(CloudConfig):
 
     fixed_models: tuple[str, ...] = parameter("models between the two, of which one alone may beat the router at equal cost",
                                               each=known_model)
-    tasks: tuple[str, ...] = parameter(f"what both models are asked: {TASKS}", each=tasks.require_known, needed=1)
+    tasks: tuple[str, ...] = parameter("what both models are asked: shipped tasks, or humaneval, whose answers are run",
+                                     each=tasks.require_recorded, needed=1)
     items_per_depth: int = parameter("items of each depth or level of each task, the same for every model", least=1)
     features: tuple[str, ...] = parameter("what the estimator sees: the text, or the confidence of the device's answer too",
                                           known=FEATURES, needed=1)

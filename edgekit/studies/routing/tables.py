@@ -58,7 +58,7 @@ def _own(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
         in_cell = ((answers.engine == engine) & (answers["dtype"] == dtype)) | (answers.engine == ENDPOINT)
         sides = {side: _answers(answers[(answers.model == name) & in_cell])
                  for side, name in (("edge", model), ("cloud", cloud))}
-        both = sides["edge"].join(sides["cloud"], how="inner", lsuffix="_edge", rsuffix="_cloud")
+        both = sides["edge"].add_suffix("_edge").join(sides["cloud"].add_suffix("_cloud"), how="inner")
         if both.empty:
             continue
         line = pd.DataFrame({"edge": both.right_edge, "cloud": both.right_cloud, "edge_asked": both.asked_edge,
