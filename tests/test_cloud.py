@@ -23,7 +23,7 @@ import psutil
 import pytest
 from fake_cloud import KEY, FakeCloud
 
-from edgekit import engines, store
+from edgekit import engines, params, store
 from edgekit.catalog import tasks
 from edgekit.compress import variant
 from edgekit.errors import EdgekitError
@@ -35,6 +35,7 @@ from edgekit.route.gateway import CLOUD, EDGE
 from edgekit.route.network import OUTAGES, ModelledClock
 from edgekit.route.server import OWN, ServerError, serve
 from edgekit.schema import NONE
+from edgekit.studies.routing import plan as study
 from edgekit.studies.routing import plan_cloud
 from edgekit.studies.runner import Unit
 
@@ -406,6 +407,20 @@ def test_a_plan_holds_the_networks_draws_and_the_soak_and_no_key(monkeypatch):
     *_, refused = plan_cloud.cloud_units(configured(cloud_url="https://api.example.org/v1", cloud_model="large"))
     assert refused.refusal == "the environment variable EDGEKIT_CLOUD_KEY is not set; set it to the endpoint's key"
     assert [unit.condition["task"] for unit in plan_cloud.cloud_units(configured(soak_networks=()))] == ["network"]
+
+
+def test_with_an_endpoint_the_study_asks_it_all_tasks_and_learns_from_its_answers(monkeypatch):
+    monkeypatch.setenv("EDGEKIT_CLOUD_KEY", KEY)
+    values = params.read_yaml(params.path_of("ci", study.STUDY)) | dict(cloud_url="https://x.example/v1", cloud_model="large")
+    config = params.validate(study.Config, values, "here")
+    units = list(study.plan(config))
+    assert not [unit.refusal for unit in units if unit.refusal] and KEY not in repr(units)
+    asked = [unit for unit in units if unit.function.endswith("measure_endpoint_answers")]
+    assert [unit.arguments["task"] for unit in asked] == list(config.tasks)
+    assert {unit.condition["engine"] for unit in asked} == {"endpoint"}
+    learnt = [unit.arguments["cloud"] for unit in units if unit.condition["task"] == "estimator"]
+    assert learnt and all(one["endpoint"]["url"] == config.cloud_url for one in learnt)
+    assert {name for unit in units for name in unit.variants} == {"pocket-200k > gguf(dtype=float16)"}
 
 
 def done(unit: Unit) -> list[dict]:

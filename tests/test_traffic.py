@@ -231,14 +231,20 @@ def soak_rows() -> list[dict]:
     return found
 
 
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return pd.DataFrame([*network_rows(), *soak_rows()])
+
+
 @pytest.fixture(scope="module")
-def frame():
-    """Every fourth item is sent. Tables are computed once."""
+def computed() -> dict[str, pd.DataFrame]:
+    """The tables of traffic and cost, by name, where every fourth item is sent."""
     with pytest.MonkeyPatch.context() as patch, once.remembering():
         for name in ("_items", "_recorded"):
             patch.setattr(tables, name, lambda frame: [(("small", "large"), items())])
         patch.setattr(tables, "sent_at", lambda items, policy, point: np.arange(len(items)) % 4 == 0)
-        yield pd.DataFrame([*network_rows(), *soak_rows()])
+        rows = pd.DataFrame(network_rows())
+        return {name: getattr(tables, f"{name}_table")(rows) for name in ("traffic", "latency", "cost")}
 
 
 def test_the_soaks_table_counts_who_answered_and_what_that_is_worth(frame):
@@ -261,9 +267,9 @@ def test_fallbacks_are_counted_by_reason_of_all_that_were_sent(frame):
     assert table.share["down", "open"] == 7 / 8 and table.wait_s["down", "slow"] == 6.0
 
 
-def test_traffic_without_a_queue_to_speak_of_takes_what_models_and_network_take(frame):
+def test_traffic_without_a_queue_to_speak_of_takes_what_models_and_network_take(computed):
     """Constant service: M/D/1 waits of the device alone, at every load; the cloud waits for nobody."""
-    table = tables.traffic_table(frame)
+    table = computed["traffic"]
     assert set(table.policy) == set(tables.POLICIES) and set(table.source) == {"modelled"} and set(table.n) == {tables.RUNS}
     poisson = table[(table.arrivals == POISSON) & (table.network == tables.CLEAR)].set_index(["policy", "load"])
     for load in tables.LOADS[:-1]:
@@ -283,17 +289,17 @@ def test_traffic_without_a_queue_to_speak_of_takes_what_models_and_network_take(
     assert faulty.fell_back["always the device", POISSON] == 0
 
 
-def test_the_distribution_of_latencies_has_the_quantiles_of_the_table(frame):
-    lines = tables.latency_table(frame)
+def test_the_distribution_of_latencies_has_the_quantiles_of_the_table(computed):
+    lines = computed["latency"]
     one = lines[(lines.policy == "always the device") & (lines.arrivals == POISSON) & (lines.network == tables.CLEAR)]
     assert one.latency_s.is_monotonic_increasing and one.share.tolist() == tables.GRID.tolist()
-    table = tables.traffic_table(frame).set_index(["policy", "arrivals", "network", "load"])
+    table = computed["traffic"].set_index(["policy", "arrivals", "network", "load"])
     at = table.loc["always the device", POISSON, tables.CLEAR, tables.AT_LOAD]
     assert one.set_index("share").latency_s[0.99] == pytest.approx(at.p99_s, rel=0.02)
 
 
-def test_cost_is_what_the_sent_items_tokens_cost_by_each_dated_price(frame):
-    table = tables.cost_table(frame).set_index(["policy", "price"])
+def test_cost_is_what_the_sent_items_tokens_cost_by_each_dated_price(computed):
+    table = computed["cost"].set_index(["policy", "price"])
     asked = items()
     usd = 2.5e-6 * asked.cloud_asked + 10e-6 * asked.cloud_answered
     sent = np.arange(len(asked)) % 4 == 0
@@ -309,12 +315,12 @@ def test_rows_without_a_cloud_give_empty_tables_with_their_columns():
         assert table(empty).empty and {"model", "cloud", "source"} <= set(table(empty).columns)
 
 
-def test_drawings_show_the_policies_the_waits_and_the_reasons(frame):
-    fig, shown = drawings.routing_latency(tables.latency_table(frame))
+def test_drawings_show_the_policies_the_waits_and_the_reasons(frame, computed):
+    fig, shown = drawings.routing_latency(computed["latency"])
     assert len(fig.axes) == 4 and set(shown.policy) == set(tables.POLICIES)
     assert [len(ax.lines) for ax in fig.axes] == [len(tables.POLICIES) + 1] * 4, "one a policy, and 100 ms"
     assert fig.axes[0].lines[0].get_xdata().min() >= 0.1
-    fig, shown = drawings.routing_waiting(tables.traffic_table(frame))
+    fig, shown = drawings.routing_waiting(computed["traffic"])
     assert [ax.get_title() for ax in fig.axes][0] == "Poisson arrivals" and "always the cloud" not in set(shown.policy)
     fig, shown = drawings.routing_fallbacks(tables.fallback_table(frame))
     ax, = fig.axes
