@@ -27,7 +27,8 @@ from edgekit import engines
 from edgekit.compress import variant
 from edgekit.params import ParamsError
 from edgekit.route import cloud as clouds
-from edgekit.route.cloud import Clock, Cloud, CloudError, CloudFailed, Endpoint
+from edgekit.route.cloud import Clock, Cloud, CloudFailed
+from edgekit.route.endpoint import CloudError, Endpoint, read_key, require_variable
 from edgekit.route.gateway import CLOUD, EDGE
 from edgekit.route.network import OUTAGES, ModelledClock
 from edgekit.route.server import OWN, ServerError, serve
@@ -217,17 +218,17 @@ def test_the_key_reaches_the_endpoint_and_nothing_else(how, caplog, capfd):
 
 def test_the_key_comes_from_a_variable_by_name_and_is_never_shown(monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
-    assert clouds.read_key("MY_KEY") == KEY
+    assert read_key("MY_KEY") == KEY
     with pytest.raises(CloudError, match="ABSENT_KEY is not set"):
-        clouds.read_key("ABSENT_KEY")
+        read_key("ABSENT_KEY")
     for bad in (KEY + "\n", KEY + " x", "schlüssel"):
         monkeypatch.setenv("MY_KEY", bad)
         with pytest.raises(CloudError, match="MY_KEY holds blanks") as failure:
-            clouds.read_key("MY_KEY")
+            read_key("MY_KEY")
         assert bad.strip() not in str(failure.value)
     for pasted in (KEY, "", "sk_live_0123", "a b"):
         with pytest.raises(CloudError, match="the name of an environment variable") as failure:
-            clouds.require_variable(pasted)
+            require_variable(pasted)
         assert not pasted or pasted not in str(failure.value)
 
 
@@ -332,7 +333,10 @@ def configured(**changed):
     (dict(round_trip_s=(0.2,)), "round_trip_s: expected the shortest and the longest"),
     (dict(soak_networks=("foul",)), "soak_networks: unknown 'foul'; known: clear, faulty, down"),
     (dict(fault_share=1.5), "fault_share: expected 0 to 1, got 1.5"), (dict(down_s=0.0), "down_s: expected more than 0"),
-    (dict(soak_tasks=()), "soak_tasks: expected a task"), (dict(cloud_model="pocket-9b"), "unknown pocket model")])
+    (dict(soak_tasks=()), "soak_tasks: expected a task"),
+    (dict(soak_tasks=("english_agreement",)), "soak_tasks: unknown task that is answered in words 'english_agreement'"),
+    (dict(soak_tasks=("humaneval",)), "soak_tasks: unknown task that is answered in words 'humaneval'"),
+    (dict(cloud_model="pocket-9b"), "unknown pocket model")])
 def test_a_cloud_that_cannot_be_is_refused(changed, told):
     with pytest.raises(ParamsError, match=re.escape(told)) as failure:
         configured(**changed)
@@ -372,8 +376,22 @@ def test_the_networks_draws_are_what_the_model_draws_and_an_outage_costs_what_th
 @pytest.fixture(scope="module")
 def soak():
     pytest.importorskip("llama_cpp")
+    from edgekit.studies.routing import jobs_cloud
+
+    keys = []
+
+    @contextlib.contextmanager
+    def noted(*where, **how):
+        with serve(*where, **how) as served:
+            keys.append(served.key)
+            yield served
+
     unit = list(plan_cloud.cloud_units(configured()))[1]
-    return pd.DataFrame(done(unit))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs_cloud, "serve", noted)
+        frame = pd.DataFrame(done(unit))
+    assert len(keys) == 1 and keys[0] not in frame.to_csv() + repr(unit)
+    return frame
 
 
 def test_in_the_soak_each_query_is_answered_once_on_every_network(soak):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from edgekit.analyze import traffic
+from edgekit.analyze import once, traffic
 from edgekit.analyze.traffic import ARRIVALS, POISSON, TRACES, Outages, Queries, TrafficError
+from edgekit.catalog import prices
+from edgekit.plots import style
+from edgekit.studies.routing import drawings_traffic as drawings
+from edgekit.studies.routing import tables_traffic as tables
 
 
 def drawn(seed: int = 0) -> np.random.Generator:
@@ -188,3 +194,156 @@ def test_ten_thousand_queries_through_many_policies_take_little():
     for seed in range(100):
         traffic.serve(traffic.arrivals("code", 10_000, 3.0, drawn(seed)), queries(10_000, 0.3, seed=seed), down)
     assert time.process_time() - began < 10
+
+
+# Tables and drawings
+
+
+def items(n: int = 200) -> pd.DataFrame:
+    random = drawn(7)
+    return pd.DataFrame(dict(task_name="t", item=[f"i{i}" for i in range(n)], edge_s=0.1, cloud_s=0.2, decide_s=0.001,
+                             cloud_asked=random.integers(10, 50, n), cloud_answered=random.integers(1, 100, n)))
+
+
+def row(task: str, metric: str, value: float, **more) -> dict:
+    return dict(task=task, metric=metric, value=value, source="modelled", repeat=0, run="r") | more
+
+
+def network_rows() -> list[dict]:
+    drawn = [row("network", name, value, item="draw-0") for name, value in (("round_trip_s", 0.5), ("up_s", 60.0),
+                                                                            ("down_s", 20.0))]
+    return [*drawn, row("network", "give_up_s", 2.0, outage="silent")]
+
+
+def soak_rows() -> list[dict]:
+    """Ten queries, eight of them sent: alone, where the cloud is right more often, and where it is down from the start."""
+    found = []
+    for network in ("none", "clear", "down"):
+        for i in range(10):
+            sent = "cloud" if network != "none" and i < 8 else "edge"
+            by = "edge" if network == "down" else sent
+            why = "none" if by == sent else ("slow" if i == 0 else "open")
+            at = dict(model="small", cloud="large", network=network, task_name="t", item=f"i{i}", sent_to=sent, answered_by=by,
+                      reason=why, private=False, attempts=3 * (why == "slow"))
+            right = int(i < 9 if by == "cloud" else i < 4)
+            found += [row("soak", "correct", right, **at), row("soak", "answers", 1, **at),
+                      row("soak", "wait_s", {"slow": 6.0, "open": 0.0}.get(why, 0.5 * (by == "cloud")), **at)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Every fourth item is sent. Tables are computed once."""
+    with pytest.MonkeyPatch.context() as patch, once.remembering():
+        patch.setattr(tables, "_items", lambda frame: [(("small", "large"), items())])
+        patch.setattr(tables, "sent_at", lambda items, policy, point: np.arange(len(items)) % 4 == 0)
+        yield pd.DataFrame([*network_rows(), *soak_rows()])
+
+
+def test_the_soaks_table_counts_who_answered_and_what_that_is_worth(frame):
+    table = tables.soak_table(frame).set_index("network")
+    assert table.n.tolist() == [10] * 3 and table.lost.tolist() == table.twice.tolist() == [0] * 3
+    assert table.by_cloud.to_dict() == {"none": 0, "clear": 8, "down": 0} and table.fell_back.to_dict() == {
+        "none": 0, "clear": 0, "down": 8}
+    assert table.accuracy.to_dict() == pytest.approx({"none": 0.4, "clear": 0.8, "down": 0.4})
+    assert table.above["clear"] == pytest.approx(0.4) and table.above["down"] == 0 and np.isnan(table.above["none"])
+    assert table.wait_most_s["down"] == 6.0
+    broken = frame.copy()
+    broken.loc[(broken.metric == "answers") & (broken.network == "down"), "value"] = [0, 2, *[1] * 8]
+    table = tables.soak_table(broken).set_index("network")
+    assert (table.lost["down"], table.twice["down"]) == (1, 1)
+
+
+def test_fallbacks_are_counted_by_reason_of_all_that_were_sent(frame):
+    table = tables.fallback_table(frame).set_index(["network", "reason"])
+    assert table.fell_back.to_dict() == {("down", "open"): 7, ("down", "slow"): 1} and set(table.n) == {8}
+    assert table.share["down", "open"] == 7 / 8 and table.wait_s["down", "slow"] == 6.0
+
+
+def test_traffic_without_a_queue_to_speak_of_takes_what_models_and_network_take(frame):
+    """Constant service: M/D/1 waits of the device alone, at every load; the cloud waits for nobody."""
+    table = tables.traffic_table(frame)
+    assert set(table.policy) == set(tables.POLICIES) and set(table.source) == {"modelled"} and set(table.n) == {tables.RUNS}
+    poisson = table[(table.arrivals == POISSON) & (table.network == tables.CLEAR)].set_index(["policy", "load"])
+    for load in tables.LOADS[:-1]:
+        at = poisson.loc["always the device", load]
+        assert at.wait_s == pytest.approx(0.1 * load / (2 * (1 - load)), rel=0.1)
+        assert at.wait_s_low < at.wait_s < at.wait_s_high
+        assert (at.kept, at.fell_back, at.device_p95_s) == (1, 0, at.p95_s)
+        cloud = poisson.loc["always the cloud", load]
+        assert (cloud.kept, cloud.wait_s, cloud.p50_s) == pytest.approx((0, 0, 0.7)) and np.isnan(cloud.device_p50_s)
+        text = poisson.loc["text", load]
+        assert text.kept == pytest.approx(0.75, abs=0.02) and at.wait_s > text.wait_s > 0
+        assert poisson.loc["text and confidence", load].wait_s >= at.wait_s, "a cascade asks the device for every query"
+    heavy = table[(table.arrivals == "code") & (table.network == tables.CLEAR)].set_index(["policy", "load"])
+    assert (heavy.loc["always the device"].wait_s > poisson.loc["always the device"].wait_s).all()
+    faulty = table[(table.network == tables.FAULTY)].set_index(["policy", "arrivals"])
+    assert set(faulty.load) == {tables.AT_LOAD} and 0 < faulty.fell_back["always the cloud", POISSON] < 0.5
+    assert faulty.fell_back["always the device", POISSON] == 0
+
+
+def test_the_distribution_of_latencies_has_the_quantiles_of_the_table(frame):
+    lines = tables.latency_table(frame)
+    one = lines[(lines.policy == "always the device") & (lines.arrivals == POISSON) & (lines.network == tables.CLEAR)]
+    assert one.latency_s.is_monotonic_increasing and one.share.tolist() == tables.GRID.tolist()
+    table = tables.traffic_table(frame).set_index(["policy", "arrivals", "network", "load"])
+    at = table.loc["always the device", POISSON, tables.CLEAR, tables.AT_LOAD]
+    assert one.set_index("share").latency_s[0.99] == pytest.approx(at.p99_s, rel=0.02)
+
+
+def test_cost_is_what_the_sent_items_tokens_cost_by_each_dated_price(frame):
+    table = tables.cost_table(frame).set_index(["policy", "price"])
+    asked = items()
+    usd = 2.5e-6 * asked.cloud_asked + 10e-6 * asked.cloud_answered
+    sent = np.arange(len(asked)) % 4 == 0
+    assert table.usd["always the cloud", "gpt-4o-2024-08"] == pytest.approx(1000 * usd.mean())
+    assert table.usd["text", "gpt-4o-2024-08"] == pytest.approx(1000 * usd[sent].sum() / len(asked))
+    assert table.saved["text", "gpt-4o-2024-08"] == pytest.approx(1 - usd[sent].sum() / usd.sum())
+    assert table.usd["always the device"].eq(0).all() and table.saved["always the cloud"].eq(0).all()
+
+
+def test_rows_without_a_cloud_give_empty_tables_with_their_columns(monkeypatch):
+    empty = pd.DataFrame([row("speed", "ttft_s", 1.0, model="small")])
+    monkeypatch.setattr(tables, "_items", lambda frame: [])
+    for table in (tables.soak_table, tables.fallback_table, tables.traffic_table, tables.latency_table, tables.cost_table):
+        assert table(empty).empty and {"model", "cloud", "source"} <= set(table(empty).columns)
+
+
+def test_drawings_show_the_policies_the_waits_and_the_reasons(frame):
+    fig, shown = drawings.routing_latency(tables.latency_table(frame))
+    assert len(fig.axes) == 4 and set(shown.policy) == set(tables.POLICIES)
+    assert [len(ax.lines) for ax in fig.axes] == [len(tables.POLICIES) + 1] * 4, "one a policy, and 100 ms"
+    assert fig.axes[0].lines[0].get_xdata().min() >= 0.1
+    fig, shown = drawings.routing_waiting(tables.traffic_table(frame))
+    assert [ax.get_title() for ax in fig.axes][0] == "Poisson arrivals" and "always the cloud" not in set(shown.policy)
+    fig, shown = drawings.routing_fallbacks(tables.fallback_table(frame))
+    ax, = fig.axes
+    assert sorted(patch.get_width() for patch in ax.patches) == [1, 7] and ax.texts[0].get_text() == " 8 of 8"
+    with pytest.raises(style.PlotError, match="no lines to draw"):
+        drawings.routing_fallbacks(tables.fallback_table(frame)[:0])
+
+
+# Prices
+
+
+def test_every_price_has_a_day_a_source_and_costs_what_it_says():
+    for name in prices.names():
+        price = prices.load(name)
+        assert price.source and datetime.date.fromisoformat(price.since) < datetime.date(2030, 1, 1)
+        assert 0 < price.input_usd <= price.output_usd < 1e-3
+    assert prices.load("gpt-4-2023-03").usd(1000, 1000) == pytest.approx(0.03 + 0.06)
+    assert prices.load("gpt-4o-mini-2024-07").usd(np.array([1e6, 0]), np.array([0, 1e6])).tolist() == pytest.approx([0.15, 0.6])
+
+
+def test_a_price_that_is_not_there_and_a_table_that_is_none_are_told(tmp_path, monkeypatch):
+    with pytest.raises(prices.PriceError, match="unknown price 'gpt-9'; known: gpt-4-2023-03, .*add one with its day"):
+        prices.load("gpt-9")
+    good = "x:\n  model: m\n  from: '2024-01-01'\n  input_usd_per_mtok: 1.0\n  output_usd_per_mtok: 2.0\n  source: s\n"
+    for text, told in ((good.replace("2024-01-01", "soon"), "expected a day"), (good.replace("1.0", "-1.0"), "at least 0"),
+                       (good.replace("  source: s\n", ""), "x: expected model, from"), ("[]", "expected prices by name"),
+                       (good.replace("1.0", "'1.0'"), "x: expected model, from")):
+        file = tmp_path / f"{len(list(tmp_path.iterdir()))}.yaml"
+        file.write_text(text)
+        monkeypatch.setattr(prices, "FILE", file)
+        with pytest.raises(prices.PriceError, match=told):
+            prices.load("x")

@@ -17,12 +17,13 @@ from edgekit import engines, progress
 from edgekit.catalog import chat_template, prompting
 from edgekit.compress import variant as variants
 from edgekit.engines.base import EngineError
-from edgekit.measure.engine_lm import EngineLM, generation_of
+from edgekit.measure.engine_lm import EngineLM, Generation, generation_of
 from edgekit.measure.quality import answer_tasks
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.route import cloud as clouds
-from edgekit.route.cloud import Answer, Cloud, CloudFailed, Endpoint
-from edgekit.route.gateway import CLOUD, EDGE, Gateway, Query, Record
+from edgekit.route.cloud import Answer, Cloud, CloudFailed
+from edgekit.route.endpoint import Endpoint, read_key
+from edgekit.route.gateway import CLOUD, EDGE, Gateway, Query
 from edgekit.route.network import OUTAGES, Modelled, ModelledClock, Network, Weather
 from edgekit.route.server import OWN, serve
 from edgekit.schema import NONE
@@ -81,7 +82,7 @@ def measure_soak(*, variant: str, cloud: dict, engine: str, dtype: str, threads:
 def _asked(cloud: Mapping, threads: int, device: str) -> Iterator[tuple[dict, str]]:
     """The fields of an Endpoint that say where the cloud is and how it is asked there; and its key."""
     if "served" not in cloud:
-        yield dict(url=cloud["url"], model=cloud["model"]), clouds.read_key(cloud["key"])
+        yield dict(url=cloud["url"], model=cloud["model"]), read_key(cloud["key"])
         return
     artifact = variants.build(cloud["served"])
     with serve(artifact.file, context=min(artifact.spec.architecture.context, MOST_CONTEXT), threads=threads,
@@ -114,8 +115,8 @@ class Soak(LM):
         self.gateway = Gateway(self._on_the_device, self._counted(cloud), lambda query: policy.of(query.id)[0],
                                most_characters=MOST_CHARACTERS, probing=lambda probe: probe())
         self.rendered: dict[str, str] = {}
-        self.asked: dict[str, object] = {}
-        self.records: list[Record] = []
+        self.asked: dict[str, str] = {}
+        self.until: Generation | None = None  # of the query that is asked
 
     def rows(self, network: str, tasks: Mapping, items_per_depth: int) -> list[dict]:
         """Observations of all queries over one network."""
@@ -149,15 +150,14 @@ class Soak(LM):
     def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
         outputs = []
         for i, request in enumerate(requests):
-            text, until = request.args[0], generation_of(request.args[1])
+            text, self.until = request.args[0], generation_of(request.args[1])
             name = _name(request.task_name, request.doc["id"])
-            self.until = until
-            query = Query(name, self.asked.get(text, text), until.most, private=self.policy.of(name)[1])
+            query = Query(name, self.asked.get(text, text), self.until.most, private=self.policy.of(name)[1])
             record = self.gateway.ask(query)
             if not i % AGAIN:
                 record = self.gateway.ask(query)
             answer = "" if record.answer is None else record.answer.text
-            outputs.append(postprocess_generated_text(answer, list(until.until), think_end_token=None))
+            outputs.append(postprocess_generated_text(answer, list(self.until.until), think_end_token=None))
             if self.cloud is not None:
                 self.cloud.clock.sleep(self.policy.of(name)[2])
             progress.step()

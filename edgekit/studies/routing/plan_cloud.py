@@ -9,12 +9,12 @@ from typing import Literal
 from edgekit import engines
 from edgekit.catalog import tasks
 from edgekit.compress import variant as variants
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, unknown_name
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
-from edgekit.route import cloud as clouds
+from edgekit.route import endpoint
 from edgekit.studies.cells import UNPACKED, Cell
-from edgekit.studies.config import PROMPT_FORM, TASKS, MeasuringConfig, asking, cell_with, known_model, parameter, require_form
+from edgekit.studies.config import PROMPT_FORM, MeasuringConfig, asking, cell_with, known_model, parameter, require_form
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import absent_unit, by_depth, resolved
@@ -27,7 +27,14 @@ NETWORKS = ("clear", "faulty", "down")  # never an outage; outages and faults as
 
 def _known_url(url: str) -> None:
     if url != LOOPBACK:
-        clouds.require_url(url)
+        endpoint.require_url(url)
+
+
+def _asked_in_words(name: str) -> None:
+    """Raise TaskError for a task that is no query of the soak: an endpoint gives words, and no likelihoods of choices."""
+    known = [one for one in tasks.names() if tasks.load(one).config["output_type"] == "generate_until"]
+    if name not in known:
+        raise tasks.TaskError(unknown_name("task that is answered in words", name, known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class CloudConfig(MeasuringConfig):
     cloud_url: str = parameter(f"{LOOPBACK}, a server of cloud_model that is started here, or an endpoint: https://HOST/v1",
                                each=_known_url)
     cloud_key: str = parameter("the environment variable that holds an endpoint's key, which is never kept; a server here "
-                               "draws its own", each=clouds.require_variable)
+                               "draws its own", each=endpoint.require_variable)
     cloud_timeout_s: float = parameter("longest silence of the cloud, in seconds", above=0)
     cloud_deadline_s: float = parameter("longest time of a query in the cloud, all attempts together, in seconds", above=0)
     cloud_attempts: int = parameter("most attempts of a query in the cloud", least=1)
@@ -58,7 +65,8 @@ class CloudConfig(MeasuringConfig):
                                    most=1)
     network_draws: int = parameter("round trips, and outages, that are drawn for the modelled traffic", least=1)
     soak_networks: tuple[str, ...] = parameter("networks of the soak: clear, faulty (as above), down", known=NETWORKS)
-    soak_tasks: tuple[str, ...] = parameter(f"queries of the soak: {TASKS}", each=tasks.require_known)
+    soak_tasks: tuple[str, ...] = parameter("queries of the soak: shipped tasks that are answered in words",
+                                            each=_asked_in_words)
     soak_depths: tuple[int, ...] = parameter("steps of a word problem of the soak")
     soak_items_per_depth: int = parameter("queries of the soak of each depth", least=1)
     soak_cloud_share: float = parameter("share of the soak's queries that are sent to the cloud", least=0, most=1)
@@ -142,7 +150,7 @@ def _no_key(variable: str) -> str | None:
     if engines.are_assumed():
         return None
     try:
-        clouds.read_key(variable)
+        endpoint.read_key(variable)
     except EdgekitError as error:
         return str(error)
     return None
