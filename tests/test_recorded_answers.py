@@ -15,7 +15,7 @@ from edgekit.catalog import tasks as catalog
 from edgekit.catalog.folder_data import DataError
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant as variants
-from edgekit.measure import answers, quality
+from edgekit.measure import answers, asked, quality
 from edgekit.measure.answers import Recording
 from edgekit.measure.scoring import log_softmax
 
@@ -83,8 +83,8 @@ def test_of_a_task_with_choices_sureness_is_the_share_of_the_chosen_one(monkeypa
 
 
 def test_sureness_of_few_tokens_takes_one_at_least():
-    assert answers.sureness([-1.0]) == (-1.0, -1.0)
-    mean, worst = answers.sureness([-0.1] * 18 + [-5.0, -3.0])
+    assert asked.sureness([-1.0]) == (-1.0, -1.0)
+    mean, worst = asked.sureness([-0.1] * 18 + [-5.0, -3.0])
     assert worst == pytest.approx(-4.0) and mean == pytest.approx((-1.8 - 8) / 20)
 
 
