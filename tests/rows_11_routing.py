@@ -1,8 +1,8 @@
 """Made-up rows of the study 11_routing with known truth, for tests of tables, claims and figures.
 
 Two tasks of ITEMS items each. The device is right with the probability that the estimator says (`edge_p`), which rises with the
-item's number; the cloud with CLOUD, and its estimator says so. The confidence of an answer is that probability with noise. A token
-takes SECONDS, by model, and every model a start as long as ten of its tokens.
+item's number; the cloud with CLOUD, and its estimator says so. The confidence of an answer is that probability with noise. A
+token takes SECONDS, by model, and every model a start as long as ten of its tokens.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def rows(cloud: float = CLOUD, seed: int = 0) -> list[store.Row]:
             for features in FEATURES:
                 for protocol in (FOLDS, UNKNOWN):
                     fold = dict(fold=number % FOLD) if protocol == FOLDS else {}
-                    at = dict(task="estimator", model=EDGE_MODEL, cloud=CLOUD_MODEL, features=features, protocol=protocol, **fold,
-                              **where, **item)
+                    at = dict(task="estimator", model=EDGE_MODEL, cloud=CLOUD_MODEL, features=features, protocol=protocol,
+                              **fold, **where, **item)
                     add("edge_p", share if protocol == FOLDS else 0.5, **at)
                     add("cloud_p", cloud, **at)
                     add("coverage", 0.9 if protocol == FOLDS else 0.3, **at)
@@ -82,7 +82,8 @@ def timed_rows() -> list[store.Row]:
             add("ttft_s", SECONDS[model] * (10 + asked / 10), **at)
             add("reply_s", SECONDS[model] * (10 + asked / 10 + answered), **at)
     for number in range(100):
-        add("decide_s", DECIDE_S * (1 + number / 100), task="decision", model=EDGE_MODEL, threads=1, round=number, features=TEXT)
+        add("decide_s", DECIDE_S * (1 + number / 100), task="decision", model=EDGE_MODEL, threads=1, round=number,
+            features=TEXT)
     for metric, value in (("estimator_parameters", ESTIMATOR), ("estimator_bytes", 4 * ESTIMATOR), ("base_memory_bytes", 1e8),
                           ("peak_memory_bytes", 1.3e8)):
         add(metric, value, task="decision", model=EDGE_MODEL, threads=1)
@@ -98,7 +99,8 @@ def timed_rows() -> list[store.Row]:
 def replayed_rows(items: int = 200) -> list[store.Row]:
     """Published answers: the longer the query, the more often the weak model is wrong, and the estimator says how often."""
     rng, made = np.random.default_rng(5), []
-    where = dict(task="replay", model="weak/model", cloud="strong-model", recorded=REPLAYED, threads=2, device="cpu", features=TEXT)
+    where = dict(task="replay", model="weak/model", cloud="strong-model", recorded=REPLAYED, threads=2, device="cpu",
+                 features=TEXT)
     for number in range(items):
         share = 0.2 + 0.7 * number / items
         item = dict(task_name=REPLAYED, domain="gsm8k", item=f"gsm8k-{number:04d}")

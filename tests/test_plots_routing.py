@@ -44,9 +44,9 @@ def test_curves_run_from_always_the_device_to_always_the_cloud_between_lots_and_
     [best], [text] = lines(own, tables.ORACLE), lines(own, TEXT)
     at = np.linspace(0.1, 0.9, 9)
     assert (np.interp(at, *best.get_data()) >= np.interp(at, *text.get_data()) - 1e-9).all()
-    [mark] = [one for one in own.containers]
+    [mark] = list(own.containers)
     assert mark.lines[0].get_ydata()[0] == pytest.approx(made.FIXED, abs=0.06)
-    assert len(table[table.fixed.notna()]) == 1 and not [one for one in theirs.containers]
+    assert len(table[table.fixed.notna()]) == 1 and not list(theirs.containers)
 
 
 def test_gains_have_their_intervals_beside_lots_and_the_routers_of_others(drawn):

@@ -1,5 +1,5 @@
-"""Recorded answers: those of our models are the answers of the accuracy measurement, with the engine's own probabilities; those that
-others published are read as they lie in the user's folder."""
+"""Recorded answers: those of our models are the answers of the accuracy measurement, with the engine's own probabilities; those
+that others published are read as they lie in the user's folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgekit.catalog import tasks as catalog
 from edgekit.catalog.folder_data import DataError
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant as variants
-from edgekit.measure import answers, quality
+from edgekit.measure import answers, asked, quality
 from edgekit.measure.answers import Recording
 from edgekit.measure.scoring import log_softmax
 
@@ -83,8 +83,8 @@ def test_of_a_task_with_choices_sureness_is_the_share_of_the_chosen_one(monkeypa
 
 
 def test_sureness_of_few_tokens_takes_one_at_least():
-    assert answers.sureness([-1.0]) == (-1.0, -1.0)
-    mean, worst = answers.sureness([-0.1] * 18 + [-5.0, -3.0])
+    assert asked.sureness([-1.0]) == (-1.0, -1.0)
+    mean, worst = asked.sureness([-0.1] * 18 + [-5.0, -3.0])
     assert worst == pytest.approx(-4.0) and mean == pytest.approx((-1.8 - 8) / 20)
 
 
@@ -104,7 +104,8 @@ def write(path, rows, names=("prompt", recorded_answers.WEAK, recorded_answers.S
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(folder_data.VARIABLE, str(tmp_path))
     write(tmp_path / "routellm/gsm8k/gsm8k_responses.csv",
-          [("How many, in\nall?", "True", "False"), ("And now?", "False", "True"), ("And now?", "True", "True"), (" ", "True", "True")])
+          [("How many, in\nall?", "True", "False"), ("And now?", "False", "True"), ("And now?", "True", "True"),
+           (" ", "True", "True")])
     write(tmp_path / "routellm/mmlu/responses/mmlu_virology.csv", [("Which virus?", "False", "True")])
     write(tmp_path / "routellm/mmlu/responses/mmlu_anatomy.csv", [("Which bone?", "True", "True")])
     return tmp_path
@@ -114,13 +115,15 @@ def test_published_answers_are_read_once_a_query_with_their_subject(folder):
     first, second = recorded_answers.load("routellm-gsm8k")
     assert (first.query, first.weak, first.strong) == ("How many, in\nall?", 1, 0)
     assert (second.item, second.domain, second.strong) == ("gsm8k-0001", "gsm8k", 1)
-    assert [(one.item, one.weak) for one in recorded_answers.load("routellm-mmlu")] == [("anatomy-0000", 1), ("virology-0000", 0)]
+    assert [(one.item, one.weak) for one in recorded_answers.load("routellm-mmlu")] == [("anatomy-0000", 1),
+                                                                                        ("virology-0000", 0)]
     assert recorded_answers.absence("routellm-mmlu") is None
     assert recorded_answers.content_hash("routellm-gsm8k") != recorded_answers.content_hash("routellm-mmlu")
 
 
 @pytest.mark.parametrize(("rows", "names", "says"), [
-    ([("q", "yes", "True")], None, "record 1: expected True or False, got 'yes'"), ([("q", "True")], ("prompt", "other"), "missing"),
+    ([("q", "yes", "True")], None, "record 1: expected True or False, got 'yes'"),
+    ([("q", "True")], ("prompt", "other"), "missing"),
     ([], None, "expected queries, got none")])
 def test_published_answers_that_are_none_are_refused(folder, rows, names, says):
     write(folder / "routellm/gsm8k/gsm8k_responses.csv", rows, *([names] if names else []))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from edgekit.catalog import routers
 from edgekit.plots.figure import Figure
 from edgekit.plots.intervals import AGAIN
-from edgekit.studies.routing import drawings_curves, tables, tables_compared, tables_points, tables_times
+from edgekit.studies.routing import (
+    drawings_curves,
+    drawings_traffic,
+    tables,
+    tables_compared,
+    tables_points,
+    tables_times,
+    tables_traffic,
+)
 
 FIGURES = (
     Figure("routing_curve", lambda frame: (tables_compared.drawn_curves(frame),),
@@ -37,4 +45,17 @@ FIGURES = (
            "times of several models",
            "The longest answer whose last token comes within 100 ms of the query, the estimator's decision counted, by size of "
            "the model, at the shortest prompt that was timed; below one: not even the first token comes in time."),
+    Figure("routing_latency", lambda frame: (tables_traffic.latency_table(frame),), drawings_traffic.routing_latency,
+           "times of both models beside draws of the network",
+           "Share of the queries that are answered within a time, queueing included (modelled): recorded queries and times of "
+           f"each model alone, at a load of {tables_traffic.AT_LOAD:g}, in the mean over days of traffic. Routed policies keep "
+           "75 % of the queries. Dashed: 100 ms."),
+    Figure("routing_waiting", lambda frame: (tables_traffic.traffic_table(frame),), drawings_traffic.routing_waiting,
+           "times of both models beside draws of the network",
+           "Mean wait in the device's queue against the load, for arrivals as a Poisson process and with the moments of "
+           f"published traces (modelled), with 95 % intervals over days of traffic. {AGAIN}"),
+    Figure("routing_fallbacks", lambda frame: (tables_traffic.fallback_table(frame),), drawings_traffic.routing_fallbacks,
+           "queries that fell back to the device",
+           "Queries of the soak that were sent to the cloud and answered by the device in the end, each once, by network and "
+           "reason, and how many were sent."),
 )

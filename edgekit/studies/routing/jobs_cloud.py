@@ -1,11 +1,9 @@
-"""What 11_routing measures of its cloud: draws of the modelled network, and the soak, in which every query goes through the
-gateway to a real server behind that network."""
+"""The soak of 11_routing: every query goes through the gateway to a real server, behind a modelled network."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,37 +18,15 @@ from edgekit.engines.base import EngineError
 from edgekit.measure.engine_lm import EngineLM, Generation, generation_of
 from edgekit.measure.quality import answer_tasks
 from edgekit.measure.scoring import MOST_CONTEXT
-from edgekit.route import cloud as clouds
-from edgekit.route.cloud import Answer, Cloud, CloudFailed
+from edgekit.route.cloud import Answer, Cloud
 from edgekit.route.endpoint import Endpoint, read_key
 from edgekit.route.gateway import CLOUD, EDGE, Gateway, Query
-from edgekit.route.network import OUTAGES, Modelled, ModelledClock, Network, Weather
+from edgekit.route.network import Modelled, ModelledClock, Network, Weather
 from edgekit.route.server import OWN, serve
 from edgekit.schema import NONE
 
-NOWHERE = Endpoint("http://127.0.0.1:9/v1", "none", chat_template.PLAIN, 1.0, 1.0, 1, 1.0, 1, 1.0)
 MOST_CHARACTERS = 100_000
 AGAIN = 7  # every so many queries comes a second time under its id
-
-
-def draw_network(*, network: dict, patience: dict, draws: int, seed: int) -> dict:
-    """A worker's job: `draws` round trips, and as many times between outages and of outages; and what a query waits that meets
-    an outage of each kind, by the client's own rules."""
-    weather = Weather(Network(**network), seed)
-    seen = [dict(metric="round_trip_s", value=weather.round_trip_s(), item=f"draw-{i}") for i in range(draws)]
-    for i, (up_s, down_s) in enumerate(itertools.islice(weather.spells(), draws)):
-        seen += [dict(metric="up_s", value=up_s, item=f"draw-{i}"), dict(metric="down_s", value=down_s, item=f"draw-{i}")]
-    return dict(observations=[*seen, *(dict(metric="give_up_s", value=_give_up_s(outage, patience, seed), outage=outage)
-                                       for outage in OUTAGES)])
-
-
-def _give_up_s(outage: str, patience: dict, seed: int) -> float:
-    clock, weather = ModelledClock(), Weather(Network(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0), seed)
-    weather.outage = lambda now: outage
-    with contextlib.closing(Cloud(dataclasses.replace(NOWHERE, **patience), "none", clock=clock, seed=seed,
-                                  transport=Modelled(weather, clock))) as cloud, contextlib.suppress(CloudFailed):
-        cloud.answer("q", clouds.PROBE, 1)
-    return clock.now()
 
 
 def measure_soak(*, variant: str, cloud: dict, engine: str, dtype: str, threads: int, device: str, networks: dict,

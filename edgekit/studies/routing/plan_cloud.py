@@ -20,7 +20,7 @@ from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
 from edgekit.studies.units import absent_unit, by_depth, resolved
 
-JOBS = "edgekit.studies.routing.jobs_cloud"
+JOBS = "edgekit.studies.routing.jobs"  # and the modules whose names go on behind it
 LOOPBACK = "loopback"
 SERVED_BY = "llama_cpp"  # on loopback
 NETWORKS = ("clear", "faulty", "down")  # never an outage; outages and faults as the parameters say; an outage that lasts
@@ -129,14 +129,14 @@ def endpoint_unit(config: CloudConfig, task: str, items_per_depth: int) -> Unit:
     asked = dict(task=task, **endpoint_asked(config, items_per_depth))
     return Unit(dict(task="answers", model=config.cloud_model, task_name=task, engine=ENDPOINT, dtype=NONE,
                      **asking(config.prompt_form), **config.where), 0,
-                "edgekit.studies.routing.jobs_endpoint:measure_endpoint_answers", asked, "",
+                f"{JOBS}_endpoint:measure_endpoint_answers", asked, "",
                 task_hash(dict(asked, hash=tasks.content_hash(task))), _no_key(config.cloud_key), planned=False, shared=True,
                 first=True)
 
 
 def _network_unit(config: CloudConfig) -> Unit:
     work = dict(network=config.network("faulty"), patience=config.patience, draws=config.network_draws, seed=config.seed)
-    return Unit(dict(task="network", **config.where), 0, f"{JOBS}:draw_network", work, "", task_hash(work), shared=True,
+    return Unit(dict(task="network", **config.where), 0, f"{JOBS}_network:draw_network", work, "", task_hash(work), shared=True,
                 source="modelled")
 
 
@@ -156,7 +156,7 @@ def _soak_unit(config: CloudConfig) -> Unit:
                                                                for one in chains[1:]]]
     where = dict(engine=of.engine, dtype=of.weights, **config.where)
     return Unit(dict(task="soak", model=config.edge_model, cloud=config.cloud_model, **asked, **where), 0,
-                f"{JOBS}:measure_soak", dict(variant=edge, cloud=cloud, **where, **work), artifact,
+                f"{JOBS}_cloud:measure_soak", dict(variant=edge, cloud=cloud, **where, **work), artifact,
                 task_hash({**work, "hashes": {name: tasks.content_hash(name) for name in config.soak_tasks},
                            **({} if served else cloud)}),
                 refusal, variants=chains, source="modelled", holds=() if refusal else (tuple(held),))
