@@ -36,7 +36,7 @@ def test_every_figure_can_be_filled_and_without_rows_none():
 def test_curves_run_from_always_the_device_to_always_the_cloud_between_lots_and_the_oracle(drawn):
     fig, table = drawn["routing_curve"]
     own, theirs = fig.axes
-    assert "recorded" in own.get_title() and "published answers" in theirs.get_title()
+    assert "recorded" in own.get_title() and "GSM8K, published" in theirs.get_title()
     items = next(items for at, items in tables.sets(FRAME) if at["set"] == tables.RECORDED)
     for policy in (TEXT, tables.ORACLE, tables.RANDOM):
         [line] = lines(own, policy)

@@ -15,6 +15,7 @@ from edgekit.studies.routing import drawings, tables
 from edgekit.studies.routing.drawings import LOOKS, PERCENT
 
 FIXED = ("#009E73", "P")
+ENDS = {"color": "black", "marker": "o", "markersize": 5, "linestyle": "none"}
 ERRORS = {"missed": ("#D55E00", "-", "weak answers kept on the device"),
           "wasted": ("#0072B2", "--", "calls to the cloud that won nothing")}
 
@@ -32,25 +33,22 @@ def routing_curve(table: pd.DataFrame) -> style.Drawn:
             colour, _, dashes = LOOKS[policy]
             ax.plot(line.cost, line.quality, color=colour, linestyle=dashes, gid=policy, zorder=2 + (policy == TEXT))
         ends = here[here.policy == tables.RANDOM].sort_values("sent").iloc[[0, -1]]
-        for end, word, side in zip(ends.itertuples(), ("device", "cloud"), ("left", "right"), strict=True):
-            ax.plot(end.cost, end.quality, marker="o", color="black", markersize=5, zorder=5)
-            ax.annotate(f"always the {word}", (end.cost, end.quality), xytext=(5, -8 if word == "device" else 5),
-                        textcoords="offset points", ha=side, va="top" if word == "device" else "bottom", fontsize=7)
+        ax.plot(ends.cost, ends.quality, gid="ends", zorder=5, **ENDS)
         for line in here[here.fixed.notna()].itertuples():
             errors = [[line.quality - line.quality_low], [line.quality_high - line.quality]]
             ax.errorbar(line.cost, line.quality, errors, color=FIXED[0], marker=FIXED[1], markersize=7, capsize=2, zorder=6,
                         gid=f"fixed {line.fixed}")
-            ax.annotate(f"{style.model_label(line.fixed)} alone", (line.cost, line.quality), xytext=(6, 5),
-                        textcoords="offset points", fontsize=7, color=FIXED[0])
-        ax.set_title(drawings.title(here.iloc[0]))
-        ax.set_xlabel("cost of both models over all to the cloud (%)" if here["set"].iloc[0] == tables.RECORDED
-                      else "queries sent to the cloud (%)")
+            ax.annotate(f"{style.model_label(line.fixed)} alone", (line.cost, line.quality_high), xytext=(0, 3),
+                        textcoords="offset points", ha="center", fontsize=7, color=FIXED[0])
+        drawings.entitle(ax, here.iloc[0])
+        ax.set_xlabel("cost over that of\nall to the cloud (%)" if here["set"].iloc[0] == tables.RECORDED
+                      else "queries sent\nto the cloud (%)")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(PERCENT)
         ax.set_xlim(left=0)
         ax.margins(y=0.12)
     axes[0].set_ylabel("right answers (%)")
-    drawings.key(fig, table.policy)
+    drawings.key(fig, table.policy, Line2D([], [], label="always the device, always the cloud", **ENDS))
     return fig, table
 
 
@@ -77,8 +75,8 @@ def routing_gain(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         ax.axvline(0.5, color="0.3", linewidth=0.9, linestyle=":", zorder=1)
         intervals.by_marks(ax, [0.5, *here.apgr, *theirs.apgr], [*here.apgr_low, *here.apgr_high], along="x", beyond=0.5)
         intervals.mark_clipped(ax)
-        ax.set_title(drawings.title(here.iloc[0]))
-        ax.set_xlabel("share of the cloud's gain, mean (APGR)")
+        drawings.entitle(ax, here.iloc[0])
+    fig.supxlabel("share of the cloud's gain, in the mean over shares sent (APGR)", fontsize=8.5)
     axes[0].set_yticks(range(len(order)), [drawings.WORDS[name] for name in order])
     axes[0].set_ylim(len(order) - 0.5, -0.5)
     fig.legend(handles=[Line2D([], [], label="routers of others, of other models", **style.PUBLISHED),
@@ -100,7 +98,8 @@ def routing_errors(table: pd.DataFrame) -> style.Drawn:
             ax.plot(here.threshold, here[name], color=colour, linestyle=dashes, gid=name)
             ax.fill_between(here.threshold, here[f"{name}_low"], here[f"{name}_high"], color=colour, alpha=0.15, linewidth=0)
         ax.plot(here.threshold, here.kept, color="0.5", linewidth=0.9, linestyle=":", gid="kept")
-        ax.set(title=drawings.title(here.iloc[0]), xlabel="kept from this probability on", xlim=(0, 1), ylim=(0, 1.02))
+        drawings.entitle(ax, here.iloc[0])
+        ax.set(xlabel="kept from this probability on", xlim=(0, 1), ylim=(0, 1.02))
         ax.yaxis.set_major_formatter(PERCENT)
     axes[0].set_ylabel("share of all queries (%)")
     handles = [Line2D([], [], color=colour, linestyle=dashes, label=label) for colour, dashes, label in ERRORS.values()]
@@ -123,7 +122,8 @@ def routing_calibration(table: pd.DataFrame) -> style.Drawn:
         for policy, line in here.groupby("policy", sort=False):
             colour, marker, _ = LOOKS[policy]
             style.series(ax, line, "said", "share", colour=colour, marker=marker)
-        ax.set(title=drawings.title(here.iloc[0]), xlabel="probability that the device is right", xlim=(0, 1), ylim=(0, 1))
+        drawings.entitle(ax, here.iloc[0])
+        ax.set(xlabel="said: device is right", xlim=(0, 1), ylim=(0, 1))
     axes[0].set_ylabel("share that it has right")
     drawings.key(fig, table.policy, Line2D([], [], color="0.3", linewidth=0.9, linestyle=":", label="as it says"), lines=False)
     return fig, table
@@ -169,5 +169,7 @@ def routing_within(table: pd.DataFrame) -> style.Drawn:
                     va="bottom" if place % 2 else "top", fontsize=7)
     ax.set(xscale="log", yscale="log", xlabel="weights of the model",
            ylabel=f"longest answer within {stats.number(100)} ms (tokens)")
-    ax.margins(x=0.2, y=0.3)
+    ax.margins(x=0.2)
+    ax.set_ylim(0.2, 5 * max(1.0, table.tokens.max()))
+    ax.yaxis.set_major_formatter(style.PLAIN)
     return fig, table

@@ -20,8 +20,8 @@ FIGURES = (
            drawings_curves.routing_curve, "answers of both models with an estimator's judgement",
            "Share of right answers against cost, over all thresholds of each score. Recorded pair: operations of both models, "
            "2 a weight and token, over those of sending every query, a cascade's first answers counted; published answers: "
-           "calls. Bounds: a draw by lot (dashed) and the oracle (black); mark: one fixed model alone, with Wilson's 95 % "
-           "interval."),
+           "calls. Bounds: a draw by lot (dashed) and the oracle of the two models (black); mark: one fixed model "
+           "alone, with Wilson's 95 % interval."),
     Figure("routing_gain", lambda frame: (tables.policy_table(frame), routers.published()), drawings_curves.routing_gain,
            "answers of both models with an estimator's judgement",
            "Share of the cloud's gain that each score gets, in the mean over all shares of queries sent, with 95 % intervals "
