@@ -49,7 +49,7 @@ FIGURES = (
            "times of both models beside draws of the network",
            "Share of the queries that are answered within a time, queueing included (modelled): recorded queries and times of "
            f"each model alone, at a load of {tables_traffic.AT_LOAD:g}, in the mean over days of traffic. Routed policies keep "
-           "75 % of the queries. Dashed: 100 ms."),
+           "75 % of the queries. Dotted: 100 ms."),
     Figure("routing_waiting", lambda frame: (tables_traffic.traffic_table(frame),), drawings_traffic.routing_waiting,
            "times of both models beside draws of the network",
            "Mean wait in the device's queue against the load, for arrivals as a Poisson process and with the moments of "
