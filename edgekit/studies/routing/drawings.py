@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from edgekit.catalog import recorded_answers
 from edgekit.plots import style
@@ -22,7 +22,7 @@ TITLES = {tables.RECORDED: "recorded here", "routellm-gsm8k": "GSM8K, published"
 NAMES = {recorded_answers.WEAK: "Mixtral 8x7B", recorded_answers.STRONG: "GPT-4"}
 WORDS = {tables.CONFIDENCE: "confidence alone (cascade)", tables.LENGTH: "length alone", TEXT: "text",
          CONFIDENT: "text and confidence (cascade)", tables.RANDOM: "random", tables.ORACLE: "oracle"}
-PERCENT = PercentFormatter(1, symbol=None)
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}")
 
 
 def entitle(ax: Axes, line) -> None:

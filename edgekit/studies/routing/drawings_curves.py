@@ -163,10 +163,10 @@ def routing_within(table: pd.DataFrame) -> style.Drawn:
     for place, line in enumerate(table.itertuples()):
         colour, _ = style.engine_style(line.engine, line.dtype)
         ax.plot(line.parameters, max(line.tokens, 0.5), color=colour, marker="o", linestyle="none", gid=line.model)
-        told = f"{line.tokens} tokens" if line.tokens else "none"
+        told, above = f"{line.tokens} tokens" if line.tokens else "none", place % 2 or not line.tokens
         ax.annotate(f"{style.model_label(line.model)}\n{told}", (line.parameters, max(line.tokens, 0.5)),
-                    xytext=(0, 7 if place % 2 else -7), textcoords="offset points", ha="center",
-                    va="bottom" if place % 2 else "top", fontsize=7)
+                    xytext=(0, 7 if above else -7), textcoords="offset points", ha="center",
+                    va="bottom" if above else "top", fontsize=7)
     ax.set(xscale="log", yscale="log", xlabel="weights of the model",
            ylabel=f"longest answer within {stats.number(100)} ms (tokens)")
     ax.margins(x=0.2)
