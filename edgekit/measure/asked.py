@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ from edgekit.catalog import code_problems, prompting
 from edgekit.catalog import tasks as catalog
 from edgekit.compress import variant as variants
 from edgekit.measure import code_tasks
-from edgekit.measure.answers import FILE, Answer, Recording
 from edgekit.measure.engine_lm import EngineLM
 from edgekit.measure.quality import FirstOfEachDepth
+from edgekit.measure.recording import FILE, Answer, Recording, write
 from edgekit.measure.samples import run_task
 from edgekit.measure.scoring import MOST_CONTEXT, log_softmax
 
@@ -36,8 +34,7 @@ def ask(recording: Recording, folder: Path) -> None:
         model = RecordingLM(opened, prompting.of(artifact.spec.folder, artifact.spec.name), recording.prompt_form,
                             recording.confidence)
         found = list(answered(model, recording.task, recording.items_per_depth))
-    (folder / FILE).write_text("".join(json.dumps(dataclasses.asdict(one), ensure_ascii=False) + "\n" for one in found),
-                               encoding="utf-8")
+    write(found, folder / FILE)
 
 
 def answered(model: RecordingLM, name: str, items: int) -> Iterable[Answer]:

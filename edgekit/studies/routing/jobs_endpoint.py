@@ -8,8 +8,7 @@ from pathlib import Path
 
 from edgekit import building
 from edgekit.catalog import tasks as catalog
-from edgekit.measure import answers
-from edgekit.measure.answers import Answer
+from edgekit.measure.recording import FILE, VERSION, Answer, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Asked:
         """What addresses the recorded file: where it was asked, and not how patiently. A model that changed behind its name is
         asked anew when the file is gone."""
         where = {name: self.endpoint[name] for name in ("url", "model", "form")}
-        return dict(step="endpoint answers", version=answers.VERSION, **where, task=self.task, items=self.items_per_depth,
+        return dict(step="endpoint answers", version=VERSION, **where, task=self.task, items=self.items_per_depth,
                     hash=catalog.content_hash(self.task))
 
 
@@ -44,7 +43,7 @@ def recorded(asked: Asked) -> list[Answer]:
     """The answers of an endpoint to all items of a task; asked, and paid for, where nobody has yet."""
     folder = building.build_once(asked.made_of(), f"{asked.endpoint['model']} at {asked.endpoint['url']}", 0,
                                  lambda folder: _ask(asked, folder))
-    return answers.read(folder / answers.FILE)
+    return read(folder / FILE)
 
 
 def of_tasks(asked: dict, tasks: Iterable[str]) -> list[Answer]:

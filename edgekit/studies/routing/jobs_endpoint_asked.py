@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +12,9 @@ from lm_eval.models.utils import postprocess_generated_text
 from edgekit import progress
 from edgekit.catalog import chat_template
 from edgekit.engines.base import EngineError
-from edgekit.measure.answers import FILE
 from edgekit.measure.asked import Written, answered
 from edgekit.measure.engine_lm import generation_of
+from edgekit.measure.recording import FILE, write
 from edgekit.route.cloud import Cloud
 from edgekit.route.endpoint import Endpoint, read_key
 
@@ -28,8 +26,7 @@ def ask(asked: Asked, folder: Path) -> None:
     """Ask an endpoint a task and write its answers into `folder`."""
     with contextlib.closing(Cloud(Endpoint(**asked.endpoint), read_key(asked.key))) as cloud:
         found = list(answered(EndpointLM(cloud), asked.task, asked.items_per_depth))
-    (folder / FILE).write_text("".join(json.dumps(dataclasses.asdict(one), ensure_ascii=False) + "\n" for one in found),
-                               encoding="utf-8")
+    write(found, folder / FILE)
 
 
 class EndpointLM(LM):
