@@ -63,6 +63,24 @@ METRICS = {
     "energy_net_j": "the same less idle power times its duration",
     "idle_power_w": "mean power before the window, model loaded and nothing running",
     "window_s": "duration of that phase, the mean over the calls in the window",
+    "asked_tokens": "tokens of what a model was given for one item",
+    "answered_tokens": "tokens of its answer",
+    "mean_log_p": "mean log-probability of the answer's own tokens, in nats; of a task with choices that of the chosen one",
+    "worst_log_p": "the same over the least likely tenth of them",
+    "edge_p": "the estimator's probability that the device's answer to one item is right",
+    "cloud_p": "the estimator's probability that the cloud's is",
+    "coverage": "share of an item's words and pairs of words that another item held which the estimator learnt from",
+    "depth_steps": "the estimator's guess of an item's depth, in steps",
+    "query_characters": "characters of what the user asks",
+    "decide_s": "time of one decision of the estimator, from the text to the probability",
+    "decide_j": "energy of one decision, idle power included",
+    "estimator_parameters": "number of weights of the estimator", "estimator_bytes": "bytes of them",
+    "reply_s": "time of one whole answer: from the request to its last token, tokenisation excluded",
+    "round_trip_s": "time to the cloud and back, without what the cloud takes for an answer",
+    "up_s": "time between two outages of the network", "down_s": "time of an outage",
+    "give_up_s": "time that a query spends on a cloud in an outage, all its attempts, before the device answers",
+    "answers": "answers that one query got, counted where they are given",
+    "wait_s": "time of the network, of pauses and of time limits, that one query spent on the cloud",
     "memory_bandwidth_byte_per_s": "read bandwidth measured on this device",
     "matmul_flop_per_s": "matrix-multiplication rate measured on this device",
 }
@@ -111,20 +129,33 @@ COORDINATES = {
     "pass_tokens": "tokens of one pass",
     "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
     "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
+    # of a query between a device and a cloud
+    "network": "what the network does: none (no cloud), clear, faulty, down",
+    "outage": "refused: the host is not there; silent: it does not answer", "sent_to": "edge or cloud, as the policy says",
+    "answered_by": "edge, cloud or nobody", "reason": "what failed, or why a query was not asked", "private":
+    "whether a query may not leave the device", "attempts": "requests to the cloud for one query",
     "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
     "tokens drafted after the first blocks",
     # of a question that is reasoned about
     "answer": "the answer that was read, as votes count it", "sample": "sample of a question's pool, from 0",
     "cut": "whether a text was cut at a limit", "spent": "how much of its budget reasoning took, in what the budget counts",
+    # of a device and its cloud
+    "cloud": "the model in the cloud", "of": "whose answer: edge or cloud",
+    "features": "what an estimator saw: the text alone, or the confidence of the device's answer too",
+    "protocol": "on which items an estimator was judged: of other folds, or of a task that it saw nothing of",
+    "fold": "part of the items, from 0",
 }
 # Columns of a table of rows beside its coordinates
 COLUMNS = ("metric", "value", "repeat", "source", "run")
 
 NO_ANSWER = "[no answer]"  # as an answer: none could be read in the text
 NONE = "none"  # as a method, score, step of a chain, engine or dtype: nothing was done, or none had a part in it
+ENDPOINT = "endpoint"  # as an engine: a cloud that is none of this machine's models
 STORED = "stored"  # as a method or weights: a GGUF file as it came
 ENGINE, DTYPE = REFERENCE = ("transformers", "float32")  # in which variants are compared with the model that they come from
 UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model as it was, or its quantized weights as floats
 PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"  # `order`
+FEATURES = TEXT, CONFIDENT = ("text", "text and confidence")  # what an estimator sees
+FOLDS, UNKNOWN = "folds", "unknown task"  # `protocol`
 LOOKUP = "lookup"  # as a draft: n-grams of the text itself
 ADAPTIVE = "adaptive"  # as a length: as long as drafts were kept lately

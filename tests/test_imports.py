@@ -15,7 +15,7 @@ from edgekit import store
 
 PACKAGE = store.ROOT / "edgekit"
 BASE = {"errors", "schema", "text_files", "params", "store", "building", "provenance", "catalog", "committed"}
-WORKS = {"compress", "engines", "decode", "measure"}
+WORKS = {"compress", "engines", "decode", "measure", "route"}
 EVERYWHERE = {"progress", "columns", "console"}  # whatever works may say so, and whatever is printed in columns
 # part -> parts that it may import beside itself
 MAY = {
@@ -27,6 +27,7 @@ MAY = {
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "questions": set(),
     "engines": BASE | {"compress"},
     "decode": BASE | {"compress", "engines"}, "measure": BASE | {"compress", "engines", "decode"},
+    "route": BASE | {"engines"},  # who answers a query; what is counted of it, studies count
     "analyze": {"errors", "schema", "store", "text_files", "catalog"},
     "plots": {"errors", "schema", "store", "catalog", "analyze"},
     "studies": BASE | WORKS,  # what every study does the same way; each one's own modules go by their role, below
@@ -46,7 +47,7 @@ ROLES = {
 COMPUTES = {"published_claims"}  # studies that measure nothing: their plan is their tables
 LIGHT = ("analyze", "catalog", "claims", "plots", "report")  # and of the studies the roles below: no model is touched
 LIGHT_ROLES = ("tables", "printed", "quantities", "drawings", "figures")
-HEAVY = ("torch", "transformers", "lm_eval", "llama_cpp", "vllm", "datasets", "gguf", "safetensors")
+HEAVY = ("torch", "transformers", "lm_eval", "llama_cpp", "vllm", "datasets", "gguf", "safetensors", "openai", "httpx2")
 
 
 def part_of(path: Path) -> str:

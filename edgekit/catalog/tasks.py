@@ -116,6 +116,14 @@ def require_known(name: str) -> None:
                         f"own: ask {code_problems.HUMANEVAL}")
 
 
+def require_recorded(name: str) -> None:
+    """Raise TaskError unless `name` is a task whose answers can be recorded one by one: a shipped one, or humaneval."""
+    require_known(name)
+    if not is_shipped(name) and not is_code(name):
+        raise TaskError(f"{name}: its answers are not recorded; expected one of {', '.join(names())} or "
+                        f"{code_problems.HUMANEVAL}")
+
+
 def stories(count: int) -> list[Story]:
     """The first `count` shipped stories. Raises TaskError where there are fewer, or no file of them."""
     return first_lines(prose_file(), count, Story, "stories")

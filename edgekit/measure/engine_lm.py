@@ -156,8 +156,12 @@ class EngineLM(TemplateLM):
             written = self.engine.generate([prompts[i] for i in chosen], most, stop, ended=ended)
             for i, made in zip(chosen, written, strict=True):
                 kept = self._stopped(made, until, list(map(len, ids)))
+                self._wrote(texts[i], prompts[i], kept)
                 outputs[i] = postprocess_generated_text(self.prompting.decode(kept), until, think_end_token=None)
         return outputs
+
+    def _wrote(self, text: str, prompt: Sequence[int], made: Sequence[int]) -> None:
+        """Told of each continuation; whoever records more of one than its text overrides this."""
 
     def ended(self, ends: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
         """Whether one of these strings stands at the end of what was written; None without any. A token is a byte at least."""
