@@ -1,4 +1,4 @@
-"""Which published coefficients of EdgeReasoning come out again from the points that they were fitted to; the paper's own check."""
+"""Which published coefficients of EdgeReasoning come out again from the points they were fitted to; the paper's own check."""
 
 from __future__ import annotations
 
