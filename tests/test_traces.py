@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit import store
-from edgekit.analyze import law_forms, laws, trace_audit
+from edgekit.analyze import law_forms, laws, trace_audit, trace_fits
 from edgekit.catalog import models, published, traces
 from edgekit.catalog.traces import TracesError
 
@@ -25,7 +25,7 @@ def test_the_transcribed_blocks_hold_every_length_once():
 
 def test_published_coefficients_are_the_fits_of_the_points_that_stand_in_the_code():
     """To the digits that the points were printed with: five decimals of a second."""
-    table = trace_audit.reproduced_table()
+    table = trace_fits.reproduced_table()
     prefill = table[table.law == "prefill time"]
     assert len(prefill) == 9 and (abs(prefill.fitted / prefill.published - 1) < 2e-3).all()
     power = table[table.law == "prefill power"]
@@ -190,6 +190,6 @@ def test_questions_of_a_folder_give_the_papers_own_errors(tmp_path, monkeypatch)
     file.parent.mkdir()
     file.write_text("\n".join(lines))
     monkeypatch.setattr(traces, "_require_hash", lambda content, sha256, where: None)
-    table = trace_audit.question_table(str(tmp_path)).set_index(["phase", "model"])
+    table = trace_fits.question_table(str(tmp_path)).set_index(["phase", "model"])
     assert table.error["prefill"].to_numpy() == pytest.approx(100 * (1 - 1 / 1.1)) and (table.error["decode"] < 1e-6).all()
     assert (table.questions == 50).all()

@@ -54,7 +54,7 @@ def prefill(table: pd.DataFrame) -> style.Drawn:
         _plain(ax)
     axes[0].set_ylabel("time to first token (s)")
     fig.legend(handles=[Line2D([], [], label="released", **style.PUBLISHED),
-                        Line2D([], [], label="published law, fitted here", **PUBLISHED_LAW),
+                        Line2D([], [], label="published, where fitted", **PUBLISHED_LAW),
                         Line2D([], [], label="and beyond", linestyle=":", **PUBLISHED_LAW),
                         Line2D([], [], label="the same law, fitted to all", **REFITTED),
                         Line2D([], [], label="outlier", **MARK)], loc="outside upper center", ncols=5, columnspacing=1)
