@@ -105,15 +105,18 @@ def committed_cells() -> dict[str, list[dict]]:
 
 
 def findings(claims: dict[str, list[dict]]) -> str:
-    """The README's table of `committed_cells`: a line a claim, and one for what is not yet run."""
-    lines, waiting = [], []
-    for name, cells in claims.items():
-        if not (cells[0]["platform"] or cells[0]["audit"]):  # nothing was measured, and nothing can be computed
-            waiting.append(name)
+    """The README's findings of `committed_cells`: a line for each claim that was measured, and a sentence for each verdict of
+    those that were not."""
+    from edgekit.claims.forest import WITHOUT_VALUE
+
+    lines, others = [], {}
+    for cells in claims.values():
+        cell = _headline(cells) if any(one["platform"] for one in cells) else cells[0]
+        if cell["platform"] and cell["verdict"] not in WITHOUT_VALUE:
+            lines.append(cell)
         else:
-            lines.append(_headline(cells))
-    folder = PAGE.rpartition("/")[0]
-    return f"{pages.findings(lines, PAGE)}\nNot yet run (each has its page in [{folder}]({folder})): {', '.join(waiting)}.\n"
+            others.setdefault(cell["verdict"], []).append(cell)
+    return f"{pages.findings(lines, PAGE)}\n{pages.unmeasured(others, PAGE)}"
 
 
 def _headline(cells: list[dict]) -> dict:

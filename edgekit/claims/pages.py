@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 # What a verdict rests on, and the words of a verdict that say so themselves.
 MARKS = {"pocket": "pocket", "shape": "shape", "small": "small real", "real": "real", "printed": "arithmetic"}
@@ -17,6 +17,15 @@ def findings(cells: Iterable[dict], page: str) -> str:
         texts = (f"[{cell['id']}]({page.format(id=cell['id'])}) {cell['name']}", cell["short"], cell["ours_short"],
                  f"**{cell['verdict']}**" + _on(cell["mark"], cell["verdict"]) + f"; {cell['also']}" * bool(cell["also"]))
         lines.append("| " + " | ".join(texts) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def unmeasured(cells: Mapping[str, Sequence[dict]], page: str) -> str:
+    """A Markdown list of the claims that no row judges, a line a verdict, with links to their pages."""
+    lines = []
+    for verdict, told in cells.items():
+        names = ", ".join(f"[{cell['id']}]({page.format(id=cell['id'])})" for cell in told)
+        lines.append(f"- {verdict[0].upper()}{verdict[1:]}{_on(told[0]['mark'], verdict)}: {names}")
     return "\n".join(lines) + "\n"
 
 
