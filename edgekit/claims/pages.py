@@ -25,7 +25,8 @@ def unmeasured(cells: Mapping[str, Sequence[dict]], page: str) -> str:
     lines = []
     for verdict, told in cells.items():
         names = ", ".join(f"[{cell['id']}]({page.format(id=cell['id'])})" for cell in told)
-        lines.append(f"- {verdict[0].upper()}{verdict[1:]}{_on(told[0]['mark'], verdict)}: {names}")
+        rests = "" if told[0]["platform"] else _on(told[0]["mark"], verdict)
+        lines.append(f"- {verdict[0].upper()}{verdict[1:]}{rests}: {names}")
     return "\n".join(lines) + "\n"
 
 
