@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from edgekit import engines, store
-from edgekit.catalog import folder_data, prompting, recorded_answers
+from edgekit.catalog import folder_data, prices, prompting, recorded_answers
 from edgekit.catalog import tasks as catalog
 from edgekit.catalog.folder_data import DataError
 from edgekit.catalog.tasks import TaskError
 from edgekit.compress import variant as variants
-from edgekit.measure import answers, asked, quality
+from edgekit.measure import answers, asked, quality, recording
 from edgekit.measure.answers import Recording
 from edgekit.measure.scoring import log_softmax
 
@@ -80,6 +81,18 @@ def test_of_a_task_with_choices_sureness_is_the_share_of_the_chosen_one(monkeypa
         assert one.score == (one.prediction == one.ground_truth) and one.completion_tokens >= 1
         assert np.log(0.5) <= one.mean_log_p <= 0, "the likelier of two"
         assert one.mean_log_p == one.worst_log_p
+
+
+def test_exported_answers_have_the_fields_that_routers_are_tried_on(recorded, tmp_path):
+    price = prices.load(prices.names()[0])
+    recording.export(recorded, tmp_path / "out.jsonl", price)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert set(lines[0]) == {"origin_query", "prompt", "prediction", "ground_truth", "score", "prompt_tokens",
+                             "completion_tokens", "cost"}
+    assert [line["score"] for line in lines] == [one.score for one in recorded]
+    assert sum(line["cost"] for line in lines) == pytest.approx(sum(
+        price.input_usd * one.prompt_tokens + price.output_usd * one.completion_tokens for one in recorded))
+    assert {line["cost"] for line in recording.as_llmrouterbench(recorded)} == {0.0}
 
 
 def test_sureness_of_few_tokens_takes_one_at_least():

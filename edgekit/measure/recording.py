@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import text_files
+from edgekit import store, text_files
 from edgekit.catalog import chat_template
 from edgekit.catalog import tasks as catalog
+from edgekit.catalog.prices import Price
 from edgekit.catalog.tasks import TaskError
 
 FILE, VERSION = "answers.jsonl", 1
@@ -77,3 +78,17 @@ def read(file: Path) -> list[Answer]:
     """The answers of a file. Raises TaskError."""
     lines = text_files.json_lines(file, TaskError, Answer.__slots__)
     return [Answer(**{name: line[name] for name in Answer.__slots__}) for _, line in lines]
+
+
+def as_llmrouterbench(found: Iterable[Answer], price: Price | None = None) -> list[dict]:
+    """Recorded answers in the fields of LLMRouterBench (arXiv:2601.07206), so that any router can be tried on them. cost: US
+    dollars by a dated price; without one 0, as an answer on one's own device costs nobody a token."""
+    return [dict(origin_query=one.query, prompt=one.prompt, prediction=one.prediction, ground_truth=one.ground_truth,
+                 score=one.score, prompt_tokens=one.prompt_tokens, completion_tokens=one.completion_tokens,
+                 cost=price.usd(one.prompt_tokens, one.completion_tokens) if price else 0.0) for one in found]
+
+
+def export(found: Iterable[Answer], file: Path, price: Price | None = None) -> None:
+    """Write recorded answers into a JSON-lines file, as of `as_llmrouterbench`."""
+    lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in as_llmrouterbench(found, price))
+    store.write_atomically(file, "".join(lines))

@@ -123,7 +123,7 @@ def routing_calibration(table: pd.DataFrame) -> style.Drawn:
             colour, marker, _ = LOOKS[policy]
             style.series(ax, line, "said", "share", colour=colour, marker=marker)
         drawings.entitle(ax, here.iloc[0])
-        ax.set(xlabel="said: device is right", xlim=(0, 1), ylim=(0, 1))
+        ax.set(xlabel="probability that it said", xlim=(0, 1), ylim=(0, 1))
     axes[0].set_ylabel("share that it has right")
     drawings.key(fig, table.policy, Line2D([], [], color="0.3", linewidth=0.9, linestyle=":", label="as it says"), lines=False)
     return fig, table

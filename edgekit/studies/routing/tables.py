@@ -98,9 +98,9 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
         wide = here.pivot_table(index=ITEM, columns="metric", values="value")
         end = "" if protocol == FOLDS else " unknown"
         part = pd.DataFrame({features + end: wide.edge_p, f"{features} gain{end}": wide.edge_p - wide.cloud_p})
-        if features == TEXT and protocol == FOLDS:
+        if protocol == FOLDS and not any("fold" in one for one in parts):  # the same for every estimator
             part = part.join(wide[OF_QUERY]).join(here.drop_duplicates(ITEM).set_index(ITEM)["fold"])
-        elif features == TEXT and protocol == UNKNOWN:
+        elif protocol == UNKNOWN and not any("coverage unknown" in one for one in parts):
             part["coverage unknown"] = wide.coverage
         parts.append(part)
     return pd.concat(parts, axis=1) if parts else pd.DataFrame()
