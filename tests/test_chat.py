@@ -173,7 +173,7 @@ def test_prompts_of_speculation_stand_in_the_targets_template(tmp_path):
         recorded_pair=named, replayed_pairs=[named], prompt_form="chat",
         **dict.fromkeys(("domains", "timed_domains", "recorded_domains", "batch_domains"), ["english"]))
     units = list(speculative.plan(params.validate(speculative.Config, values, "here")))
-    assert {unit.condition["task"] for unit in units} == {"acceptance", "overlap", "speed", "batch", "replay"}
+    assert {unit.condition["task"] for unit in units} == {"acceptance", "overlap", "blocks", "speed", "batch", "replay"}
     for unit in units:
         assert unit.condition["prompt_form"] == unit.arguments["prompt_form"] == "chat"
         module, function = unit.function.split(":")

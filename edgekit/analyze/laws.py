@@ -20,6 +20,7 @@ from scipy import linalg, optimize
 from scipy import stats as distributions
 
 from edgekit.analyze.stats import Estimate
+from edgekit.errors import RunFailed
 
 WEIGHTS = ("relative", "equal")
 FAR = 6.0  # robust standard deviations at which a point is marked as an outlier
@@ -31,7 +32,7 @@ ENOUGH = 1e-9  # of the largest singular value: a smaller one is none
 Points = pd.DataFrame | np.recarray  # of which laws read columns as attributes
 
 
-class LawError(ValueError):
+class LawError(RunFailed):
     """A law cannot be fitted to these points; the message says how many it needs."""
 
 

@@ -160,7 +160,7 @@ def residual_table(frame: pd.DataFrame) -> pd.DataFrame:
             for law in known:
                 try:
                     found = np.array([100 * laws.held_out(law, part, part.seconds, BY[phase]) for part in processes])
-                except (LawError, ValueError):
+                except LawError:  # told by `refused_table`
                     continue
                 lines += [unit | dict(phase=phase, law=law.name, prompt_tokens=at.prompt_tokens, output_tokens=at.output_tokens,
                                       n=len(processes)) | stats.ends_of("residual", stats.mean_interval(values))
