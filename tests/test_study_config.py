@@ -9,6 +9,7 @@ import pytest
 
 from edgekit import cli, params, store, studies
 from edgekit.catalog import languages
+from edgekit.compress import variant as variants
 from edgekit.errors import InvalidRequest
 from edgekit.params import ParamsError
 from edgekit.studies.cells import Cell
@@ -146,13 +147,18 @@ def test_the_command_ends_with_2_and_one_sentence_where_a_real_model_is_judged_o
 
 
 @pytest.mark.parametrize("text, format, chain", [
-    ("llama_cpp/float16", "gguf", "m > gguf(dtype=float16)"), ("llama_cpp/Q4_0", "gguf", "m > gguf_quantized(type=Q4_0)"),
-    ("transformers/bfloat16", "safetensors", "m"), ("vllm/awq", "awq", "m > packed_awq(bits=4, group=64)"),
-    ("transformers/gptq", "gptq", "m > packed_gptq(bits=4, group=64, symmetric=True)"),
+    ("llama_cpp/float16", "gguf", "{} > gguf(dtype=float16)"), ("llama_cpp/Q4_0", "gguf", "{} > gguf_quantized(type=Q4_0)"),
+    ("transformers/bfloat16", "safetensors", "{}"), ("vllm/awq", "awq", "{} > packed_awq(bits=4, group=64)"),
+    ("transformers/gptq", "gptq", "{} > packed_gptq(bits=4, group=64, symmetric=True)"),
 ])
-def test_a_cell_knows_the_format_and_the_variant_of_its_weights(text, format, chain):
+def test_a_cell_knows_the_format_and_the_variant_of_its_weights(text, format, chain, monkeypatch):
     cell = Cell.parse(text)
-    assert cell.format == format and cell.chain("m", 64) == chain
+    assert cell.format == format and cell.chain("pocket-200k", 64) == chain.format("pocket-200k")
+    pruned = "pocket-200k > pruned(heads=0.5, mlp=0.5)"
+    assert cell.chain("owner/name", 64) == chain.format("owner/name") and cell.chain(pruned, 64) == chain.format(pruned)
+    monkeypatch.setattr(variants, "to_round", lambda model: f"{model} > rescaled()")  # as of a model that came rounded
+    rounds = cell.weights not in ("float16", "bfloat16")
+    assert cell.chain("came-rounded", 64) == chain.format("came-rounded" + " > rescaled()" * rounds)
 
 
 @pytest.mark.parametrize("text", ["llama_cpp/awq", "transformers/Q4_0", "transformers-compiled/awq", "vllm/Q8_0", "mlx/gptq"])

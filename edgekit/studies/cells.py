@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgekit import engines
+from edgekit.catalog import models
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES
@@ -56,12 +57,14 @@ class Cell:
 
     def chain(self, name: str, group: int | None = None) -> str:
         """The variant that stores a model so: rounded, without calibration, where the weights have few bits (packed ones in
-        groups of `group`)."""
-        if self.weights in PACKED:
-            return f"{name} > {PACKED[self.weights].format(group)}"
+        groups of `group`). A model that came rounded is taken off its grid before it is rounded anew."""
         if self.weights in FLOATS:
             return engines.variant_for(self.engine, name, self.weights)
-        return f"{name} > stored()" if self.weights == STORED else f"{name} > gguf_quantized(type={self.weights})"
+        if self.weights == STORED:
+            return f"{name} > stored()"
+        start = name if variants.parse(name).steps or models.is_hub_id(name) else variants.to_round(name)
+        step = PACKED[self.weights].format(group) if self.weights in PACKED else f"gguf_quantized(type={self.weights})"
+        return f"{start} > {step}"
 
     def refusal(self, *chains: str) -> str | None:
         """Why its engine cannot run these chains on this machine (package, kernel for their format); None where it can."""

@@ -189,6 +189,6 @@ def _cell(config: Config, name: str, cell: str) -> tuple[dict, str, dict]:
     Its weights are random, so what AWQ or GPTQ would choose does not matter: they are rounded to the same format.
     """
     of = Cell.parse(cell)
-    chain = of.chain(name if of.weights in (*FLOATS, STORED) else variants.to_round(name), config.main_group)
+    chain = of.chain(name, config.main_group)
     return (dict(model=name, weights=of.weights), chain,
             dict(engine=of.engine, dtype=of.dtype(config.activations), refusal=of.refusal(chain)))
