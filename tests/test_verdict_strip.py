@@ -91,6 +91,23 @@ def test_a_panel_with_the_band_of_a_test_has_ours_at_its_edge(along, factor):
     assert "triangle" not in words(drawn(cell())) and "95" not in words(drawn(cell("not testable here", lines=())))
 
 
+def test_a_long_name_leaves_the_verdict_a_line_of_its_own():
+    long = cell() | {"name": "latency on the device, and answers that are as good as those of the cloud in each way"}
+    fig, short = drawn(long), drawn(cell())
+    name, word = (next(text for text in fig.texts if text.get_text() == told) for told in (
+        f"S1.10: {long['name']}", "not reproduced"))
+    assert word.get_position()[1] < name.get_position()[1]
+    assert fig.get_size_inches()[1] - short.get_size_inches()[1] == pytest.approx(verdict.TITLE)
+
+
+def test_millions_are_told_as_such():
+    fig = drawn(cell(lines=[NUMBERS | {"value": 1.97e6, "low": None, "high": None, "least": 1.5e6, "most": 2.5e6,
+                                       "published": [2e6]}]))
+    assert "accepted: 1,500,000 to 2,500,000" in words(fig)
+    [ax] = strips(fig)
+    assert ax.xaxis.get_major_formatter()(2e6) == "2M"
+
+
 @pytest.mark.parametrize("least, most, told", [
     (None, 1.0, "at most 1"), (0.95, 1.05, "0.95 to 1.05"), (2.0, None, "at least 2")])
 def test_the_accepted_range_is_told_and_shaded(least, most, told):

@@ -60,6 +60,7 @@ def key(claim: str, quantity: str, told: str = "") -> Patch:
 
 def words(low: float, high: float) -> str:
     """A range in words, open at an infinite end."""
+    least, most = (f"{end:,.0f}" if 1e5 <= abs(end) < math.inf else f"{end:g}" for end in (low, high))
     if math.isinf(high):
-        return f"at least {low:g}"
-    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+        return f"at least {least}"
+    return f"at most {most}" if math.isinf(low) else f"{least} to {most}"

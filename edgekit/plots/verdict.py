@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from edgekit.analyze.stats import number, told
 from edgekit.plots import claim, style
@@ -29,7 +30,8 @@ LOOKS = {"reproduced": ("#12693A", "o"), "holds on small real models": (LESS, "P
 TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
 LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
 ASIDE = 0.45  # of half an axis's height: what was printed stands above ours, which it would hide
-LETTERS = 17  # of a claim's words in an inch
+LETTERS, BOLD = 17, 13  # letters of a claim's words, and of its name, in an inch
+LARGE = 1e5  # from here on an axis tells thousands and millions by their letters
 FOOT = 0.17  # the line that says how strips are read
 HEADS = {"y": "<", "x": "v"}  # of the triangle at a panel's right or upper edge, by the axis of the test
 MANY = 3  # claims of one figure that have axes of their own; of more, a line each tells the outcome beside the panels
@@ -40,7 +42,7 @@ def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
     with matplotlib.rc_context(style.RC):
         many = len(cells) > MANY
         words = [_in_one_line(cell) if many else _words(cell, fig.get_size_inches()[0] - 2 * LEFT) for cell in cells]
-        heights = [GAP + TITLE + LINE * len(lines) + TEST * len(_lines(cell)) * (not many)
+        heights = [GAP + TITLE * len(_titles(cell, fig)) + LINE * len(lines) + TEST * len(_lines(cell)) * (not many)
                    for cell, lines in zip(cells, words, strict=True)]
         marked = sum(_judged(ax, cell) for ax in fig.axes for cell in cells)
         foot = _foot([] if many else cells, marked=marked > 0)
@@ -50,6 +52,12 @@ def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
         width, height = fig.get_size_inches()
         fig.text(LEFT / width, 0.05 / height, foot, va="bottom", fontsize=6.5, color="0.35")
     return fig
+
+
+def _titles(cell: Mapping, fig: Figure) -> list[list[str]]:
+    """A claim's name and its verdict, in one line where both have room in it."""
+    told = [f"{cell['id']}: {cell['name']}", cell["verdict"]]
+    return [told] if len(" ".join(told)) < BOLD * (fig.get_size_inches()[0] - 2 * LEFT) else [[told[0], ""], ["", told[1]]]
 
 
 def _judged(ax: Axes, cell: Mapping) -> int:
@@ -133,9 +141,10 @@ def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float, *, axes
 
     fig.add_artist(matplotlib.lines.Line2D([LEFT / width, 1 - LEFT / width], [(top + 0.06) / height] * 2, color="0.75",
                                            linewidth=0.6))
-    write(LEFT, top, f"{cell['id']}: {cell['name']}", fontsize=8, fontweight="bold")
-    write(width - LEFT, top, cell["verdict"], fontsize=8, fontweight="bold", color=colour, ha="right")
-    top -= TITLE
+    for name, word in _titles(cell, fig):
+        write(LEFT, top, name, fontsize=8, fontweight="bold")
+        write(width - LEFT, top, word, fontsize=8, fontweight="bold", color=colour, ha="right")
+        top -= TITLE
     for line in words:
         write(LEFT, top, line, fontsize=7.5, color="0.25")
         top -= LINE
@@ -156,6 +165,8 @@ def _axis(ax: Axes, numbers: Mapping, verdict: str) -> None:
     ax.set(xlim=(left, right), ylim=(-1, 1), yticks=[])
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="x", labelsize=7, pad=1, length=2)
+    if max(abs(left), abs(right)) > LARGE:
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.grid(visible=False)
     ends = [end for end in (numbers["least"], numbers["most"]) if end is not None]
     low = left if numbers["least"] is None else numbers["least"]
