@@ -160,8 +160,8 @@ def _short(claim: Claim) -> str:
     for entry in claim.published:
         ends = [entry[end] for end in ("value", "low", "high") if end in entry]
         found.setdefault((entry["quantity"], entry["unit"]), []).extend(ends)
-    spans = [(f"{min(ends):g}" if min(ends) == max(ends) else f"{min(ends):g} to {max(ends):g}") + f" {unit}" * bool(unit)
-             for (_, unit), ends in found.items()]
+    spans = [" to ".join(dict.fromkeys(f"{end:,.0f}" if end >= 1e5 else f"{end:g}" for end in (min(ends), max(ends))))
+             + f" {unit}" * bool(unit) for (_, unit), ends in found.items()]
     return "; ".join(spans) or "no number"
 
 
