@@ -34,14 +34,14 @@ def test_every_figure_is_drawn_and_none_of_nothing(drawn):
         assert len(table) and fig.get_size_inches()[1] < 8
 
 
-def test_the_frontier_marks_every_configuration_and_names_those_that_are_on_it(drawn):
+def test_the_frontier_marks_every_configuration_and_says_how_surely_one_is_on_it(drawn):
     fig, table = drawn["frontier"]
     assert [ax.get_title() for ax in fig.axes] == ["pocket_chain, Q4_0", "pocket_chain, float16"]
     for ax, dtype in zip(fig.axes, ("Q4_0", "float16"), strict=True):
         part = table[table["dtype"] == dtype]
         assert {(one.time_s, 100 * one.accuracy) for one in part.itertuples()} <= marks(ax)
         said = [text.get_text() for text in ax.texts]
-        assert said == [f"{one.mode} {one.pareto_share:.0%}" for one in part[part.pareto].itertuples()]
+        assert said == [f"{one.pareto_share:.0%}" for one in part[part.pareto].itertuples()]
     steps = next(line for line in fig.axes[1].lines if line.get_drawstyle() == "steps-post")
     best = table[table.pareto].sort_values("time_s")
     assert list(steps.get_xdata()) == list(best.time_s), "the frontier over all types of weights"

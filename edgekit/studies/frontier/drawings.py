@@ -62,10 +62,8 @@ def frontier(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         for line in part.sort_values("pareto").itertuples():
             mark(ax, line, "time_s", look[line.model][0], faint=not line.pareto)
             if line.pareto:
-                # Aslant, so that the words of near marks lie beside each other; upwards from marks near the axis.
-                down = -1 if line.accuracy > 0.2 else 1
-                ax.annotate(f"{line.mode} {line.pareto_share:.0%}", (line.time_s, 100 * line.accuracy), xytext=(4, 4 * down),
-                            textcoords="offset points", fontsize=6, va="center", rotation=45 * down, rotation_mode="anchor")
+                ax.annotate(f"{line.pareto_share:.0%}", (line.time_s, 100 * line.accuracy), xytext=(4, -4),
+                            textcoords="offset points", fontsize=6, va="top")
         intervals.by_marks(ax, family.time_s, along="x")
         for limit in published.value.dropna():
             if ax.get_xlim()[0] < limit < ax.get_xlim()[1]:

@@ -32,8 +32,8 @@ FIGURES = (
     Figure("frontier", lambda frame: (tables.frontier_table(frame), published.numbers("S3.4", "time_budget_s")),
            drawings.frontier, "answers and times of the same models",
            "Accuracy against the time of an answer, a panel a family of questions and type of weights. In full colour: on the "
-           "family's frontier, with 95 % intervals over questions (and, of times, over processes), the way to reason, and the "
-           "share of resampled questions in which it is on the frontier; the others are faint. Line: the frontier over all "
+           "family's frontier, with 95 % intervals over questions (and, of times, over processes), and the share "
+           "of resampled questions in which it is on the frontier; the others are faint. Line: the frontier over all "
            "types of weights. Times are those of the tokens written, by lines through timed streams; votes wait for their "
            "longest sample. Dotted: the published time limits, where they lie in the panel."),
     Figure("frontier_budgets", _budgets, drawings.frontier_budgets, "answers with budgets and in full",
