@@ -61,7 +61,10 @@ def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_i
     for run, facts in manifests.items():
         assert facts["inputs"] and all(re.fullmatch("[0-9a-f]{16}", hash) for hash in facts["inputs"].values()), run
         assert all(told["version"] for told in facts["engines"].values())
-        models = {row.condition["model"] for row in rows if row.run == run and "model" in row.condition}
+        models = {row.condition["model"] for row in rows if row.run == run and "model" in row.condition
+                  and row.source != "replayed"}
+        replayed = {row.condition["recorded"] for row in rows if row.run == run and row.source == "replayed"}
+        assert replayed <= set(facts["inputs"])
         opened = {chain.split(" > ")[0] for chain in facts["inputs"]}
         assert models <= opened, f"{run} has rows of {models - opened}, which its manifest does not name"
         for name in {row.condition.get("engine", NONE) for row in rows if row.run == run} - {NONE}:

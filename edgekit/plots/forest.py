@@ -96,11 +96,11 @@ def _limits(lines: pd.DataFrame, kind: str) -> tuple[float, float]:
 
 
 def _labels(lines: pd.DataFrame) -> list[str]:
-    """Id and name of each claim, once; further tests of it by what they ask for."""
+    """Id and name of each claim, once, with the platform where there are several; further tests of it by what they ask for."""
     before = lines.claim.eq(lines.claim.shift()) & lines.platform.eq(lines.platform.shift())
     several = lines.groupby("claim").platform.transform("nunique") > 1
     return [f"{line.claim}, {line.quantity.replace('_', ' ')}" if again else
-            f"{line.claim}  {line.name}" + f" ({line.platform})" * bool(more)
+            f"{line.claim}  {line.name}" + f" ({line.platform})" * bool(more and line.platform)
             for line, again, more in zip(lines.itertuples(), before, several, strict=True)]
 
 

@@ -46,8 +46,9 @@ class Unit:
     before (answers and losses: yes; times and memory: no), so it may share a process with other such units. `first`: what it
     makes is used by others, so it comes before those of its repeat that are not. `variants`: the chains that the job opens,
     built before it starts, each in a process of its own and outside of the unit's time limit, unless `makes` says that it
-    builds them itself. `source`: how its rows know (see schema.SOURCES). `holds`: what its process has in memory, in turn, each
-    time together; a unit for which that is too much is refused before it starts (see needs.py).
+    builds them itself. `reads`: other inputs that the manifest names, with their hashes. `source`: how its rows know (see
+    schema.SOURCES). `holds`: what its process has in memory, in turn, each time together; a unit for which that is too much is
+    refused before it starts (see needs.py).
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -62,6 +63,7 @@ class Unit:
     first: bool = False
     variants: tuple[str, ...] = ()
     makes: bool = False
+    reads: tuple[tuple[str, str], ...] = ()
     source: str = "measured"
     holds: tuple[tuple[Held, ...], ...] = ()
 
@@ -266,7 +268,9 @@ def _manifest(study: str, config, units: Sequence[Unit], waiting: Iterable[Unit]
     """What a run is made of; its inputs are the artifacts of what it measures, not of what earlier runs did."""
     now = datetime.datetime.now(datetime.UTC)
     commit, dirty = provenance.git_state()
-    opened = dict.fromkeys(chain for unit in waiting if unit.refusal is None for chain in unit.variants)
+    asked = [unit for unit in waiting if unit.refusal is None]
+    opened = dict.fromkeys(chain for unit in asked for chain in unit.variants)
+    read = {name: digest[:16] for unit in asked for name, digest in unit.reads}
     try:
         bandwidth = run_job("edgekit.measure.roofs:bandwidth_samples",
                             dict(threads=units[0].condition["threads"], device=config.device), timeout_s=300)
@@ -276,5 +280,5 @@ def _manifest(study: str, config, units: Sequence[Unit], waiting: Iterable[Unit]
         run=f"{now:%Y%m%dT%H%M%S}-{task_hash({'t': now.isoformat(), 'p': platform})[:6]}", study=study,
         params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty,
         packages=provenance.packages(), machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth,
-        inputs={chain: variant.content_hash(chain) for chain in opened}, started=now.isoformat(timespec="seconds"),
+        inputs={chain: variant.content_hash(chain) for chain in opened} | read, started=now.isoformat(timespec="seconds"),
         planned=len(units), reused=reused)

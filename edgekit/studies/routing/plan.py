@@ -173,4 +173,4 @@ def _replayed(config: Config, name: str) -> Unit:
     artifact = "" if refusal or engines.are_assumed() else recorded_answers.content_hash(name)
     return Unit(dict(task="replay", model=recorded_answers.WEAK, cloud=recorded_answers.STRONG, features=TEXT, recorded=name,
                      **config.where), 0, f"{JOBS}:measure_replayed", dict(**work, **config.where), artifact, task_hash(work),
-                refusal, shared=True, source="replayed")
+                refusal, shared=True, source="replayed", reads=((name, artifact),) if artifact else ())
