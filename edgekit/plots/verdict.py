@@ -49,8 +49,9 @@ def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
         _make_room(fig, sum(heights) + FOOT * bool(foot))
         for place, (cell, lines) in enumerate(zip(cells, words, strict=True)):
             _strip(fig, cell, lines, sum(heights[place:]) + FOOT * bool(foot), axes=not many)
-        width, height = fig.get_size_inches()
-        fig.text(LEFT / width, 0.05 / height, foot, va="bottom", fontsize=6.5, color="0.35")
+        if foot:
+            width, height = fig.get_size_inches()
+            fig.text(LEFT / width, 0.05 / height, foot, va="bottom", fontsize=6.5, color="0.35")
     return fig
 
 

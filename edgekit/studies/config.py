@@ -7,7 +7,7 @@ the params files and docs/reference.md are made from it (see edgekit.report.para
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -94,6 +94,14 @@ def require_language(chains: Iterable[str], names: Iterable[str]) -> None:
     that are in another language than its own."""
     for name in dict.fromkeys(variants.parse(chain).model for chain in chains):
         languages.require_speaks(name, *names)
+
+
+def require_apart(names: Sequence[str], shapes: Sequence[str]) -> None:
+    """Raise ParamsError unless there is a model at all, and shapes, which know nothing, stand under `shapes` alone."""
+    require(bool(names or shapes), "models, shapes: expected at least one model")
+    for name in (*names, *shapes):
+        require(name.startswith("shape:") == (name in shapes),
+                f"{name}: shapes belong under `shapes`, models with trained weights under `models`")
 
 
 def asking(form: str) -> dict:

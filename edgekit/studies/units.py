@@ -43,6 +43,12 @@ def resolved(names: Iterable[str]) -> tuple[dict[str, ModelSpec], dict[str, str]
     return found, absent
 
 
+def timed_cells(config: MeasuringConfig, specs: Mapping[str, ModelSpec]) -> list[tuple[ModelSpec, str]]:
+    """(model, cell) of the models in `cells` and the shapes in `shape_cells`, of those that can be had (`specs`)."""
+    return [(specs[name], cell) for names, cells in ((config.models, config.cells), (config.shapes, config.shape_cells))
+            for name in names if name in specs for cell in cells]
+
+
 def absent_unit(config: MeasuringConfig, task: str, model: str, reason: str) -> Unit:
     """Tells once that a model cannot be had: a failure, and not as planned."""
     return Unit(dict(task=task, model=model, **config.where), 0, "", {}, "", "", refusal=reason, planned=False)

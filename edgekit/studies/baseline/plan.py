@@ -27,13 +27,23 @@ from edgekit.studies.config import (
     cell_with,
     known_model,
     parameter,
+    require_apart,
     require_form,
     require_language,
     trained_for,
 )
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit, task_hash
-from edgekit.studies.units import absent_unit, energy_unit, no_sensor, resolved, roofs_unit, speed_unit, study_run
+from edgekit.studies.units import (
+    absent_unit,
+    energy_unit,
+    no_sensor,
+    resolved,
+    roofs_unit,
+    speed_unit,
+    study_run,
+    timed_cells,
+)
 
 STUDY = "02_baseline"
 VERSION = 2
@@ -68,10 +78,7 @@ class Config(MeasuringConfig):
                 "tasks, task_models and task_cells: expected all three or none of them")
         require_form(self.prompt_form, self.task_models)
         require_language(self.task_models, self.tasks)
-        require(bool(self.models or self.shapes), "models, shapes: expected at least one model")
-        for name in (*self.models, *self.shapes):
-            require(name.startswith("shape:") == (name in self.shapes),
-                    f"{name}: shapes belong under `shapes`, models with trained weights under `models`")
+        require_apart(self.models, self.shapes)
 
 
 def plan(config: Config) -> Iterator[Unit]:
@@ -83,8 +90,7 @@ def plan(config: Config) -> Iterator[Unit]:
     specs, absent = resolved((*config.models, *config.shapes))
     for name, reason in absent.items():
         yield absent_unit(config, "speed", name, reason)
-    cells = [(specs[name], cell) for names, cells in ((config.models, config.cells), (config.shapes, config.shape_cells))
-             for name in names if name in specs for cell in cells]
+    cells = timed_cells(config, specs)
     for repeat in range(config.repeats):
         yield roofs_unit(config, repeat)
         for spec, cell in cells:

@@ -15,9 +15,18 @@ from edgekit.catalog.models import ModelSpec
 from edgekit.params import require
 from edgekit.schema import STORED
 from edgekit.studies.cells import UNPACKED, Cell
-from edgekit.studies.config import MeasuringConfig, cell_with, known_model, parameter
+from edgekit.studies.config import MeasuringConfig, cell_with, known_model, parameter, require_apart
 from edgekit.studies.runner import Unit
-from edgekit.studies.units import absent_unit, energy_unit, no_sensor, resolved, roofs_unit, study_run, timed_unit
+from edgekit.studies.units import (
+    absent_unit,
+    energy_unit,
+    no_sensor,
+    resolved,
+    roofs_unit,
+    study_run,
+    timed_cells,
+    timed_unit,
+)
 
 STUDY = "08_latency_law"
 VERSION = 1
@@ -47,10 +56,7 @@ class Config(MeasuringConfig):
                             each=traces.require_place)
 
     def check(self) -> None:
-        require(bool(self.models or self.shapes), "models, shapes: expected at least one model")
-        for name in (*self.models, *self.shapes):
-            require(name.startswith("shape:") == (name in self.shapes),
-                    f"{name}: shapes belong under `shapes`, models with trained weights under `models`")
+        require_apart(self.models, self.shapes)
         require(bool(self.energy_models) == bool(self.energy_prompt_tokens) == bool(self.energy_output_tokens),
                 "energy_models, energy_prompt_tokens and energy_output_tokens: expected all three or none of them")
 
@@ -64,8 +70,7 @@ def plan(config: Config) -> Iterator[Unit]:
     specs, absent = resolved((*config.models, *config.shapes))
     for name, reason in absent.items():
         yield absent_unit(config, "speed", name, reason)
-    cells = [(specs[name], cell) for names, cells in ((config.models, config.cells), (config.shapes, config.shape_cells))
-             for name in names if name in specs for cell in cells]
+    cells = timed_cells(config, specs)
     for repeat in range(config.repeats):
         yield roofs_unit(config, repeat)
         for spec, cell in cells:
