@@ -45,6 +45,17 @@ def parser() -> argparse.ArgumentParser:
     claims = command("claims", "Print the claims with verdicts from the committed rows, or all that one of them comes from.")
     claims.add_argument("id", nargs="?", help="e.g. S2.2").completer = claim_ids
     claims.add_argument("--write", action="store_true", help="bring README.md and docs/claims/ up to date")
+    compare = command("compare", "Compare two folders of rows: what changed beyond chance, which verdicts did, what their "
+                      "machines and versions differ in.", as_json)
+    for side in ("a", "b"):
+        compare.add_argument(side, metavar=side.upper(), help="a folder of rows, a profile of runs/, or a platform of "
+                             "data/results/").completer = places
+    pack = command("pack", "Put rows, manifests, parameters and executed notebooks of a profile into one archive.")
+    _profile(pack, "pocket", "runs/")
+    pack.add_argument("--out", default=None, metavar="FILE", help="default: <profile>-<platform>.tar in this folder")
+    unpack = command("unpack", "Check archives and merge what is in them into runs/.")
+    unpack.add_argument("archives", nargs="+", metavar="archive", help="what edgekit pack wrote")
+    unpack.add_argument("--into", default=None, metavar="PROFILE", help="a folder of runs/ (default: that of the archive)")
     parameters = command("parameters", "Print what every parameter is, or write it beside the parameters and into "
                          "docs/reference.md.")
     parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")
@@ -99,6 +110,15 @@ def claim_ids(**_) -> Iterable[str]:
     from edgekit.catalog import published
 
     return [entry["id"] for entry in published.entries()]
+
+
+def places(**_) -> Iterable[str]:
+    from edgekit import committed, store
+
+    runs = store.OUTPUT / "runs"
+    here = [folder.name for folder in sorted(runs.iterdir()) if folder.is_dir()] if runs.is_dir() else []
+    there = dict.fromkeys(rows.platform + f"/{rows.profile}" * bool(rows.of) for rows in committed.files())
+    return [*here, *there]
 
 
 def _weights(**_) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""The command `edgekit`: run, measure, plan, report, publish, doctor, models, claims, parameters.
+"""The command `edgekit`: run, measure, plan, report, publish, compare, pack, unpack, doctor, models, claims, parameters.
 
 Every expected failure is one sentence on standard error and a non-zero exit: 2 for something wrong with what was asked,
 1 for something that failed while it ran, 130 after Ctrl-C, 141 where nobody reads standard output any more.
@@ -143,6 +143,14 @@ def _claims(options) -> int:
         print(publish.findings(publish.committed_cells()), end="")
     else:
         print(publish.derivation(publish.committed_cells()[options.id]), end="")
+    return 0
+
+
+def _compare(options) -> int:
+    from edgekit.compare import comparison, text
+
+    found = comparison.compare(options.a, options.b)
+    print(text.data(found) if options.json else text.text(found), end="\n" if options.json else "")
     return 0
 
 

@@ -23,7 +23,8 @@ PACKAGES = ("edgekit", "torch", "gguf", "lm_eval", "zeus", "numpy", "tokenizers"
 
 @dataclass
 class Manifest:
-    """What a run was: enough to say which machine, code and parameters made its rows."""
+    """What a run was: enough to say which machine, code and parameters made its rows. version: of the study, None where a run of
+    before did not say."""
 
     run: str
     study: str
@@ -44,6 +45,7 @@ class Manifest:
     reused: int = 0
     skipped: int = 0
     warnings: list[str] = field(default_factory=list)
+    version: int | None = None
 
 
 def manifest_path(rows_path: Path) -> Path:

@@ -32,11 +32,14 @@ def cells(rows_path: Path | None, study: str | None, platform: str) -> list[dict
 
 
 def _judge(rows_path: Path | None, study: str | None, platform: str) -> list[dict]:
+    from edgekit.claims import comparable, text
     from edgekit.claims import judgement as claims
-    from edgekit.claims import text
 
-    frame = store.to_frame([]) if rows_path is None else provenance.with_machine(store.read_frame(rows_path)[0], rows_path)
-    return text.cells(claims.judge(claims.load(study), frame, platform))
+    if rows_path is None:
+        return text.cells(claims.judge(claims.load(study), store.to_frame([]), platform))
+    frame = provenance.with_machine(store.read_frame(rows_path)[0], rows_path)
+    refused = comparable.refusal(frame, provenance.read_manifests(rows_path), study)
+    return text.cells(claims.judge(claims.load(study), frame, platform, refused))
 
 
 def _place(rows_path: Path | None, study: str | None, platform: str) -> Path:

@@ -35,9 +35,8 @@ WORDS = {
     "shape": ("holds on a shape", "does not hold on a shape"),
     "pocket": ("holds at scale model", "does not hold at scale model"),
 }
-NOT_TESTABLE = "not testable here"
-VERDICTS = (*(word for words in WORDS.values() for word in words), "undecided", "inconsistent", "consistent", NOT_TESTABLE,
-            "not yet run")
+NOT_TESTABLE, NOT_COMPARABLE, NOT_RUN = WITHOUT_ROWS = ("not testable here", "not comparable", "not yet run")
+VERDICTS = (*(word for words in WORDS.values() for word in words), "undecided", "inconsistent", "consistent", *WITHOUT_ROWS)
 AUDIT_NOTEBOOK = "00_published_claims"
 
 
@@ -94,19 +93,20 @@ class Verdict:
         return f"{page}.html#fig-{figure}" if figure else ""
 
 
-def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str) -> list[Verdict]:
+def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str, refused: str = "") -> list[Verdict]:
     """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`).
 
-    A claim without tests has the verdict of its audit, or else "not yet run". Where a claim has both, what was measured
-    decides; the audit does where this platform cannot decide, and the other stands beside it in any case.
+    A claim without tests has the verdict of its audit, or else "not yet run", and so has one of which there are no rows at all.
+    Where a claim has both, what was measured decides; the audit does where this platform cannot decide, and the other stands
+    beside it in any case. refused: why these rows may not be judged (see comparable.py), "" where they may.
     """
     claims = list(claims)
     measured = frame[frame.source == "measured"] if len(frame) else frame
     arithmetic = {verdict.claim.id: verdict for verdict in audited(claims)}
     with remembering():
         parts = sides(measured)
-        return [_both(claim, _judge(claim, measured, parts, platform) if claim.tests else None, arithmetic.get(claim.id))
-                for claim in claims]
+        return [_both(claim, _judge(claim, measured, parts, platform, refused) if claim.tests else None,
+                      arithmetic.get(claim.id)) for claim in claims]
 
 
 def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers: Numbers | None = None) -> list[Verdict]:
@@ -122,10 +122,10 @@ def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers
 
 def _both(claim: Claim, measured: Verdict | None, arithmetic: Verdict | None) -> Verdict:
     if measured is None:
-        return arithmetic or Verdict(claim, "not yet run", "")
+        return arithmetic or Verdict(claim, NOT_RUN, "")
     if arithmetic is None:
         return measured
-    first, second = (arithmetic, measured) if measured.verdict == NOT_TESTABLE else (measured, arithmetic)
+    first, second = (arithmetic, measured) if measured.verdict in WITHOUT_ROWS else (measured, arithmetic)
     return replace(first, beside=second)
 
 
@@ -141,8 +141,12 @@ def _audit(claim: Claim, numbers: Numbers, assumed: Assumptions) -> Verdict:
     return Verdict(claim, "inconsistent" if outside else "consistent", "", tuple(outcomes))
 
 
-def _judge(claim: Claim, frame: pd.DataFrame, parts: list[Side], platform: str) -> Verdict:
+def _judge(claim: Claim, frame: pd.DataFrame, parts: list[Side], platform: str, refused: str) -> Verdict:
     """The verdict on the strongest side that can be decided, with those on the others that something was seen on."""
+    if refused:
+        return Verdict(claim, NOT_COMPARABLE, platform, missing=(refused,))
+    if not len(frame) and not _is_elsewhere(claim, platform):
+        return Verdict(claim, NOT_RUN, "")
     found = [verdict for side in parts if (verdict := _on_side(claim, side, platform))]
     if not found:
         return _on_rows(claim, parts[0].frames[-1] if parts else frame, platform)
@@ -178,7 +182,7 @@ def _on_rows(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
         missing.append("all of its tests on one artifact (they were made on "
                        + "; on ".join(dict.fromkeys(one[0].seen.artifact for one in candidates)) + ")")
     words = {outcome.word for outcome in outcomes}
-    elsewhere = bool(claim.setting.platforms) and platform not in claim.setting.platforms
+    elsewhere = _is_elsewhere(claim, platform)
     found = Verdict(claim, NOT_TESTABLE, platform, tuple(outcomes), tuple(dict.fromkeys(missing)), elsewhere)
     if elsewhere or ("outside" not in words and missing):
         return found
@@ -186,6 +190,10 @@ def _on_rows(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
     word = fails if "outside" in words else "undecided" if "across" in words else holds
     return replace(found, verdict=word, caveats=_caveats(found), origins=tuple(
         origin(frame, model) for model in dict.fromkeys(map(base, found.models)) if kind(model) == "small"))
+
+
+def _is_elsewhere(claim: Claim, platform: str) -> bool:
+    return bool(claim.setting.platforms) and platform not in claim.setting.platforms
 
 
 def _caveats(found: Verdict) -> tuple[str, ...]:

@@ -81,10 +81,11 @@ class Experiment:
 
     @functools.cached_property
     def _claims(self) -> list[dict]:
-        from edgekit.claims import judgement, text
+        from edgekit.claims import comparable, judgement, text
 
         if studies.measures(self.notebook):
-            return text.cells(judgement.judge(judgement.load(self.notebook), self.frame, self.platform))
+            refused = comparable.refusal(self.frame, provenance.read_manifests(self.path), self.notebook)
+            return text.cells(judgement.judge(judgement.load(self.notebook), self.frame, self.platform, refused))
         return text.cells(judgement.audited(judgement.load(), self.config.assumed))
 
     def provenance(self) -> Markdown:

@@ -24,7 +24,8 @@ VERDICTS = {
     "inconsistent": ("odd", "the document contradicts itself, physics or the makers' facts, by its own numbers"),
     "consistent": ("even", "the document's own numbers can all be true together; nothing was measured for it"),
     "not testable here": ("none", "a board, a sensor or a model is missing; the line names it"),
-    "not yet run": ("later", "the study that measures it is not in the kit yet"),
+    "not comparable": ("none", "the rows are of another version of their study, or of two protocols; the line says which"),
+    "not yet run": ("later", "there are no rows of the study that measures it, or it is not in the kit yet"),
 }
 ARITHMETIC = ("inconsistent", "consistent")
 

@@ -136,7 +136,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
         waiting = {key: unit for key, unit in keys.items() if key not in file.done and not _stands(file, key, unit)}
         reused = len(file.done & keys.keys())
         if waiting:
-            manifest = _manifest(study, config, units, waiting.values(), platform, reused)
+            manifest = _manifest(study, version, config, units, waiting.values(), platform, reused)
             started = time.monotonic()
             built: set[str] = set()
             provenance.write_manifest(path, manifest)
@@ -264,7 +264,8 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     return True
 
 
-def _manifest(study: str, config, units: Sequence[Unit], waiting: Iterable[Unit], platform: str, reused: int) -> Manifest:
+def _manifest(study: str, version: int, config, units: Sequence[Unit], waiting: Iterable[Unit], platform: str,
+              reused: int) -> Manifest:
     """What a run is made of; its inputs are the artifacts of what it measures, not of what earlier runs did."""
     now = datetime.datetime.now(datetime.UTC)
     commit, dirty = provenance.git_state()
@@ -281,4 +282,4 @@ def _manifest(study: str, config, units: Sequence[Unit], waiting: Iterable[Unit]
         params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty,
         packages=provenance.packages(), machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth,
         inputs={chain: variant.content_hash(chain) for chain in opened} | read, started=now.isoformat(timespec="seconds"),
-        planned=len(units), reused=reused)
+        planned=len(units), reused=reused, version=version)
