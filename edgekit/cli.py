@@ -154,6 +154,21 @@ def _compare(options) -> int:
     return 0
 
 
+def _pack(options) -> int:
+    from edgekit.exchange import pack
+
+    print(pack.pack(options.profile, options.out))
+    return 0
+
+
+def _unpack(options) -> int:
+    from edgekit.exchange import pack
+
+    for one in pack.unpack(options.archives, options.into):
+        print(f"{one.study}: {one.new} units new, {one.known} here already; rows in {one.path}")
+    return 0
+
+
 def _parameters(options) -> int:
     from edgekit import generated
     from edgekit.report import parameters

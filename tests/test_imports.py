@@ -46,7 +46,7 @@ ROLES = {
     "figures": (BASE | {"analyze", "plots"}, {"tables", "drawings"}), "__init__": (set(), set()),
 }
 COMPUTES = {"published_claims"}  # studies that measure nothing: their plan is their tables
-LIGHT = ("analyze", "catalog", "claims", "compare", "plots", "report")  # and of the studies the roles below: no model is touched
+LIGHT = ("analyze", "catalog", "claims", "compare", "exchange", "plots", "report")  # and of the studies the roles below: no model is touched
 LIGHT_ROLES = ("tables", "printed", "quantities", "drawings", "figures")
 HEAVY = ("torch", "transformers", "lm_eval", "llama_cpp", "vllm", "datasets", "gguf", "safetensors", "openai", "httpx2")
 

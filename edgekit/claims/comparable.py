@@ -40,12 +40,8 @@ def _between(frame: pd.DataFrame, a: str, ours: Mapping, b: str, theirs: Mapping
 
 def _kinds(frame: pd.DataFrame) -> dict[tuple, Mapping]:
     """One condition of each kind of row: by the models, and by the coordinates that say which parameters decide a row."""
-    names = [name for name in dict.fromkeys((*protocol.MODELS, *protocol.OF_ROWS.values())) if name in frame]
-    present = frame[names].notna()
-    marks = pd.DataFrame({name: frame[name].where(present[name], "") if name in protocol.MODELS else present[name]
-                          for name in names}, index=frame.index)
-    found = {}
-    for key, places in marks.groupby(names).groups.items() if names else ():
-        line = frame.loc[places[0]].dropna()
-        found[tuple(zip(names, key if isinstance(key, tuple) else (key,), strict=True))] = line.to_dict()
-    return found
+    names = list(dict.fromkeys((*protocol.MODELS, *protocol.OF_ROWS.values())))
+    frame = frame.reindex(columns=list(dict.fromkeys((*frame.columns, *names))))
+    marks = pd.DataFrame({name: frame[name].fillna("") if name in protocol.MODELS else frame[name].notna() for name in names},
+                         index=frame.index)
+    return {tuple(line): frame.loc[place].dropna().to_dict() for place, line in marks.drop_duplicates().iterrows()}

@@ -36,7 +36,7 @@ def _judge(rows_path: Path | None, study: str | None, platform: str) -> list[dic
     from edgekit.claims import judgement as claims
 
     if rows_path is None:
-        return text.cells(claims.judge(claims.load(study), store.to_frame([]), platform))
+        return text.cells(claims.judge(claims.load(study), None, platform))
     frame = provenance.with_machine(store.read_frame(rows_path)[0], rows_path)
     refused = comparable.refusal(frame, provenance.read_manifests(rows_path), study)
     return text.cells(claims.judge(claims.load(study), frame, platform, refused))

@@ -93,20 +93,22 @@ class Verdict:
         return f"{page}.html#fig-{figure}" if figure else ""
 
 
-def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str, refused: str = "") -> list[Verdict]:
-    """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`).
+def judge(claims: Iterable[Claim], frame: pd.DataFrame | None, platform: str, refused: str = "") -> list[Verdict]:
+    """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`; None: nobody ran it).
 
-    A claim without tests has the verdict of its audit, or else "not yet run", and so has one of which there are no rows at all.
+    A claim without tests has the verdict of its audit, or else "not yet run", and so has one that nobody ran where it can be run.
     Where a claim has both, what was measured decides; the audit does where this platform cannot decide, and the other stands
     beside it in any case. refused: why these rows may not be judged (see comparable.py), "" where they may.
     """
     claims = list(claims)
+    ran = frame is not None
+    frame = frame if ran else pd.DataFrame()
     measured = frame[frame.source == "measured"] if len(frame) else frame
     arithmetic = {verdict.claim.id: verdict for verdict in audited(claims)}
     with remembering():
         parts = sides(measured)
-        return [_both(claim, _judge(claim, measured, parts, platform, refused) if claim.tests else None,
-                      arithmetic.get(claim.id)) for claim in claims]
+        return [_both(claim, _unjudged(claim, ran, platform, refused) or _judge(claim, measured, parts, platform)
+                      if claim.tests else None, arithmetic.get(claim.id)) for claim in claims]
 
 
 def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers: Numbers | None = None) -> list[Verdict]:
@@ -141,12 +143,15 @@ def _audit(claim: Claim, numbers: Numbers, assumed: Assumptions) -> Verdict:
     return Verdict(claim, "inconsistent" if outside else "consistent", "", tuple(outcomes))
 
 
-def _judge(claim: Claim, frame: pd.DataFrame, parts: list[Side], platform: str, refused: str) -> Verdict:
-    """The verdict on the strongest side that can be decided, with those on the others that something was seen on."""
+def _unjudged(claim: Claim, ran: bool, platform: str, refused: str) -> Verdict | None:
+    """What is said in place of a verdict where rows may not be judged, or where there are none on a platform that would do."""
     if refused:
         return Verdict(claim, NOT_COMPARABLE, platform, missing=(refused,))
-    if not len(frame) and not _is_elsewhere(claim, platform):
-        return Verdict(claim, NOT_RUN, "")
+    return None if ran or _is_elsewhere(claim, platform) else Verdict(claim, NOT_RUN, "")
+
+
+def _judge(claim: Claim, frame: pd.DataFrame, parts: list[Side], platform: str) -> Verdict:
+    """The verdict on the strongest side that can be decided, with those on the others that something was seen on."""
     found = [verdict for side in parts if (verdict := _on_side(claim, side, platform))]
     if not found:
         return _on_rows(claim, parts[0].frames[-1] if parts else frame, platform)
