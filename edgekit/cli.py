@@ -133,6 +133,7 @@ def _doctor(options) -> int:
 
 def _claims(options) -> int:
     from edgekit import generated, publish
+    from edgekit.claims import ledger
     from edgekit.params import ParamsError
 
     if options.id is not None and options.id not in (ids := known.claim_ids()):
@@ -140,9 +141,9 @@ def _claims(options) -> int:
     if options.write:
         _listed(generated.write(publish.files()))
     elif options.id is None:
-        print(publish.findings(publish.committed_cells()), end="")
+        print(ledger.text(publish.headlines(publish.committed_cells())), end="")
     else:
-        print(publish.derivation(publish.committed_cells()[options.id]), end="")
+        print(publish.told(publish.committed_cells()[options.id]), end="")
     return 0
 
 
