@@ -119,7 +119,7 @@ def shown(table: pd.DataFrame, columns: Mapping[str, str], empty: str = "No rows
                          for column, heading in columns.items()})
     numbers = [heading for column, heading in columns.items() if is_numeric_dtype(table[column])]
     classes = type(table)("number", index=texts.index, columns=numbers)
-    return texts.style.hide(axis="index").set_td_classes(classes)
+    return texts.style.format(escape="html").hide(axis="index").set_td_classes(classes)
 
 
 def _cells(table: pd.DataFrame, column: str, factor: float, missing: str) -> list[str]:
@@ -152,4 +152,6 @@ def _told(run: Mapping) -> str:
 def _markdown(text: str) -> Markdown:
     from IPython.display import Markdown
 
-    return Markdown(text)
+    from edgekit.report.plain import without_tags
+
+    return Markdown(without_tags(text))
