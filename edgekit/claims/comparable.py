@@ -31,17 +31,18 @@ def refusal(frame: pd.DataFrame, runs: Mapping[str, Mapping], study: str) -> str
 
 
 def _between(frame: pd.DataFrame, a: str, ours: Mapping, b: str, theirs: Mapping) -> Iterator[str]:
-    """What differs between the protocols of two runs in rows of a kind that both have."""
+    """What differs between the protocols of two runs in rows of a kind that both have, of whatever models."""
     kinds = [_kinds(frame[frame.run == run]) for run in (a, b)]
-    for kind in kinds[0].keys() & kinds[1].keys():
-        for difference in protocol.differences(kinds[0][kind], ours, theirs):
+    both = {decided for decided, _ in kinds[0]} & {decided for decided, _ in kinds[1]}
+    for (decided, _), condition in kinds[0].items():
+        for difference in protocol.differences(condition, ours, theirs) if decided in both else ():
             yield f"rows of two protocols in one file (A is run {a}, B is run {b}): {difference}"
 
 
-def _kinds(frame: pd.DataFrame) -> dict[tuple, Mapping]:
-    """One condition of each kind of row: by the models, and by the coordinates that say which parameters decide a row."""
-    names = list(dict.fromkeys((*protocol.MODELS, *protocol.OF_ROWS.values())))
-    frame = frame.reindex(columns=list(dict.fromkeys((*frame.columns, *names))))
-    marks = pd.DataFrame({name: frame[name].fillna("") if name in protocol.MODELS else frame[name].notna() for name in names},
-                         index=frame.index)
-    return {tuple(line): frame.loc[place].dropna().to_dict() for place, line in marks.drop_duplicates().iterrows()}
+def _kinds(frame: pd.DataFrame) -> dict[tuple[tuple, tuple], Mapping]:
+    """One condition of each kind of row: by the coordinates that say which parameters decide a row, and by its models."""
+    deciding = list(dict.fromkeys(protocol.OF_ROWS.values()))
+    frame = frame.reindex(columns=list(dict.fromkeys((*frame.columns, *deciding, *protocol.MODELS))))
+    marks = pd.concat([frame[deciding].notna(), frame[list(protocol.MODELS)].astype("string").fillna("")], axis=1)
+    return {(tuple(line[deciding]), tuple(line[list(protocol.MODELS)])): frame.loc[place].dropna().to_dict()
+            for place, line in marks.drop_duplicates().iterrows()}
