@@ -95,12 +95,13 @@ def committed_cells() -> dict[str, list[dict]]:
     figures."""
     everything = {cell["id"]: cell for cell in judged.cells(None, None, "")}
     found: dict[str, list[dict]] = {name: [] for name in everything}
-    for rows in committed.files():
-        if rows.study in studies.STUDIES:
-            told = {"of": rows.of, "rows": rows.path, "drawn": rows.figures}
-            for cell in judged.cells(rows.path, rows.study, rows.platform):
-                parts = [part | told if part["platform"] else part for part in cell["parts"]]
-                found[cell["id"]].append(cell | {"of": rows.of, "parts": parts})
+    here = [rows for rows in committed.files() if rows.study in studies.STUDIES]
+    judged.ahead((rows.path, rows.study, rows.platform) for rows in here)
+    for rows in here:
+        told = {"of": rows.of, "rows": rows.path, "drawn": rows.figures}
+        for cell in judged.cells(rows.path, rows.study, rows.platform):
+            parts = [part | told if part["platform"] else part for part in cell["parts"]]
+            found[cell["id"]].append(cell | {"of": rows.of, "parts": parts})
     return {name: cells or [everything[name]] for name, cells in found.items()}
 
 
