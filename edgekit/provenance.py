@@ -23,8 +23,8 @@ PACKAGES = ("edgekit", "torch", "gguf", "lm_eval", "zeus", "numpy", "tokenizers"
 
 @dataclass
 class Manifest:
-    """What a run was: enough to say which machine, code and parameters made its rows. version: of the study, None where a run of
-    before did not say."""
+    """What a run was: enough to say which machine, code and parameters made its rows. version: of the study, None where a
+    run of before did not say."""
 
     run: str
     study: str

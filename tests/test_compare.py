@@ -85,7 +85,7 @@ def test_items_are_paired_and_answers_are_judged_by_mcnemars_exact_test():
     assert effects.effect(("correct", ()), answers(before), answers(before)).p == 1
     losses = [2.0, 3.0, 5.0, 4.0]
     shifted = effects.effect(("nll_nats", ()), answers(losses), answers([1.01 * one for one in losses]))
-    assert shifted.estimate.value == pytest.approx(1.01) and shifted.p < 1e-9, "the same texts are paired: only the change is left"
+    assert shifted.estimate.value == pytest.approx(1.01) and shifted.p < 1e-9, "the texts are paired: only the change is left"
     assert effects.effect(("nll_nats", ()), answers(losses), answers(losses)).p == 1
     half = effects.effect(("correct", ()), answers(before), answers(after[:30]))
     assert half.lone == 10 and half.estimate.n == 30
@@ -175,12 +175,13 @@ def test_rows_of_two_protocols_are_refused_one_by_one_and_by_name(folders, chang
 
 def test_every_parameter_that_may_differ_is_one_of_a_study_and_decides_no_row():
     known = {field.name for name in studies.STUDIES for field in dataclasses.fields(studies.module(name).Config)}
-    assert protocol.NEUTRAL <= known and set(protocol.OF_ROWS) <= known and not protocol.NEUTRAL & set(protocol.OF_ROWS)
+    assert known >= protocol.NEUTRAL and set(protocol.OF_ROWS) <= known and not protocol.NEUTRAL & set(protocol.OF_ROWS)
 
 
 def test_the_checklist_says_what_is_pinned_and_what_differs():
     a, b = manifest("r"), manifest("q", git_dirty=True, packages={"edgekit": "0.1.0", "torch": "2.14.0"}, platform="board-b",
-                                   memory_bandwidth_byte_per_s=[6e10], machine={"name": "another", "cpu": {"allowed_threads": 8}})
+                                   memory_bandwidth_byte_per_s=[6e10],
+                                   machine={"name": "another", "cpu": {"allowed_threads": 8}})
     lines = {line.what: line for line in environment.checklist([a], [b])}
     differs = {what for what, line in lines.items() if line.same is False}
     assert differs == {"uncommitted changes", "torch", "platform", "processor or board", "threads that may run",

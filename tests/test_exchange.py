@@ -1,4 +1,4 @@
-"""Archives: the same bytes for the same runs, no name of the machine in them, and nothing unpacked that is not what was packed."""
+"""Archives: the same bytes for the same runs, no name of the machine in them, nothing unpacked that is not what was packed."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def with_member(name: str, **attributes):
     (lambda members: contents(members, kit="0.0.9"), "was packed by edgekit 0.0.9 (form 1), this is edgekit"),
     (lambda members: contents(members, form=2), "(form 2), this is"),
     (lambda members: [(members[0][0], b"{}"), *members[1:]], "contents.json: cannot be read"),
-    (lambda members: contents([(m, b"{}\n" if m.name.endswith("jsonl") else c) for m, c in members]), "not a row, skip or done"),
+    (lambda members: contents([(m, b"{}\n" if m.name.endswith("jsonl") else c) for m, c in members]), "not a row, skip"),
     (lambda members: contents(members, profile="../up"), "expected a plain folder name")])
 def test_what_was_changed_is_refused_and_nothing_is_written(here, change, says):
     path = pack.pack("pocket", here / "a.tar")
@@ -184,7 +184,8 @@ def test_archives_are_merged_by_unit_and_a_unit_that_failed_gives_way_to_one_tha
 
 
 @pytest.mark.parametrize("units, runs, says", [
-    ({"k1": [row(0.75, run="r2")]}, [manifest("r2")], 'unit k1 ({"model":"pocket-3m","task":"speed"}) has other rows here (run r1)'),
+    ({"k1": [row(0.75, run="r2")]}, [manifest("r2")],
+     'unit k1 ({"model":"pocket-3m","task":"speed"}) has other rows here (run r1)'),
     ({"k9": [row(0.75)]}, [manifest(seed=7)], "run r1 has another manifest here"),
     ({"k9": [row(0.75, run="r2")]}, [manifest("r2", "board-b")], "rows of board-a, board-b in one file")])
 def test_what_says_two_things_under_one_name_is_named_and_nothing_is_written(here, units, runs, says):

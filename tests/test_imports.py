@@ -46,7 +46,8 @@ ROLES = {
     "figures": (BASE | {"analyze", "plots"}, {"tables", "drawings"}), "__init__": (set(), set()),
 }
 COMPUTES = {"published_claims"}  # studies that measure nothing: their plan is their tables
-LIGHT = ("analyze", "catalog", "claims", "compare", "exchange", "plots", "report")  # and of the studies the roles below: no model is touched
+# No model is touched in these, and of the studies in the roles below.
+LIGHT = ("analyze", "catalog", "claims", "compare", "exchange", "plots", "report")
 LIGHT_ROLES = ("tables", "printed", "quantities", "drawings", "figures")
 HEAVY = ("torch", "transformers", "lm_eval", "llama_cpp", "vllm", "datasets", "gguf", "safetensors", "openai", "httpx2")
 

@@ -19,7 +19,8 @@ STUDY = "02_baseline"
 
 
 def cell(name: str, verdict: str, mark: str = "", also: str = "", platform: str = "here") -> dict:
-    return {"id": name, "name": "n", "verdict": verdict, "mark": mark, "also": also, "platform": platform, "ours_short": "2 (1 to 3)"}
+    return {"id": name, "name": "n", "verdict": verdict, "mark": mark, "also": also, "platform": platform,
+            "ours_short": "2 (1 to 3)"}
 
 
 CELLS = [cell("A", "does not hold on small real models", "small", "pocket: holds"), cell("B", "holds at scale model", "pocket"),
@@ -28,9 +29,10 @@ CELLS = [cell("A", "does not hold on small real models", "small", "pocket: holds
 
 
 def test_decided_claims_are_counted_by_what_decides_them_each_once():
-    assert ledger.decided(CELLS) == ({"small": 1, "pocket": 2, "printed": 1}, {"undecided": 1, "not yet run": 1, "not comparable": 1})
-    assert ledger.headline(CELLS) == ("Of 7 claims 4 are decided: 1 on small real models, 2 at scale model, 1 by arithmetic alone. "
-                                      "3 are open: 1 undecided, 1 not yet run, 1 not comparable.")
+    assert ledger.decided(CELLS) == ({"small": 1, "pocket": 2, "printed": 1}, {
+        "undecided": 1, "not yet run": 1, "not comparable": 1})
+    assert ledger.headline(CELLS) == ("Of 7 claims 4 are decided: 1 on small real models, 2 at scale model, 1 by arithmetic "
+                                      "alone. 3 are open: 1 undecided, 1 not yet run, 1 not comparable.")
     assert ledger.headline(CELLS[:2]) == "Of 2 claims 2 are decided: 1 on small real models, 1 at scale model."
     open_words = {"undecided", *judgement.WITHOUT_ROWS}
     assert set(ledger.DECIDED) | open_words == set(judgement.VERDICTS) and not set(ledger.DECIDED) & open_words
@@ -105,7 +107,7 @@ def perplexities(run: str) -> list[dict]:
                                            ({"stream": "prose"}, "stream: mixture in A, prose in B")])
 def test_perplexities_of_two_protocols_do_not_stand_in_one_column(changes, told):
     params = {"blocks": 30, "stream": "mixture", "repeats": 3}
-    runs = {"r1": {"params": params, "inputs": {}, "version": 1}, "r2": {"params": params | changes, "inputs": {}, "version": 1}}
+    runs = {run: {"params": of, "inputs": {}, "version": 1} for run, of in (("r1", params), ("r2", params | changes))}
     frame = pd.DataFrame(perplexities("r1") + perplexities("r2"))
     found = comparable.refusal(frame, runs, "03_quantization")
     assert (told in found and "rows of two protocols" in found) if told else found == ""
@@ -139,7 +141,8 @@ def test_every_sentence_leads_to_claims_or_to_a_reason_and_every_claim_is_led_to
         places = [one.order for one in found if one.document == document]
         assert places == sorted(set(places))
     told = " ".join(one.says + one.excluded for one in found)
-    for word in ("6 months", "3 enterprise clients", "satisfied", "federated learning", "architecture search", "vision-language"):
+    for word in ("6 months", "3 enterprise clients", "satisfied", "federated learning", "architecture search",
+                 "vision-language"):
         [sentence] = [one for one in found if word in one.says]
         assert sentence.excluded, word
     for name in ("GPTQ", "AWQ", "GGUF", "ONNX Runtime", "TensorRT", "llama.cpp", "vLLM", "TRT-LLM", "L1", "LLM-Pruner", "W4A16",

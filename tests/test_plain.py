@@ -11,8 +11,9 @@ import pandas as pd
 
 from edgekit import provenance, store
 from edgekit.claims import pages
-from edgekit.report import frame, notebook, pages as rendered
 from edgekit.report import claim as claim_page
+from edgekit.report import frame, notebook
+from edgekit.report import pages as rendered
 from edgekit.report.plain import policy, without_tags
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -42,13 +43,13 @@ def test_an_answer_with_markup_is_text_in_a_table_and_in_a_sentence_and_in_the_r
     nbformat.write(node, executed)
     page = frame.Frame("ci", "now", ()).page("A study", rendered.page(executed).body)
     assert "<script" not in page and not re.search(r"<img[^>]*onerror", page)
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5, "a cell, a condition, a reason, a warning, and what was printed"
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5, "cell, condition, reason, warning, print"
 
 
 def test_a_claims_page_shows_markup_of_rows_as_text():
     part = {"verdict": "undecided", "platform": "here", "on": "", "figure": "", "told": [EVIL], "lines": []}
-    cell = {"id": "S1.1", "name": "n", "statement": "s", "document": "d", "locator": "l", "published": "p", "study": "02_baseline",
-            "parts": [part]}
+    cell = {"id": "S1.1", "name": "n", "statement": "s", "document": "d", "locator": "l", "published": "p",
+            "study": "02_baseline", "parts": [part]}
     body = claim_page._body(pages.derivation([cell], lambda part, claim: []), [])
     assert "<script" not in body and "&lt;script&gt;" in body
 

@@ -23,8 +23,8 @@ def refusal(frame: pd.DataFrame, runs: Mapping[str, Mapping], study: str) -> str
     others = {run: runs[run].get("version") for run in here if runs[run].get("version") not in (None, version)}
     if others:
         run = min(others)
-        return (f"rows of run {run} are of version {others[run]} of {study}, and this kit judges version {version}: measure them "
-                "again, or judge them with the kit that measured them")
+        return (f"rows of run {run} are of version {others[run]} of {study}, and this kit judges version {version}: measure "
+                "them again, or judge them with the kit that measured them")
     reasons = dict.fromkeys(reason for one, other in itertools.combinations(here, 2)
                             for reason in _between(measured, one, runs[one], other, runs[other]))
     return "; ".join(reasons)

@@ -96,7 +96,7 @@ class Verdict:
 def judge(claims: Iterable[Claim], frame: pd.DataFrame | None, platform: str, refused: str = "") -> list[Verdict]:
     """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`; None: nobody ran it).
 
-    A claim without tests has the verdict of its audit, or else "not yet run", and so has one that nobody ran where it can be run.
+    A claim without tests has the verdict of its audit, or else "not yet run"; so has one that nobody ran where it can be run.
     Where a claim has both, what was measured decides; the audit does where this platform cannot decide, and the other stands
     beside it in any case. refused: why these rows may not be judged (see comparable.py), "" where they may.
     """

@@ -15,7 +15,7 @@ from edgekit.claims.text import in_short
 from edgekit.columns import aligned
 
 # What a verdict that decides a claim rests on, the strongest evidence first; every other verdict leaves it open.
-DECIDED = {word: scale for scale, words in WORDS.items() for word in words} | dict.fromkeys(("consistent", "inconsistent"), "printed")
+DECIDED = {word: scale for scale, words in WORDS.items() for word in words} | {"consistent": "printed", "inconsistent": "printed"}
 ON = {"real": "on models of the documents' size", "small": "on small real models", "shape": "on shapes",
       "pocket": "at scale model", "printed": "by arithmetic alone"}
 
@@ -24,7 +24,7 @@ def decided(cells: Iterable[Mapping]) -> tuple[dict[str, int], dict[str, int]]:
     """How many claims are decided by what their headline rests on, in the order of ON; and how many are open, by the word that
     leaves them so. A claim counts once."""
     words = Counter(cell["verdict"] for cell in cells)
-    by_scale = Counter({scale: 0 for scale in ON})
+    by_scale = Counter(dict.fromkeys(ON, 0))
     for word, count in words.items():
         if word in DECIDED:
             by_scale[DECIDED[word]] += count
@@ -63,7 +63,8 @@ def page(cells: Sequence[Mapping], sentences: Sequence[Sentence], address: str) 
     """The ledger as Markdown, and below it every sentence of the documents with what became of it. address: of the page of
     `{id}`."""
     links = {cell["id"]: f"[{cell['id']}]({address.format(id=cell['id'])})" for cell in cells}
-    lines = ["# The ledger", "", headline(cells), "", "| claim | what | verdict by what it rests on | ours |", "|---|---|---|---|"]
+    lines = ["# The ledger", "", headline(cells), "",
+             "| claim | what | verdict by what it rests on | ours |", "|---|---|---|---|"]
     lines += ["| " + " | ".join((links[cell["id"]], cell["name"], verdicts(cell),
                                  "" if cell["ours_short"] == "none" else cell["ours_short"])) + " |" for cell in cells]
     lines += ["", "## What became of each sentence", "",

@@ -65,8 +65,8 @@ def _sentence(entry, sections: dict, known: Sequence[str], where: str) -> Senten
         raise ClaimsError(f"{where}: expected `at`, `says` and one of `claims` and `excluded`, got {entry!r}")
     place = PLACE.fullmatch(str(entry["at"]))
     if place is None or place[1] not in sections or place[2] not in sections[place[1]]:
-        raise ClaimsError(f"{where}: expected a document of {', '.join(sections)}, one of its sections, paragraph and sentence, as "
-                          f"`S1 3.2 p1 s2`, got {entry['at']!r}")
+        raise ClaimsError(f"{where}: expected a document of {', '.join(sections)}, one of its sections, paragraph and "
+                          f"sentence, as `S1 3.2 p1 s2`, got {entry['at']!r}")
     where = f"{where} ({entry['at']})"
     if not isinstance(entry["says"], str) or not entry["says"].strip():
         raise ClaimsError(f"{where}: expected what it says, got {entry['says']!r}")

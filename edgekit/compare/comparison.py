@@ -97,8 +97,8 @@ def study(name: str, a: Path, b: Path) -> Study:
     runs = [provenance.read_manifests(path) for path in (a, b)]
     for path, manifests, rows in zip((a, b), runs, (read := [store.read(path)[0] for path in (a, b)]), strict=True):
         if missing := {row.run for row in rows} - manifests.keys():
-            raise store.StoreError(f"{provenance.manifest_path(path)}: no manifest of run {min(missing)}, so nobody knows by which "
-                                   "protocol its rows were measured; copy the file that lies beside them")
+            raise store.StoreError(f"{provenance.manifest_path(path)}: no manifest of run {min(missing)}, so nobody knows by "
+                                   "which protocol its rows were measured; copy the file that lies beside them")
     ours, theirs = (join.cells(rows, manifests) for rows, manifests in zip(read, runs, strict=True))
     found, unpaired = [], 0
     refused, metrics = Counter(), {}

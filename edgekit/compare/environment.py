@@ -10,8 +10,8 @@ UNKNOWN = "not said"
 # What a run's manifest says of its machine, by path, and its name here. "unavailable" is what a machine says that lacks it.
 MACHINE = {("name",): "processor or board", ("os",): "system", ("cpu", "flags"): "instruction sets",
            ("cpu", "allowed_threads"): "threads that may run", ("cpu", "last_level_cache_bytes"): "last-level cache (bytes)",
-           ("memory", "total_bytes"): "memory (bytes)", ("gpu",): "GPU", ("governor",): "governor", ("power_mode",): "power mode",
-           ("power_supply",): "power supply"}
+           ("memory", "total_bytes"): "memory (bytes)", ("gpu",): "GPU", ("governor",): "governor",
+           ("power_mode",): "power mode", ("power_supply",): "power supply"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def _models(a: list[Mapping], b: list[Mapping]) -> list[Line]:
 def _parameters(a: list[Mapping], b: list[Mapping]) -> list[Line]:
     """A line for each parameter that differs, or one for all of them."""
     names = dict.fromkeys(name for run in (*a, *b) for name in run["params"])
-    lines = [_line(f"parameter {name}", "a params file", a, b, lambda run, name=name: run["params"].get(name)) for name in names]
+    lines = [_line(f"parameter {name}", "a params file", a, b, lambda run, name=name: run["params"].get(name))
+             for name in names]
     different = [line for line in lines if not line.same]
     return [*different, Line("parameters that are the same", "a params file", str(len(names) - len(different)),
                              str(len(names) - len(different)), True)]
@@ -71,7 +72,7 @@ def _named(word: str, held: str, a: list[Mapping], b: list[Mapping], pairs: Call
 
 def _line(what: str, held: str, a: list[Mapping], b: list[Mapping], of: Callable[[Mapping], object]) -> Line:
     """What the runs of either side say, each thing once; runs that say nothing of it are left out."""
-    said = [[_text(value) for run in runs if (value := of(run)) not in (None, "")] for runs in (a, b)]
+    said = [[_text(value) for run in runs if (value := of(run)) is not None] for runs in (a, b)]
     both = [sorted(dict.fromkeys(texts)) for texts in said]
     return Line(what, held, *("; ".join(texts) or UNKNOWN for texts in both), both[0] == both[1] if all(both) else None)
 
@@ -88,7 +89,7 @@ def _text(value: object) -> str:
         if set(value) == {"unavailable"}:
             return "not readable"
         return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
-    return (", ".join(map(_text, value)) or "none") if isinstance(value, (list, tuple)) else str(value)
+    return (", ".join(map(_text, value)) or "none") if isinstance(value, (list, tuple)) else str(value) or "none"
 
 
 def _bandwidth(a: list[Mapping], b: list[Mapping]) -> Line:

@@ -19,8 +19,8 @@ MOST = 12  # changes that a terminal shows of one study
 SAME = {True: "same", False: "DIFFERS", None: "not said"}
 COUNTED = {True: "the same", False: "different", None: "not said by both"}
 METHOD = (f"Changed: of all cells of a study together, at most {FALSE_DISCOVERIES:.0%} of those told are expected to be chance "
-          "(Benjamini-Hochberg). Intervals are 95 % of one cell, over the samples of these two files: how far a machine is from "
-          "itself on another day is not in them.")
+          "(Benjamini-Hochberg). Intervals are 95 % of one cell, over the samples of these two files: how far a machine is "
+          "from itself on another day is not in them.")
 
 
 def text(found: Comparison) -> str:
@@ -77,7 +77,8 @@ def _study(one: Study) -> list[str]:
     lines = ["  " + summary(one)]
     shown = changes(one)
     if shown:
-        table = [[effect.cell[0], where(effect.cell), number(effect.a), number(effect.b), by(effect)] for effect in shown[:MOST]]
+        table = [[effect.cell[0], where(effect.cell), number(effect.a), number(effect.b), by(effect)]
+                 for effect in shown[:MOST]]
         lines += ["    " + line for line in aligned(("metric", "where", "A", "B", "B over A, or B less A"), table, 2)]
     if len(shown) > MOST:
         lines.append(f"    and {len(shown) - MOST} more; --json has them all")
@@ -89,7 +90,7 @@ def _study(one: Study) -> list[str]:
     lines += ["  reproducibility: " + counted(one.checklist)]
     different = [line for line in one.checklist if not line.same]
     table = [[line.what, line.held or "nothing: told only", line.a, line.b, SAME[line.same]] for line in different]
-    return lines + ["    " + line for line in aligned(("what", "held by", "A", "B", ""), _short(table), 5)]
+    return lines + (["    " + line for line in aligned(("what", "held by", "A", "B", ""), _short(table), 5)] if table else [])
 
 
 def counted(lines: Iterable[Line]) -> str:

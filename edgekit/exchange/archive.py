@@ -72,8 +72,8 @@ def read(path: Path) -> Archive:
     except (ValueError, KeyError, TypeError) as error:
         raise ArchiveError(f"{path}, {CONTENTS}: cannot be read ({error}); pack it again") from error
     if (form, kit) != (FORM, edgekit.__version__):
-        raise ArchiveError(f"{path} was packed by edgekit {kit} (form {form}), this is edgekit {edgekit.__version__} (form {FORM}); "
-                           "unpack it with the version that packed it: the same words may mean other things")
+        raise ArchiveError(f"{path} was packed by edgekit {kit} (form {form}), this is edgekit {edgekit.__version__} "
+                           f"(form {FORM}); unpack it with the version that packed it: the same words may mean other things")
     if different := sorted(hashes.keys() ^ members.keys()):
         where = "in the archive and not in its contents" if different[0] in members else "in its contents and not there"
         raise ArchiveError(f"{path}: {different[0]} is {where}; get the archive again")
@@ -91,7 +91,8 @@ def _members(path: Path) -> dict[str, bytes]:
         with tarfile.open(path, mode="r:") as tar:
             for member in tar:
                 if not member.isreg() or member.issparse():
-                    raise ArchiveError(f"{path}: {member.name!r} is a link, a folder or a device; only regular files are unpacked")
+                    raise ArchiveError(f"{path}: {member.name!r} is a link, a folder or a device; only regular files "
+                                       "are unpacked")
                 if member.name != CONTENTS and not MEMBERS.fullmatch(member.name):
                     raise ArchiveError(f"{path}: {member.name!r} is no name of a member (rows/, notebooks/ or params/ and a "
                                        "file); nothing is written outside of runs/")

@@ -34,7 +34,8 @@ def packed(profile: str) -> Archive:
         raise PackError(f"no rows in {folder}; run edgekit run or edgekit measure first, or name another --profile")
     platforms = {provenance.platform_of(path) for path in files}
     if len(platforms) != 1:
-        raise PackError(f"{folder}: rows of several platforms ({', '.join(sorted(platforms))}); pack each where it was measured")
+        raise PackError(f"{folder}: rows of several platforms ({', '.join(sorted(platforms))}); pack each where it was "
+                        "measured")
     members = {}
     for path in files:
         store.read(path)  # a damaged file is told here, and not on another machine
@@ -134,8 +135,9 @@ class _Study:
         runs = json.loads(beside["manifest"] or b"{}")
         platforms = {facts["platform"] for facts in (*runs.values(), *self.runs.values())}
         if len(platforms) > 1:
-            raise MergeConflict(f"{self.path}: the archive's rows are from {one.platform}, and rows of {', '.join(sorted(platforms))} "
-                                "in one file would be taken for one machine's; unpack with --into another profile")
+            raise MergeConflict(f"{self.path}: the archive's rows are from {one.platform}, and rows of "
+                                f"{', '.join(sorted(platforms))} in one file would be taken for one machine's; unpack with "
+                                "--into another profile")
         for run, facts in runs.items():
             if self.runs.setdefault(run, facts) != facts:
                 raise MergeConflict(f"{self.path}: run {run} has another manifest here than in the archive of {one.platform}; "
@@ -162,7 +164,8 @@ class _Study:
             fresh = b"".join(line + b"\n" for lines in self.fresh.values() for line in lines)
             store.write_atomically(self.path, self.path.read_bytes() + fresh)
         if self.runs:
-            store.write_atomically(provenance.manifest_path(self.path), json.dumps(self.runs, indent=1, ensure_ascii=False) + "\n")
+            told = json.dumps(self.runs, indent=1, ensure_ascii=False) + "\n"
+            store.write_atomically(provenance.manifest_path(self.path), told)
         if self.plan is not None:
             store.write_plan(self.path, self.plan)
 

@@ -6,6 +6,7 @@ called as a model is would rename it, so such a text is refused.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import platform
@@ -29,11 +30,9 @@ class ScrubError(RunFailed):
 def names() -> dict[str, str]:
     """The words of this machine that say whose it is, and what stands for each."""
     host = platform.node()
-    found = {word: HOST for word in (host, host.partition(".")[0])}
-    try:
+    found = dict.fromkeys((host, host.partition(".")[0]), HOST)
+    with contextlib.suppress(KeyError, OSError):  # a user id without a name says nothing
         found[getpass.getuser()] = USER
-    except (KeyError, OSError):  # a user id without a name says nothing
-        pass
     return {word: instead for word, instead in found.items() if word not in NOBODY}
 
 

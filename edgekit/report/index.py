@@ -52,7 +52,8 @@ def render(profile: str, out: Path | None = None) -> Path:
 def _index(profile: str, rendered: list[pages.Page], files: list[Path], manifest: dict, blocks: list[dict], out: Path) -> str:
     read = {store.study_of(path): store.read(path) for path in files}
     return fragment(
-        "index.html.j2", script=script(), lead=LEAD, verdicts=verdicts.VERDICTS, result=result.result(blocks[0]["lines"], out), blocks=blocks,
+        "index.html.j2", script=script(), lead=LEAD, verdicts=verdicts.VERDICTS,
+        result=result.result(blocks[0]["lines"], out), blocks=blocks,
         failures=[{"notebook": page.notebook, "state": page.notes["state"], "sentence": page.notes["sentence"]}
                   for page in rendered if page.notes.get("state") in ("failed", "interrupted")],
         reruns=rerun.sections(profile, files, blocks), machine=machine.facts(manifest), packages=manifest.get("packages", {}),
