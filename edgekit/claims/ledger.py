@@ -15,7 +15,8 @@ from edgekit.claims.text import in_short
 from edgekit.columns import aligned
 
 # What a verdict that decides a claim rests on, the strongest evidence first; every other verdict leaves it open.
-DECIDED = {word: scale for scale, words in WORDS.items() for word in words} | {"consistent": "printed", "inconsistent": "printed"}
+DECIDED = {word: scale for scale, words in WORDS.items() for word in words}
+DECIDED |= {"consistent": "printed", "inconsistent": "printed"}
 ON = {"real": "on models of the documents' size", "small": "on small real models", "shape": "on shapes",
       "pocket": "at scale model", "printed": "by arithmetic alone"}
 
