@@ -22,7 +22,7 @@ from edgekit.studies.runner import Unit
 
 LLAMA, PARAMETERS = "meta-llama/Llama-2-7b-chat-hf", 6738415616
 QWEN, OF_QWEN = "Qwen/Qwen2.5-7B-Instruct", 7615616512
-BOARDS = ("jetson-orin-nx", "apple-m2-pro", "snapdragon-8-gen3", "intel-core-ultra", "nvidia-gpu")
+BOARDS = ("jetson-orin-nx", "jetson-agx-orin", "apple-m2-pro", "snapdragon-8-gen3", "intel-core-ultra", "x86-cpu", "nvidia-gpu")
 BESIDE = {name: entry.runtime.beside_bytes for name, entry in ENGINES.items()}
 
 

@@ -7,12 +7,13 @@ source cannot tell is a PowerError and never a 0.
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,12 @@ from edgekit.measure import sensors
 from edgekit.measure.sensors import ROOT, read_text
 
 SOC, CPU, GPU, DEVICE = "soc", "cpu", "gpu", "device"  # scopes: a module, CPU packages, a GPU, all of a phone
-# Rails that a Jetson's whole module is made of, by what is there: Orin NX and Nano measure the input itself; AGX Orin does not, but
-# its three supplies, which EdgeReasoning's energy code sums too (general/energy/energy.py @8913ecf, without VDDQ_VDD2_1V8AO).
-MODULE_RAILS = (("VDD_IN",), ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("POM_5V_IN",))
+# Rails that a Jetson's whole module is made of, by what is there: Orin NX and Nano measure the input itself; AGX Orin does not,
+# but its three supplies, which EdgeReasoning's energy code sums too (general/energy/energy.py @8913ecf).
+MODULE_RAILS = (("VDD_IN",), ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("POM_5V_IN",), ("Combined",))
 TOOL_STALE_S = 2.0  # a tool that prints every 100 ms and said nothing for this long has stopped
+TOOL_START_S = 5.0  # until its first sample
+SAMPLE_S = 0.1  # between two reads of what is integrated here
 COUNTER_S = 0.02
 LEAST_BATTERY_A = 0.02  # a running phone takes more: less is a current in mA that says it is in µA
 
@@ -46,16 +49,22 @@ class Source:
 
 def sources(root: Path = ROOT) -> list[Source]:
     """Every rail of this machine that can be read now. Starts no tool."""
-    found = [*ina3221(root), *rapl(root), *nvml(), *battery(root)]
-    return [one for one in found if _reads(one)]
+    return [source for source, why in _tried(root) if why is None]
 
 
-def _reads(source: Source) -> bool:
-    try:
-        source.read()
-    except PowerError:
-        return False
-    return True
+def why_not(root: Path = ROOT) -> list[str]:
+    """Why the others, which are there, cannot be read."""
+    return [why for _, why in _tried(root) if why is not None]
+
+
+def _tried(root: Path) -> Iterator[tuple[Source, str | None]]:
+    for source in (*ina3221(root), *rapl(root), *nvml(), *battery(root)):
+        try:
+            source.read()
+        except PowerError as error:
+            yield source, str(error)
+        else:
+            yield source, None
 
 
 def ina3221(root: Path = ROOT) -> Iterator[Source]:
@@ -68,12 +77,18 @@ def ina3221(root: Path = ROOT) -> Iterator[Source]:
             name, current = read_text(label), label.with_name(f"curr{number}_input")
             if name and name != "NC" and not name.startswith("sum of") and current.exists():
                 rails[name] = (label.with_name(f"in{number}_input"), current)
-    whole = next((names for names in MODULE_RAILS if set(names) <= set(rails)), None)
+    whole = _whole(rails)
     if whole:
         yield Source(" + ".join(whole), SOC, lambda: sum(_rail_w(name, *rails[name]) for name in whole))
     for name, files in rails.items():
         if whole != (name,):
             yield Source(name, SOC, lambda name=name, files=files: _rail_w(name, *files), whole=False)
+
+
+def _whole(rails: Iterable[str]) -> tuple[str, ...] | None:
+    """Which of these rails together are the module."""
+    there = set(rails)
+    return next((names for names in MODULE_RAILS if set(names) <= there), None)
 
 
 def _rail_w(name: str, millivolt: Path, milliampere: Path) -> float:
@@ -137,8 +152,8 @@ def battery_w(supply: Path) -> float:
     that cannot be in microamperes."""
     status = read_text(supply / "status")
     if status != "Discharging":
-        raise PowerError(f"battery {supply.name}: status {status}, and what a charger gives is not what the phone takes: unplug "
-                         "it")
+        raise PowerError(f"battery {supply.name}: status {status}, and what a charger gives is not what the phone takes: "
+                         "unplug it")
     ampere = abs(_integer("current_now", supply / "current_now")) / 1e6  # makers do not agree on the sign
     if ampere < LEAST_BATTERY_A:
         raise PowerError(f"battery {supply.name}: current_now gives {ampere * 1e6:.0f}, which as µA is less than a running "
@@ -158,8 +173,8 @@ def _integer(name: str, path: Path) -> int:
 # Tools that print
 
 def tegrastats_w(line: str) -> dict[str, float]:
-    """Rails in watts of one line of tegrastats: `NAME now/average`, in mW, a unit that JetPack 5 and newer writes and older ones
-    do not. Channels that are not connected (NC) are left out."""
+    """Rails in watts of one line of tegrastats: `NAME now/average`, in mW, which JetPack 5 and newer writes and older ones do
+    not. Channels that are not connected (NC) are left out."""
     return {name: int(now) / 1e3 for name, now in re.findall(r"\b((?:VDD|VIN|POM)\w*) (\d+)(?:mW)?/\d+(?:mW)?", line)}
 
 
@@ -193,10 +208,11 @@ class Tool:
             raise PowerError(f"{command[0]} is not on PATH")
         self.name, self._parse, self._ends = command[0], parse, ends
         self._child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
-        self._latest: tuple[float, dict[str, float]] | None = None
-        self._began = time.monotonic()
+        self._latest: tuple[float, dict[str, float]] = (time.monotonic(), {})
+        self._first = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
+        self._first.wait(TOOL_START_S)
 
     def _follow(self) -> None:
         sample = []
@@ -205,11 +221,13 @@ class Tool:
             if self._ends in line:
                 if rails := self._parse("".join(sample)):
                     self._latest = time.monotonic(), rails
+                    self._first.set()
                 sample = []
+        self._first.set()
 
     def latest(self) -> dict[str, float]:
         """Watts by rail of the last sample."""
-        stamp, rails = self._latest or (self._began, {})
+        stamp, rails = self._latest
         if self._child.poll() is not None:
             self._thread.join()
             said = (self._child.stderr.read().strip().splitlines() or ["it said nothing"])[-1]
@@ -238,3 +256,61 @@ def powermetrics(interval_ms: int = 100) -> Tool:
     """The parts of an Apple chip; as root, or with a sudo that asks for no password."""
     return Tool(["sudo", "-n", "powermetrics", "--samplers", "cpu_power,gpu_power,thermal", "-i", str(interval_ms)],
                 powermetrics_w, "Current pressure level")
+
+
+def module_tool() -> Callable[[], Tool] | None:
+    """What starts this machine's own tool that prints the power of the module; None where there is none."""
+    if shutil.which("tegrastats"):
+        return tegrastats
+    return powermetrics if platform.system() == "Darwin" and shutil.which("powermetrics") else None
+
+
+def of_tool(tool: Tool) -> Source:
+    """The whole module, as a tool prints it. Its `read` raises PowerError where the tool shows parts alone."""
+    def watts() -> float:
+        rails = tool.latest()
+        names = _whole(rails)
+        if names is None:
+            raise PowerError(f"{tool.name} shows no rail of the whole module; it shows {', '.join(rails) or 'none'}")
+        return sum(rails[name] for name in names)
+
+    return Source(tool.name, SOC, watts)
+
+
+class Integral:
+    """A context manager: the energy of a source meanwhile, its power read every SAMPLE_S and summed by trapezoids."""
+
+    def __init__(self, source: Source):
+        self.source, self._seen = source, []
+        self._over, self._failed = threading.Event(), None
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def _one(self) -> None:
+        watts = self.source.read()
+        self._seen.append((time.monotonic(), watts))
+
+    def _follow(self) -> None:
+        while not self._over.wait(SAMPLE_S):
+            try:
+                self._one()
+            except PowerError as error:
+                self._failed = error
+                return
+
+    def __enter__(self) -> Integral:
+        self._one()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def joules(self) -> float:
+        """Raises PowerError where the source stopped meanwhile: a part of the energy is no energy."""
+        if self._failed is None:
+            self._one()
+            seen = self._seen
+            return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(seen, seen[1:], strict=False))
+        after = self._seen[-1][0] - self._seen[0][0]
+        raise PowerError(f"{self.source.name} stopped after {after:.1f} s of a window: {self._failed}") from self._failed

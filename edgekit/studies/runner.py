@@ -181,7 +181,7 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
 
 
 def _caveats(profile: str, waiting: Iterable[Unit], console: Console) -> list[str]:
-    """In what the board of a profile is not as it should be; nothing for a profile that runs anywhere, or where nothing starts."""
+    """In what the board of a profile is not as it should be; nothing for one that runs anywhere, or where nothing starts."""
     board = boards.of_profile(profile)
     if board is None or all(unit.refusal for unit in waiting):
         return []
