@@ -1,8 +1,9 @@
-"""Boards are checked before anything is measured on them, on recorded readings in the tools' own formats and on this machine."""
+"""Boards are checked before anything is measured on them: on recorded readings in the tools' own formats, and this machine."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_device import tree
 
 from edgekit import cli, committed, params, provenance, store, studies
 from edgekit.analyze import doubts
@@ -18,11 +20,10 @@ from edgekit.catalog import boards, platforms
 from edgekit.catalog.boards import BoardError
 from edgekit.catalog.platforms import Device
 from edgekit.claims import judgement, text
-from edgekit.measure import readiness, sensors
+from edgekit.measure import monitor, readiness, sensors
 from edgekit.measure.readiness import AMISS, HIDDEN, MET, NotReady
 from edgekit.studies import runner
 from edgekit.studies.runner import Unit, run_units
-from test_device import tree
 
 HERE = Path(__file__).parent
 CPUFREQ, GPU = "sys/devices/system/cpu/cpufreq/policy0/", "sys/class/devfreq/17000000.gpu/"
@@ -171,7 +172,8 @@ def test_every_profile_of_a_board_has_its_demands_its_page_and_all_notebooks():
             command = re.match(r"(?:sudo|echo) [^(;,]*\w", demand.mend)
             assert not command or command[0] in page, f"{board.id}.md does not say {command[0]}"
     for known in platforms.load().values():
-        assert known.profile in boards.load() and (known.profile == "nvidia-gpu" or known.id in boards.get(known.profile).platforms)
+        board = boards.get(known.profile)
+        assert board.gpu or known.id in board.platforms
 
 
 @pytest.mark.parametrize(("entry", "says"), [
@@ -209,7 +211,8 @@ def test_the_doctor_checks_this_machine_and_refuses_to_call_it_another(capsys, m
         facts = json.loads(capsys.readouterr().out)
         assert not facts["ready"] and "background load" in [one["demand"]["what"] for one in facts["findings"] if one["stops"]]
         cli.main(["doctor", "--board", "x86-cpu"])
-        assert "background load  not met: expected at most 5%, it is 90%; mend: stop what runs beside it" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "background load  not met: expected at most 5%, it is 90%; mend: stop what runs beside it" in said
 
 
 # What was accepted goes into every row
@@ -298,3 +301,23 @@ def test_a_throttled_repeat_is_kept_and_moves_no_verdict(measured):
         assert [str(seen.estimate) for seen in verdict.seen] == [str(seen.estimate) for seen in after[name].seen]
     assert any("throttled" in verdict.caveats for verdict in after.values())
     assert re.search(r"held itself back meanwhile: cooling by cpufreq-cpu0 \(\d+ repeats\)", doubts.told(both))
+
+
+@pytest.mark.parametrize(("holding", "clocks", "says"), [
+    ({"cooling by cpufreq-cpu0"}, [1.98e9] * 9, "cooling by cpufreq-cpu0"),
+    (set(), [1.98e9, 1.98e9, 0.73e9], "cpu clock fell from 1.98 to 0.73 GHz"), (set(), [1.98e9] * 9, "")])
+def test_a_repeat_in_which_the_device_held_itself_back_is_marked(here, monkeypatch, holding, clocks, says):
+    """On a board whose clocks are fixed before a run, a clock that moves is held back by something, whoever says so."""
+    fixed = boards.Board("here", "This Machine", (boards.Demand("clocks", "fix them", wanted="fixed"),), (), (), None)
+    monkeypatch.setattr(boards, "of_profile", lambda profile: fixed)
+    monkeypatch.setitem(readiness.READERS, "clocks", lambda root: "fixed")
+    seen = itertools.chain(clocks, itertools.repeat(clocks[-1]))
+    monkeypatch.setattr(monitor.sensors, "read_clocks", lambda root: {"cpu": [next(seen)]})
+    monkeypatch.setattr(monitor.throttle, "active", lambda root: holding)
+    result = run_units("toy", 1, Config(), [unit(1)])
+    assert {row.condition.get("throttled", "") for row in result.rows} == {says} and result.measured == 1
+    [manifest] = provenance.read_manifests(result.path).values()
+    [stood] = manifest["states"].values()
+    assert stood["samples"] >= 2 and stood["clocks_hz"]["cpu"][2] == 1.98e9
+    frame = store.to_frame(result.rows)
+    assert len(rows_of(frame, "speed")) == (0 if says else 2) and ("Left out" in doubts.told(frame)) is bool(says)

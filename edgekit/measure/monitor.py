@@ -22,6 +22,7 @@ PERIOD_S = 0.1
 READING_SHARE = 0.01
 KEPT = 0.9  # of the samples must have a sensor, or its numbers are not those of the whole time
 MOST = 4096  # samples that are kept of one time
+FIXED = 0.95  # of the highest clock: what is read of a fixed one varies by less
 GAP = 20  # periods without a sample: the machine slept, or had no time for it
 
 
@@ -49,6 +50,11 @@ class Stood:
     power_w: dict[str, float]
     throttled: dict[str, float]
     lost: list[str]
+
+    def moved(self) -> list[str]:
+        """Clocks that fell: on a device whose clocks are fixed, a sign that something holds it back."""
+        return [f"{part} clock fell from {most / 1e9:.2f} to {least / 1e9:.2f} GHz"
+                for part, (least, _, most) in self.clocks_hz.items() if least < FIXED * most]
 
 
 def take(rails: Iterable[Source], root: Path = ROOT) -> Sample:

@@ -79,6 +79,11 @@ def judged(demand: Demand, value: object, may_hide: bool) -> Finding:
     return Finding(demand, ", ".join(texts), MET if texts and fits else AMISS, may_hide)
 
 
+def fixes_clocks(board: Board | None) -> bool:
+    """Whether a board's clocks are fixed before anything is measured."""
+    return board is not None and any(demand.what == "clocks" for demand in board.demands)
+
+
 def require_board(board: Board) -> None:
     """Raise BoardError unless this machine is that board: nobody can accept that."""
     boards.require_is(board, platforms.current(), platform.machine(), platforms.gpu_name())

@@ -305,7 +305,10 @@ def _watched(unit: Unit, processes: _Processes) -> tuple[dict, Stood | None]:
 def _marks(manifest: Manifest, stood: Stood | None) -> dict[str, str]:
     """The coordinates that say in what a number is to be doubted: a board that was not as it should be, a device that held
     itself back meanwhile."""
-    marks = dict(caveat="; ".join(manifest.caveats), throttled=", ".join(stood.throttled) if stood else "")
+    held = list(stood.throttled) if stood else []
+    if stood and readiness.fixes_clocks(boards.of_profile(manifest.params["profile"])):
+        held += stood.moved()
+    marks = dict(caveat="; ".join(manifest.caveats), throttled=", ".join(held))
     return {name: told for name, told in marks.items() if told}
 
 
