@@ -15,6 +15,7 @@ import hashlib
 import os
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -274,6 +275,9 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
                 built.add(chain)
         answer, stood = _watched(unit, processes)
     except JobFailed as failure:
+        if failure.kind == "disk":  # the next unit would fail as well
+            raise StoreError(f"{failure}; what was measured before is kept: free some space, in {tempfile.gettempdir()} too, and "
+                             "run the same command again") from failure
         return skip(str(failure), expected=failure.kind == "slow")
     try:
         marks = _marks(manifest, stood)
