@@ -276,8 +276,8 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
         answer, stood = _watched(unit, processes)
     except JobFailed as failure:
         if failure.kind == "disk":  # the next unit would fail as well
-            raise StoreError(f"{failure}; what was measured before is kept: free some space, in {tempfile.gettempdir()} too, and "
-                             "run the same command again") from failure
+            raise StoreError(f"{failure}; what was measured before is kept: free some space, in {tempfile.gettempdir()} too, "
+                             "and run the same command again") from failure
         return skip(str(failure), expected=failure.kind == "slow")
     try:
         marks = _marks(manifest, stood)
