@@ -9,9 +9,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 from test_environment import ALL, ENVIRONMENT, REPOSITORY, install, kit  # noqa: F401 - fixtures
+
+from edgekit.catalog import hub
+from edgekit.catalog.hf_config import ModelError
 
 # One unit of each kind of a ci study, where no host can be reached, and the whole plan of a profile that names hub models
 PROGRAM = """
@@ -28,7 +33,7 @@ study = studies.module("02_baseline")
 config = params.of_profile(study.Config, "ci", "02_baseline")
 first = {}
 for unit in study.plan(config):
-    if not unit.refusal:
+    if not unit.refusal and unit.condition["task"] != "device":
         first.setdefault(unit.condition["task"], unit)
 result = run_units(study.STUDY, study.VERSION, config, list(first.values()))
 print("tasks", len(first), "measured", result.measured, "rows", len(result.rows), "failed", len(result.unexpected))
@@ -155,3 +160,24 @@ def test_the_container_file_does_what_the_set_up_needs(install):  # noqa: F811
     assert json.loads(lines[8].split(" ", 1)[1]) == [".venv/bin/edgekit"]
     ignored = (REPOSITORY / ".containerignore").read_text().split()
     assert {".venv", "runs", "artifacts", "weights"} <= set(ignored)
+
+
+# Models whose owners want a licence accepted
+
+
+@pytest.mark.parametrize(("error", "says"), [
+    (GatedRepoError("401 Client Error", response=SimpleNamespace(headers={}, request=None)),
+     r"from the hub \(it is gated: accept its licence on its page and log in \(`hf auth login`\)\)"),
+    (LocalEntryNotFoundError("no connection"), r"\(no connection; it is gated too: accept its licence on its page and log in")])
+def test_a_gated_model_says_what_to_accept(monkeypatch, error, says):
+    import huggingface_hub
+
+    def fail(*arguments, **named):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ModelError, match=says):
+        hub.fetch("meta-llama/Llama-2-7b-chat-hf")
+    if isinstance(error, LocalEntryNotFoundError):
+        with pytest.raises(ModelError, match=r"from the hub \(no connection\); connect"):
+            hub.fetch("Qwen/Qwen2.5-0.5B-Instruct")
