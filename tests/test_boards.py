@@ -22,6 +22,7 @@ from edgekit.catalog.platforms import Device
 from edgekit.claims import judgement, text
 from edgekit.measure import monitor, readiness, sensors
 from edgekit.measure.readiness import AMISS, HIDDEN, MET, NotReady
+from edgekit.report import machine
 from edgekit.studies import runner
 from edgekit.studies.runner import Unit, run_units
 
@@ -258,6 +259,7 @@ def test_what_was_accepted_stands_in_manifest_rows_tables_and_verdicts(here):
     assert runner.ACCEPT not in os.environ
     [manifest] = provenance.read_manifests(result.path).values()
     assert manifest["caveats"] == ["temperature 66 °C"]
+    assert machine.facts(manifest)["Not as demanded, and accepted"] == "temperature 66 °C"
     assert {row.condition["caveat"] for row in result.rows} == {"temperature 66 °C"} and len(result.rows) == 4
     frame = store.to_frame(result.rows)
     assert doubts.told(frame) == "Measured on a board that was not as it should be, which was accepted: temperature 66 °C."
@@ -319,5 +321,7 @@ def test_a_repeat_in_which_the_device_held_itself_back_is_marked(here, monkeypat
     [manifest] = provenance.read_manifests(result.path).values()
     [stood] = manifest["states"].values()
     assert stood["samples"] >= 2 and stood["clocks_hz"]["cpu"][2] == 1.98e9
+    told = machine.facts(manifest)["While 1 unit ran"]
+    assert f"cpu {clocks[-1] / 1e9:.2f} to 1.98 GHz" in told and ("held back in 1 of them" in told) is bool(holding)
     frame = store.to_frame(result.rows)
     assert len(rows_of(frame, "speed")) == (0 if says else 2) and ("Left out" in doubts.told(frame)) is bool(says)
