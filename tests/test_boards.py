@@ -132,6 +132,8 @@ def test_a_board_that_is_too_warm_is_waited_for_and_no_longer_than_it_takes(jets
     waited, said = [], []
 
     def sleep(seconds):
+        if seconds != readiness.COOLING_POLL_S:  # somebody else's
+            return
         waited.append(seconds)
         tree(jetson.root, {warm: f"{71500 - 6000 * len(waited)}\n"})
 
@@ -168,7 +170,7 @@ def test_every_profile_of_a_board_has_its_demands_its_page_and_all_notebooks():
     for board in boards.load().values():
         assert {path.stem for path in (store.ROOT / "params" / board.id).glob("*.yaml")} == complete
         assert {one.what for one in board.demands} <= set(readiness.READERS)
-        page = (store.ROOT / f"docs/boards/{board.id}.md").read_text()
+        page = (store.ROOT / f"docs/boards/{board.id}.md").read_text().replace(r"\|", "|")
         for demand in board.demands:
             command = re.match(r"(?:sudo|echo) [^(;,]*\w", demand.mend)
             assert not command or command[0] in page, f"{board.id}.md does not say {command[0]}"

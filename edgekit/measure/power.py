@@ -178,23 +178,11 @@ def tegrastats_w(line: str) -> dict[str, float]:
     return {name: int(now) / 1e3 for name, now in re.findall(r"\b((?:VDD|VIN|POM)\w*) (\d+)(?:mW)?/\d+(?:mW)?", line)}
 
 
-def tegrastats_c(line: str) -> dict[str, float]:
-    """Temperatures of one line of tegrastats in °C; -256 is a part without power."""
-    found = re.findall(r"\b(\w+)@(-?[\d.]+)C\b", line)
-    return {name: float(value) for name, value in found if float(value) > sensors.GATED_MC / 1e3}
-
-
 def powermetrics_w(text: str) -> dict[str, float]:
     """Parts in watts of one sample of powermetrics (`--samplers cpu_power,gpu_power`), which prints mW. Combined is the SoC's
     CPU, GPU and neural engine, without its memory."""
     found = re.findall(r"^(CPU|GPU|ANE|Combined) Power(?: \([^)]*\))?: ([\d.]+) (mW|W)\s*$", text, re.M)
     return {name: float(value) / (1e3 if unit == "mW" else 1.0) for name, value, unit in found}
-
-
-def powermetrics_pressure(text: str) -> str | None:
-    """The thermal pressure of a sample of powermetrics (`--samplers thermal`): Nominal, or what holds the machine back."""
-    found = re.search(r"^Current pressure level: (\w+)", text, re.M)
-    return found[1] if found else None
 
 
 class Tool:

@@ -2,7 +2,7 @@
 
 Two kinds of signs: what holds it back right now (cooling devices, NVML's reasons, macOS's thermal warnings), and counters of
 events since it was started (Intel's thermal throttle counts, a Jetson's over-current counts), of which a rise counts. A power
-limit alone is no throttling: it is what a power mode asks for, and is told as such.
+limit alone (NVML's 0x4) is no throttling: it is what a power mode asks for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ SLOWING = re.compile(r"cpufreq|devfreq|Processor|cpu-isolate|cpu_hotplug|throttl
 # Bits of nvmlDeviceGetCurrentClocksEventReasons (nvml.h, nvmlClocksEventReasons)
 NVML_REASONS = {0x8: "GPU hardware slowdown", 0x20: "GPU software thermal slowdown", 0x40: "GPU hardware thermal slowdown",
                 0x80: "GPU power brake"}
-NVML_POWER_CAP = 0x4
 MACOS_WARNING = re.compile(r"(thermal|performance) warning level set to (\d+)|CPU_Speed_Limit\s*=\s*(\d+)", re.I)
 
 
@@ -42,11 +41,6 @@ def active(root: Path = ROOT) -> set[str] | dict[str, str]:
     if readable or counts(root):
         return found
     return unavailable("no cooling device, throttle counter or driver tells it (a virtual machine, or no permission)")
-
-
-def power_capped() -> bool:
-    """Whether an NVIDIA GPU runs at its power limit right now."""
-    return bool((_nvml_bits() or 0) & NVML_POWER_CAP)
 
 
 def counts(root: Path = ROOT) -> dict[str, int]:
