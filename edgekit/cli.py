@@ -76,8 +76,10 @@ def _plan(options) -> int:
 
 def _run(options) -> int:
     from edgekit import report
+    from edgekit.studies import runner
 
-    outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
+    with runner.accepting(options.accept):
+        outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
     page = report.render(options.profile) if options.report else None
     print(report.closing.block(outcomes, options.profile, report.cells_here(options.profile), page, retry=options.retry))
     return report.exit_code(outcomes)
@@ -94,7 +96,7 @@ def _measure(options) -> int:
     config = params.of_profile(study.Config, options.profile, study.STUDY)
     params.require(config.rows == MEASURE, f"{study.STUDY}: rows are opened from {config.rows}, so there is nothing to "
                    f"measure; set `rows: {MEASURE}` in params/{options.profile}")
-    with runner.retrying(options.retry):
+    with runner.retrying(options.retry), runner.accepting(options.accept):
         result = study.run(config)
     print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
           f"rows in {result.path}")
@@ -124,11 +126,21 @@ def _publish(options) -> int:
 def _doctor(options) -> int:
     from edgekit import doctor
 
+    if options.board:
+        return _doctor_of_board(options)
     found = doctor.diagnose()
     print(doctor.data(found) if options.json else doctor.text(found))
     for sentence in found.broken:
         print(f"edgekit: {sentence}", file=sys.stderr)
     return 1 if found.broken else 0
+
+
+def _doctor_of_board(options) -> int:
+    from edgekit import doctor
+
+    found = doctor.board(options.board)
+    print(doctor.board_data(found) if options.json else doctor.board_text(found))
+    return 0 if found.ready else 1
 
 
 def _claims(options) -> int:

@@ -46,6 +46,8 @@ class Manifest:
     skipped: int = 0
     warnings: list[str] = field(default_factory=list)
     version: int | None = None
+    caveats: list[str] = field(default_factory=list)  # how the board was not as it should be, and that was accepted
+    states: dict[str, dict] = field(default_factory=dict)  # how the device stood while a timed unit ran, by its key
 
 
 def manifest_path(rows_path: Path) -> Path:

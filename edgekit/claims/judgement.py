@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from edgekit.analyze.doubts import accepted, throttled
 from edgekit.analyze.observed import NotMeasured, Observation, base, kind, weakest
 from edgekit.analyze.once import remembering
 from edgekit.analyze.origin import Origin, origin
@@ -56,8 +57,9 @@ class Verdict:
     platform: "" for a verdict that no measurement went into. outcomes: of the tests that could be made, for orientation only
     where the verdict is "not testable here". missing: what the others lacked, in words. elsewhere: the claim is about other
     platforms than this one. caveats: what a reader has to know, by the names of text.CAVEATS. origins: how the weights of its
-    small models came. others: what rows of the same platform with models of other kinds say. beside: the verdict of printed
-    numbers where measured rows decided, or the other way round.
+    small models came. accepted: how the boards that its rows were measured on were not as they should be. others: what rows of
+    the same platform with models of other kinds say. beside: the verdict of printed numbers where measured rows decided, or the
+    other way round.
     """
 
     claim: Claim
@@ -68,6 +70,7 @@ class Verdict:
     elsewhere: bool = False
     caveats: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    accepted: tuple[str, ...] = ()
     others: tuple[Verdict, ...] = ()
     beside: Verdict | None = None
 
@@ -193,7 +196,8 @@ def _on_rows(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
         return found
     holds, fails = WORDS[found.scale]
     word = fails if "outside" in words else "undecided" if "across" in words else holds
-    return replace(found, verdict=word, caveats=_caveats(found), origins=tuple(
+    caveats = (*_caveats(found), *["board"] * bool(accepted(frame)), *["throttled"] * bool(throttled(frame)))
+    return replace(found, verdict=word, caveats=caveats, accepted=accepted(frame), origins=tuple(
         origin(frame, model) for model in dict.fromkeys(map(base, found.models)) if kind(model) == "small"))
 
 

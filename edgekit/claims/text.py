@@ -20,6 +20,8 @@ CAVEATS = {
     "scale size": "Embeddings, scales and heads are other shares of a scale model than of the document's models",
     "shape": "Random weights cost what those of the published model would, and say nothing of quality",
     "small": "Small real models are smaller than the document's, and their weights came rounded{came}",
+    "board": "The board was not as it should be, which was accepted: {accepted}",
+    "throttled": "Repeats in which the device held itself back are left out",
     "several artifacts": "Not one artifact is judged: {claim.several_artifacts}",
 }
 NAMING = ("does not hold", "holds")  # how a verdict begins that says itself what it was measured on
@@ -100,7 +102,8 @@ def in_short(verdict: str) -> str:
 
 
 def _caveats(verdict: Verdict) -> list[str]:
-    return [CAVEATS[name].format(claim=verdict.claim, came=_came(verdict.origins)) for name in verdict.caveats]
+    told = dict(claim=verdict.claim, came=_came(verdict.origins), accepted="; ".join(verdict.accepted))
+    return [CAVEATS[name].format(**told) for name in verdict.caveats]
 
 
 def _came(origins: Iterable[Origin]) -> str:

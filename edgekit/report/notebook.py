@@ -41,7 +41,7 @@ class Experiment:
 
         Raises what the study's `run` does, and StoreError for rows that are not there.
         """
-        from edgekit.analyze import origin
+        from edgekit.analyze import doubts, origin
 
         if not studies.measures(self.notebook):
             self.frame, self.skipped, self.path, self.platform = self.study.tables(self.config), [], None, ""
@@ -57,7 +57,8 @@ class Experiment:
             frame, self.skipped = store.read_frame(self.path)
             told = f"Nothing was measured here: opened from `{self.config.rows}`"
         self.frame = provenance.with_machine(frame, self.path)
-        lines = [f"{told}, {len(self.skipped)} skipped; {len(frame):,} rows on platform `{self.platform}`.", origin.told(frame)]
+        lines = [f"{told}, {len(self.skipped)} skipped; {len(frame):,} rows on platform `{self.platform}`.", origin.told(frame),
+                 doubts.told(frame)]
         return _markdown("\n\n".join(filter(None, lines)))
 
     def figure(self, name: str) -> Picture | Missing:
