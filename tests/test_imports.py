@@ -33,6 +33,8 @@ MAY = {
     "studies": BASE | WORKS,  # what every study does the same way; each one's own modules go by their role, below
     "claims": BASE | {"analyze", "studies"}, "report": BASE | {"studies", "analyze", "plots", "claims"},
     "publish": BASE | {"studies", "analyze", "plots", "claims"},
+    "fleet": BASE | {"compress", "engines", "measure", "studies"},  # nothing that measures imports it, or Dask
+    "unattended": BASE | {"studies", "report"},
     "generated": {"store"}, "plan": BASE | {"studies"}, "advice": BASE, "environment": set(), "arguments": BASE | {"studies"},
     "doctor": BASE | {"advice", "compress", "measure", "engines"}, "cli": None,
 }

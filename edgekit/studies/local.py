@@ -50,15 +50,21 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a unit ended. answer: what its job gave, None where there is none; `reason` then says why, `expected` whether that is
-    no failure, `tried` whether it was started. left: neither, since the time was up; took_s: wall time with what was built."""
+    no failure, `tried` whether it was started. left: it waits as before, which is no reason to be kept; took_s: wall time, with
+    what was built. facts: of who measured or refused it, None of what is left."""
 
-    facts: Facts
+    facts: Facts | None
     answer: dict | None = None
     reason: str = ""
     expected: bool = True
     tried: bool = True
     left: bool = False
     took_s: float = 0.0
+
+
+def left(reason: str) -> Outcome:
+    """A unit that was not measured and waits as before."""
+    return Outcome(None, reason=reason, left=True)
 
 
 def allowed_of(config) -> Allowed:
@@ -118,7 +124,7 @@ class Local:
             answer = self._answer(unit, allowed, None if within_s is None else within_s - (time.monotonic() - began))
         except JobFailed as failure:
             if failure.kind == "slow" and within_s is not None and time.monotonic() - began >= within_s:
-                return Outcome(facts, reason="stopped when the time was up", left=True)
+                return left("stopped when the time was up")
             return Outcome(facts, reason=str(failure), expected=failure.kind == "slow")
         return Outcome(facts, answer, took_s=round(time.monotonic() - began, 3))
 

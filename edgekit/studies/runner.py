@@ -14,7 +14,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,13 +141,15 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
 class Sitting:
     """A study at work: its rows file open for writing, the units that wait, and a manifest of each machine that measures.
 
-    Opening it writes the plan. `platform`: of the keys, by default this machine's. Also a context manager, which closes the
-    file. Raises StoreError.
+    Opening it writes the plan. `platform`: of the keys, by default this machine's; `content_hash`: of a chain, for manifests.
+    Also a context manager, which closes the file. Raises StoreError.
     """
 
-    def __init__(self, study: str, version: int, config, units: Sequence[Unit], platform: str | None = None):
+    def __init__(self, study: str, version: int, config, units: Sequence[Unit], platform: str | None = None,
+                 content_hash: Callable[[str], str] = variant.content_hash):
         self.study, self.config, self.units = study, config, list(units)
         self.platform = platform or platforms.current().slug
+        self._content_hash = content_hash
         self.path = store.runs_folder(config.profile) / f"{study}.jsonl"
         self.keys = keys_of(study, version, self.units, self.platform)
         self.file = Store(self.path)
@@ -216,7 +218,7 @@ class Sitting:
                 run=run, study=self.study, params=dataclasses.asdict(self.config), seed=self.config.seed,
                 git_commit=facts.git_commit, git_dirty=facts.git_dirty, packages=dict(facts.packages),
                 machine=dict(facts.machine), platform=facts.platform, memory_bandwidth_byte_per_s=facts.bandwidth,
-                inputs={chain: variant.content_hash(chain) for chain in opened} | read,
+                inputs={chain: self._content_hash(chain) for chain in opened} | read,
                 started=self._now.isoformat(timespec="seconds"), planned=len(self.units), reused=self.reused)
             self._save()
         return self._manifests[facts.board]
