@@ -83,8 +83,8 @@ class Watch:
         self._log.info(json.dumps(dict(at=now, event=event, **told), ensure_ascii=False))
 
     def begins(self, task: Task, where: str, number: int, total: int, left_s: float | None, within_s: float | None) -> None:
-        told = [f"about {duration(left_s)} of work left"] * (left_s is not None)
-        told += [f"{duration(within_s)} until the end"] * (within_s is not None)
+        times = (("about {} of work left", left_s), ("{} until the end", within_s))
+        told = [words.format(duration(seconds)) for words, seconds in times if seconds is not None]
         on = f" on {where}" * bool(where)
         self._console.now("; ".join([f"night [{number}/{total}] {night.words(task)}{on}", *told]))
         self.says("begins", notebook=task.study, key=task.key, condition=dict(task.unit.condition), repeat=task.unit.repeat,

@@ -39,6 +39,13 @@ class Loopback:
         self.boards[name].send_signal(signal.SIGKILL)
         self.boards[name].wait()
 
+    def joined(self, name: str, times: int = 1) -> None:
+        """Wait until a board has joined so often."""
+        deadline = time.monotonic() + 120
+        while self.log(name).count("is a board of") < times:
+            assert time.monotonic() < deadline and self.boards[name].poll() is None, self.log(name)
+            time.sleep(0.05)
+
     def log(self, name: str) -> str:
         return (self.folder / name / "log.txt").read_text()
 
@@ -77,8 +84,27 @@ def loopback(folder: Path, boards=(), certificates: Path | None = None, host: st
 
 
 def main(what: str, address: str, *rest: str) -> None:
-    from edgekit.fleet import join, scheduler
+    import toy_nights
+
+    from edgekit.catalog import platforms
+    from edgekit.fleet import join, planning, scheduler
     from edgekit.fleet.board import Board
+
+    class Toy(Board):
+        """A board that knows the toy study, and may say what is not so."""
+
+        def about(self, request: dict) -> dict:
+            self._about = dict(kit=planning.kit(), platform=platforms.current().slug, runtimes={})
+            found = super().about(request)
+            return found | {"kit": found["kit"] | {name: told[name] for name in ("edgekit", "code") if name in told}}
+
+        def plan(self, request: dict) -> dict:
+            if request["study"] != toy_nights.STUDY:
+                return super().plan(request)
+            facts = self._local.facts(1, "cpu")
+            return planning.plan(**request) | dict(facts=[dataclasses.asdict(facts)])
+
+    toy_nights.register()
 
     def say(text: str) -> None:
         print(text, flush=True)
@@ -88,14 +114,7 @@ def main(what: str, address: str, *rest: str) -> None:
         return
     name, *options = rest
     told = dict(option.split("=") for option in options)
-    if kit := told.get("kit"):
-        import edgekit
-
-        edgekit.__version__ = kit
-    board = Board(name, told.get("kind") or join.own_kind(None), join.folder_of(name), JOBS)
-    if kit:
-        about = board.about
-        board.about = lambda request: about(request) | {"kit": about(request)["kit"] | {"edgekit": kit}}
+    board = Toy(name, told.get("kind") or join.own_kind(None), join.folder_of(name), JOBS)
     asyncio.run(join.serve(address, board, Path(told["certificates"]) if "certificates" in told else None, say))
 
 

@@ -52,10 +52,12 @@ class Board:
         self.one = threading.Lock()  # one thing at a time, also where a call of before the connection broke still runs
         self._local, self._measures = Local(name), measures
         self._copies: set[str] = set()
+        self._about: dict | None = None
 
     def about(self, request: dict) -> dict:
         """Who it is and says it is, what it has built, and the keys of the units whose results wait here."""
-        return run_job("edgekit.fleet.planning:about", {}, timeout_s=PLAN_TIMEOUT_S) | dict(
+        self._about = self._about or run_job("edgekit.fleet.planning:about", {}, timeout_s=PLAN_TIMEOUT_S)
+        return self._about | dict(
             kind=self.kind, artifacts=ship.here(), outbox=sorted(path.stem for path in self._outbox(request).glob("*.json")))
 
     def plan(self, request: dict) -> dict:

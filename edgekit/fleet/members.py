@@ -177,7 +177,7 @@ class Members:
         if member.accepted:
             self._said(f"{name} left")
         if member.future is not None:
-            self._client.cancel([member.future], asynchronous=True)
+            member.future.release()  # nobody wants it any more, so the scheduler gives it to nobody
         member.serial = 0
         if member.talk is not None:
             member.talk.close()

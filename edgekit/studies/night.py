@@ -204,12 +204,14 @@ class _Night:
         self._total, self._begun, self._bounds, self._watch = len(tasks), 0, bounds, watch
         self._foretold = sum(task.seconds for task in tasks if task.seconds is not None)
         self._unknown = Counter(_kind(task) for task in tasks if task.seconds is None and not task.unit.refusal)
+        self._short: str | None = None  # too little is free, and that ends the night
         self._past = self._in_truth = 0.0  # seconds of what was measured: by forecast, and as they were
         self._like: dict[tuple, list[float]] = {}  # seconds of units that nobody foretold, by kind
 
     def closed(self, task: Task) -> str | None:
-        if short := self._bounds.short_of_disk():
-            return short
+        self._short = self._short or self._bounds.short_of_disk()
+        if self._short:
+            return self._short
         within, seconds = self.within_s(), self._seconds(task)
         if within is None or task.unit.refusal:
             return None
