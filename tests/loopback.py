@@ -87,7 +87,7 @@ def main(what: str, address: str, *rest: str) -> None:
     import toy_nights
 
     from edgekit.catalog import platforms
-    from edgekit.fleet import join, planning, scheduler
+    from edgekit.fleet import join, planning, scheduler, settings
     from edgekit.fleet.board import Board
 
     class Toy(Board):
@@ -109,6 +109,9 @@ def main(what: str, address: str, *rest: str) -> None:
     def say(text: str) -> None:
         print(text, flush=True)
 
+    if ttl := os.environ.get("TOY_TTL"):
+        settings.QUIET["distributed.scheduler.worker-ttl"] = ttl
+        settings.HEARTBEAT = "500ms"
     if what == "scheduler":
         scheduler.run(address, Path(rest[0]) if rest else None, say)
         return

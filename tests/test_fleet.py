@@ -6,7 +6,9 @@ import datetime
 import json
 import random
 import re
+import signal
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -132,6 +134,32 @@ def test_where_every_board_vanishes_what_waits_is_skipped_with_the_reason_and_me
         assert len(values(tally)) == 8 and not tally.result.skips
 
 
+def test_a_board_that_is_silent_in_the_middle_of_a_unit_is_done_without_and_goes_on_when_it_is_back(tmp_path, monkeypatch):
+    toy_nights.build(tmp_path / "home", monkeypatch, jobs=24, function="jobs:slow_square")
+    monkeypatch.setenv("TOY_TTL", "2s")  # a board may be silent so long; Dask adds some
+    with loopback(tmp_path, ["a-1", "a-2"]) as fleet:
+        for name in fleet.boards:
+            fleet.joined(name)
+        begins, silent = Told.begins, []
+
+        def cut(self, task, where, *rest):
+            begins(self, task, where, *rest)
+            if len(self.began) == 8:
+                silent.append((task.key, where))
+                fleet.boards[where].send_signal(signal.SIGSTOP)
+                threading.Timer(11, fleet.boards[where].send_signal, [signal.SIGCONT]).start()
+            if where in [name for _, name in silent] and len(self.began) > 8:
+                silent.append((task.key, where))
+            if len(self.began) > 8 and len(silent) == 1:
+                time.sleep(1)  # there is still something to do when it is back
+
+        monkeypatch.setattr(Told, "begins", cut)
+        tally, told, said = run_on(fleet.address)
+    assert len(values(tally)) == 24 and tally.result.measured == 24
+    assert f"{silent[0][1]} left" in said and len(silent) > 1, "it was given units again"
+    assert len([key for key, _ in told.began if key == silent[0][0]]) == 2
+
+
 def test_what_a_board_measured_for_a_run_that_is_gone_is_not_measured_again(tmp_path, monkeypatch):
     toy_nights.build(tmp_path / "home", monkeypatch, jobs=5)
     with loopback(tmp_path, ["a-1"]) as fleet:
@@ -178,8 +206,20 @@ def test_only_members_with_a_valid_certificate_of_the_same_authority_are_let_in(
             run_on(fleet.address, stranger)
         with pytest.raises(FleetError, match="expected tls:// with --certificates"):
             run_on(fleet.address)
-        with pytest.raises((FleetError, FleetLost)):
-            security.require_welcome(fleet.address, security.load(stranger, fleet.address), "worker")
+        with monkeypatch.context() as patch:
+            patch.setattr(security.datetime, "datetime", Earlier)
+            [late] = security.make(tmp_path / "ours", ["late"], 1)
+        monkeypatch.setattr(security, "_require_valid", lambda _: None)
+        with pytest.raises(FleetError, match="the certificates do not agree"):  # where it does not look itself
+            run_on(fleet.address, late)
+
+
+class Earlier(datetime.datetime):
+    """A clock that is nine days late."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) - datetime.timedelta(days=9)
 
 
 def test_a_certificate_that_is_out_of_date_or_of_another_authority_is_named_before_anything_is_asked(tmp_path, monkeypatch):
@@ -192,15 +232,11 @@ def test_a_certificate_that_is_out_of_date_or_of_another_authority_is_named_befo
     with pytest.raises(FleetError, match="expected a name of a-z"):
         security.make(tmp_path / "ours", ["A 1"], 1)
 
-    class Later(datetime.datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.datetime.now(tz) + datetime.timedelta(days=2)
-
     with monkeypatch.context() as patch:
-        patch.setattr(security.datetime, "datetime", Later)
-        with pytest.raises(FleetError, match="ca.pem was valid until .* UTC; make another one"):
-            security.load(own, address)
+        patch.setattr(security.datetime, "datetime", Earlier)
+        [late] = security.make(tmp_path / "ours", ["late"], 1)
+    with pytest.raises(FleetError, match="cert.pem was valid until .* UTC; make another one"):
+        security.load(late, address)
     (own / "ca.pem").write_bytes((other / "ca.pem").read_bytes())
     with pytest.raises(FleetError, match="cert.pem is not of the authority in ca.pem"):
         security.load(own, address)
@@ -216,7 +252,7 @@ def test_a_board_runs_the_jobs_of_studies_and_nothing_else(tmp_path, monkeypatch
                 refusal=None, planned=True, shared=False, first=False, variants=[], makes=False, reads=[], source="measured",
                 holds=[])
     request = dict(scope="ab", finished=[], key="k", unit=unit, allowed={}, within_s=None, built=[])
-    for function in ("os:system", "edgekit.cli:main", "edgekit.measure.worker:run_job", "edgekit.measure.latency:measure_speed;x"):
+    for function in ("os:system", "edgekit.cli:main", "edgekit.measure.worker:run_job", "edgekit.measure.a:measure_b;x"):
         with pytest.raises(EdgekitError, match="is no job of a study"):
             here.measure(request | dict(unit=unit | dict(function=function)))
     planned = {node for path in (store.ROOT / "edgekit").rglob("*.py") for node in re.findall(
