@@ -166,6 +166,13 @@ for module in {light}:
     assert done.returncode == 0, done.stderr
 
 
+def test_only_a_fleet_knows_of_what_connects_its_boards():
+    text = {path: path.read_text() for path in MODULES}
+    assert {part_of(path) for path, source in text.items() if re.search(r"^\s*(from|import) (dask|distributed)\b", source, re.M)
+            } == {"fleet"}
+    assert {part_of(path) for path in MODULES if "fleet" in imported_parts(path)} == {"fleet", "cli"}
+
+
 def test_help_imports_nothing_heavy():
     """What makes a command slow to start, told by name and not by the clock."""
     program = ("import sys, edgekit.cli\ntry: edgekit.cli.main(['--help'])\nexcept SystemExit: pass\n"
