@@ -56,6 +56,8 @@ class Board:
 
     def about(self, request: dict) -> dict:
         """Who it is and says it is, what it has built, and the keys of the units whose results wait here."""
+        self.close()  # a run begins: free memory is looked at anew, and what was built may be gone
+        self._local = Local(self.name)
         self._about = self._about or run_job("edgekit.fleet.planning:about", {}, timeout_s=PLAN_TIMEOUT_S)
         return self._about | dict(
             kind=self.kind, artifacts=ship.here(), outbox=sorted(path.stem for path in self._outbox(request).glob("*.json")))
@@ -112,4 +114,4 @@ class Board:
 
     def close(self) -> None:
         """End the processes that units shared."""
-        self._local.__exit__(None, None, None)
+        self._local.close()

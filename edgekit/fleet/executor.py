@@ -82,6 +82,8 @@ class _Round:
 
     def outcomes(self) -> Iterator[tuple[Task, Outcome]]:
         while self._placing.left or self._has:
+            for name in self._members.gone():
+                self._placing.gone(name)
             for member in self._members.idle():
                 yield from self._give(member)
             if not self._placing.left and not self._has:
@@ -153,7 +155,6 @@ class _Round:
         self._building = {address: board for address, board in self._building.items() if board != member.name}
         if isinstance(answer, Broken):
             if answer.gone:
-                self._placing.gone(member.name)
                 self._lost[place] = self._lost.get(place, 0) + 1
                 if self._lost[place] < MOST_LOST:
                     self._placing.back(place)

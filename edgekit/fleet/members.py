@@ -76,6 +76,7 @@ class Members:
         self._members: dict[str, Member] = {}
         self._idle: dict[str, Member] = {}
         self._over: list[tuple[Member, dict | Broken]] = []
+        self._gone: list[str] = []
         self._runtimes: tuple[str, Mapping[str, str]] | None = None  # of the first board that was taken, with its name
         self._serial, self._alone_since, self._own = 0, time.monotonic(), planning.kit()
         try:
@@ -96,6 +97,11 @@ class Members:
     def idle(self) -> list[Member]:
         """The accepted boards that nothing goes on with."""
         return list(self._idle.values())
+
+    def gone(self) -> list[str]:
+        """The boards that left since this was asked last."""
+        found, self._gone = self._gone, []
+        return found
 
     def alone_s(self) -> float:
         """For how long no accepted board has been there."""
@@ -174,6 +180,7 @@ class Members:
         if member is None:
             return
         self._idle.pop(name, None)
+        self._gone.append(name)
         if member.accepted:
             self._said(f"{name} left")
         if member.future is not None:

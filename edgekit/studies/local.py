@@ -157,12 +157,16 @@ class Local:
         if worker := self._shared.pop(threads, None):
             worker.close()
 
+    def close(self) -> None:
+        """End the processes that units share."""
+        for threads in list(self._shared):
+            self._end(threads)
+
     def __enter__(self) -> Local:
         return self
 
     def __exit__(self, *_) -> None:
-        for threads in list(self._shared):
-            self._end(threads)
+        self.close()
 
 
 def _least(limit_s: float, within_s: float | None) -> float:
