@@ -32,6 +32,7 @@ MAY = {
     "plots": {"errors", "schema", "store", "catalog", "analyze"},
     "studies": BASE | WORKS,  # what every study does the same way; each one's own modules go by their role, below
     "claims": BASE | {"analyze", "studies"}, "compare": BASE | {"studies", "analyze", "claims"},
+    "exchange": BASE | {"studies"},
     "report": BASE | {"studies", "analyze", "plots", "claims", "compare"},
     "publish": BASE | {"studies", "analyze", "plots", "claims"},
     "fleet": BASE | {"compress", "engines", "measure", "studies"},  # nothing that measures imports it, or Dask
