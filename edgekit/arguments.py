@@ -110,7 +110,8 @@ def _fleet_actions(actions, accept: argparse.ArgumentParser) -> None:
     start = actions.add_parser("start", help="be the scheduler of a fleet, until Ctrl-C")
     start.add_argument("address", help="to listen at, as tls://0.0.0.0:8786")
     _certificates(start)
-    join = actions.add_parser("join", parents=[accept], help="be a board of a fleet, until Ctrl-C; comes back after whatever breaks")
+    join = actions.add_parser("join", parents=[accept],
+                              help="be a board of a fleet, until Ctrl-C; comes back after whatever breaks")
     join.add_argument("address", help="of the scheduler, as tls://desk:8786")
     join.add_argument("--name", required=True, help="of this board, its own in the fleet, as orin-1")
     join.add_argument("--kind", help="what it should be; refused where the machine is another").completer = _platforms
