@@ -64,8 +64,10 @@ class Board:
             kind=self.kind, artifacts=ship.here(), outbox=sorted(path.stem for path in self._outbox(request).glob("*.json")))
 
     def plan(self, request: dict) -> dict:
-        """The units of a study (see planning.plan), with what a manifest says of this board."""
+        """The units of a study (see planning.plan), with what a manifest says of this board. Raises NotReady where it is not as
+        the profile's board has to be."""
         planned = run_job("edgekit.fleet.planning:plan", request, timeout_s=PLAN_TIMEOUT_S)
+        self._local.require_ready(request["values"]["profile"], map(wire.unit, planned["units"]), print)
         threads = [unit["condition"]["threads"] for unit in planned["units"]][:1]
         facts = [self._local.facts(count, request["values"]["device"]) for count in threads]
         return planned | dict(facts=[dataclasses.asdict(one) for one in facts])

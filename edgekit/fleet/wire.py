@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from edgekit.measure.monitor import Stood
 from edgekit.studies.local import Allowed, Facts, Outcome
 from edgekit.studies.needs import Held
 from edgekit.studies.runner import Unit
@@ -21,8 +22,8 @@ def unit(told: Mapping) -> Unit:
 
 def outcome(told: Mapping) -> Outcome:
     """An outcome, as above."""
-    facts = told["facts"]
-    return Outcome(**{**told, "facts": None if facts is None else Facts(**facts)})
+    facts, stood = told["facts"], told["stood"]
+    return Outcome(**{**told, "facts": facts and Facts(**facts), "stood": stood and Stood(**stood)})
 
 
 def job(unit: Unit, key: str, allowed: Allowed, within_s: float | None, built: Sequence[str]) -> dict:

@@ -5,23 +5,29 @@ What a unit opens is built before it. How a unit ended is an `Outcome`, wherever
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgekit import provenance, store
-from edgekit.catalog import platforms
+from edgekit.catalog import boards, platforms
 from edgekit.compress import variant
 from edgekit.measure import device as devices
+from edgekit.measure import readiness
 from edgekit.measure.device import DeviceError
+from edgekit.measure.monitor import Monitor, Stood
 from edgekit.measure.worker import JobFailed, Worker, run_job
+from edgekit.store import StoreError
 from edgekit.studies import needs
 
 if TYPE_CHECKING:
     from edgekit.studies.runner import Unit
 
 BUILD_TIMEOUT_S = 3600.0
+ACCEPT = "EDGEKIT_ACCEPT"  # set in the environment, which notebooks inherit, by --accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Allowed:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a manifest says of who measured. board: its name in a fleet, "" of this machine. bandwidth: read, in bytes/s,
-    one sample a pass."""
+    one sample a pass. caveats: in what the board was not as it should be, and that was accepted."""
 
     board: str
     platform: str
@@ -45,13 +51,15 @@ class Facts:
     git_commit: str
     git_dirty: bool
     bandwidth: list[float]
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a unit ended. answer: what its job gave, None where there is none; `reason` then says why, `expected` whether that is
     no failure, `tried` whether it was started. left: it waits as before, which is no reason to be kept; took_s: wall time, with
-    what was built. facts: of who measured or refused it, None of what is left."""
+    what was built. facts: of who measured or refused it, None of what is left. stood: how the device stood meanwhile,
+    of what may be timed."""
 
     facts: Facts | None
     answer: dict | None = None
@@ -60,6 +68,7 @@ class Outcome:
     tried: bool = True
     left: bool = False
     took_s: float = 0.0
+    stood: Stood | None = None
 
 
 def left(reason: str) -> Outcome:
@@ -83,6 +92,7 @@ class Local:
         self._built: set[str] = set()
         self._memory: dict[tuple[float, str], int] = {}
         self._facts: dict[tuple[int, str], Facts] = {}
+        self._caveats: tuple[str, ...] = ()
 
     def memory_limit_bytes(self, allowed: Allowed) -> int:
         """What one process may take, by what is free when it is first asked for. Raises DeviceError: no such device."""
@@ -95,6 +105,16 @@ class Local:
         """The units, those refused that need more memory than one process may take here."""
         free = needs.free_here(allowed.memory_share, devices.total_memory_bytes(allowed.device))
         return needs.fitting(units, self.memory_limit_bytes(allowed), free)
+
+    def require_ready(self, profile: str, units: Iterable[Unit], say: Callable[[str], None]) -> None:
+        """Check the board that a profile is made for, before units of it run here; nothing is checked where none of them
+        starts, or of a profile for any machine. What is amiss and accepted (ACCEPT) stands in `facts` from now on.
+
+        Raises BoardError and NotReady as readiness.require.
+        """
+        board = boards.of_profile(profile)
+        starts = board is not None and any(unit.refusal is None for unit in units)
+        self._caveats = tuple(readiness.require(board, ACCEPT in os.environ, say=say)) if starts else ()
 
     def facts(self, threads: int, device: str) -> Facts:
         """What a manifest says of this machine; its read bandwidth is measured once for each number of threads and device.
@@ -110,29 +130,40 @@ class Local:
                 raise DeviceError(str(failure)) from failure
             self._facts[threads, device] = Facts(self._board, platforms.current().slug, devices.describe(),
                                                  provenance.packages(), commit, dirty, bandwidth)
-        return self._facts[threads, device]
+        return replace(self._facts[threads, device], caveats=self._caveats)
 
     def run(self, unit: Unit, allowed: Allowed, within_s: float | None = None) -> Outcome:
         """How a unit ended, measured here and now. within_s: the time that is left at all, None where there is no end: a unit
-        that it cuts is left and not called slow."""
+        that it cuts is left and not called slow. Raises StoreError where the disk is full."""
         facts = self.facts(unit.condition["threads"], allowed.device)
         if unit.refusal:
             return Outcome(facts, reason=unit.refusal, expected=unit.planned, tried=False)
         began = time.monotonic()
         try:
             self._build(unit, within_s)
-            answer = self._answer(unit, allowed, None if within_s is None else within_s - (time.monotonic() - began))
+            answer, stood = self._watched(unit, allowed, None if within_s is None else within_s - (time.monotonic() - began))
         except JobFailed as failure:
             if failure.kind == "slow" and within_s is not None and time.monotonic() - began >= within_s:
                 return left("stopped when the time was up")
+            if failure.kind == "disk":  # the next unit would fail as well
+                raise StoreError(f"{failure}; what was measured before is kept: free some space, in {tempfile.gettempdir()} "
+                                 "too, and run the same command again") from failure
             return Outcome(facts, reason=str(failure), expected=failure.kind == "slow")
-        return Outcome(facts, answer, took_s=round(time.monotonic() - began, 3))
+        return Outcome(facts, answer, took_s=round(time.monotonic() - began, 3), stood=stood)
 
     def _build(self, unit: Unit, within_s: float | None) -> None:
         for chain in () if unit.makes else unit.variants:
             if chain not in self._built and variant.is_made(chain):
                 run_job("edgekit.compress.variant:build_path", {"text": chain}, timeout_s=_least(BUILD_TIMEOUT_S, within_s))
                 self._built.add(chain)
+
+    def _watched(self, unit: Unit, allowed: Allowed, within_s: float | None) -> tuple[dict, Stood | None]:
+        """What a unit's job gives, and how the device stood meanwhile, of one that may be timed."""
+        if unit.shared:
+            return self._answer(unit, allowed, within_s), None
+        with Monitor() as monitor:
+            answer = self._answer(unit, allowed, within_s)
+        return answer, monitor.stood()
 
     def _answer(self, unit: Unit, allowed: Allowed, within_s: float | None) -> dict:
         """What a unit's job gives. What a unit took foretells what its other repeats take."""

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import shutil
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Protocol
 from edgekit import params, store, studies
 from edgekit.catalog import platforms
 from edgekit.compress import variant
-from edgekit.console import duration, fields
+from edgekit.console import Console, duration, fields
 from edgekit.errors import RunFailed
 from edgekit.measure import device as devices
 from edgekit.studies import history, needs
@@ -95,6 +96,7 @@ class Here:
     def plan(self, study: str, config) -> Planned:
         module = studies.module(study)
         units = self._local.fitting(list(module.plan(config)), allowed_of(config))
+        self._local.require_ready(config.profile, units, Console(sys.stderr).stays)
         return Planned(study, module.VERSION, config, units, platforms.current().slug, functools.cache(
             lambda: max(devices.memory_bandwidth(seconds=BANDWIDTH_S, on=config.device).byte_per_s)), variant.content_hash)
 

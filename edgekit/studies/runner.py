@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import provenance, store
-from edgekit.catalog import platforms
+from edgekit.catalog import boards, platforms
 from edgekit.compress import variant
 from edgekit.console import Console, Progress, fields
+from edgekit.measure import readiness
+from edgekit.measure.monitor import Stood
 from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store, StoreError
 from edgekit.studies import needs
-from edgekit.studies.local import Facts, Local, Outcome, allowed_of
+from edgekit.studies.local import ACCEPT, Facts, Local, Outcome, allowed_of
 from edgekit.studies.needs import Held
 from edgekit.studies.order import ordered
 
@@ -90,15 +92,29 @@ class Result:
 @contextlib.contextmanager
 def retrying(retry: bool) -> Iterator[None]:
     """Whether studies that run meanwhile, in notebooks too, start units again that failed or were too slow."""
-    before = os.environ.pop(RETRY, None)
-    if retry:
-        os.environ[RETRY] = "1"
+    with _flag(RETRY, retry):
+        yield
+
+
+@contextlib.contextmanager
+def accepting(accept: bool) -> Iterator[None]:
+    """Whether studies that run meanwhile, in notebooks too, measure on a board that is not as it should be, and say so in their
+    rows (see edgekit.measure.readiness)."""
+    with _flag(ACCEPT, accept):
+        yield
+
+
+@contextlib.contextmanager
+def _flag(name: str, truth: bool) -> Iterator[None]:
+    before = os.environ.pop(name, None)
+    if truth:
+        os.environ[name] = "1"
     try:
         yield
     finally:
-        os.environ.pop(RETRY, None)
+        os.environ.pop(name, None)
         if before is not None:
-            os.environ[RETRY] = before
+            os.environ[name] = before
 
 
 def task_hash(task: dict) -> str:
@@ -118,12 +134,14 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
 
     `config` is the study's Config: its profile and seed are read, and what one unit may take at most, `timeout_s` and
     `memory_share` of the device's free memory. Units that failed or were too slow in an earlier run are left alone, and their
-    skips stand, unless RETRY is set. Raises StoreError when rows cannot be written; DeviceError when the device that
-    was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
+    skips stand, unless RETRY is set. Of a profile that is made for a board, the board is checked before anything is measured.
+    Raises BoardError and NotReady as readiness.require; StoreError when rows cannot be written; DeviceError when the device
+    that was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
     console, allowed = Console(sys.stderr), allowed_of(config)
     with Local() as here, Sitting(study, version, config, here.fitting(units, allowed)) as sitting:
         ahead = ordered(sitting.waiting, config.seed)
+        here.require_ready(config.profile, sitting.waiting.values(), console.now)
         progress = Progress(console.now, study, [kind_of(unit) for _, unit in ahead])
         while ahead:
             key, unit = ahead.pop(0)
@@ -147,7 +165,7 @@ class Sitting:
 
     def __init__(self, study: str, version: int, config, units: Sequence[Unit], platform: str | None = None,
                  content_hash: Callable[[str], str] = variant.content_hash):
-        self.study, self.config, self.units = study, config, list(units)
+        self.study, self.version, self.config, self.units = study, version, config, list(units)
         self.platform = platform or platforms.current().slug
         self._content_hash = content_hash
         self.path = store.runs_folder(config.profile) / f"{study}.jsonl"
@@ -193,8 +211,9 @@ class Sitting:
         if answer is None:
             return skip(outcome.reason, outcome.expected, outcome.tried)
         try:
-            rows = [Row(run, self.study, {**unit.condition, **{name: value for name, value in seen.items()
-                                                               if name not in ("metric", "value")}},
+            marks = _marks(manifest, outcome.stood)
+            rows = [Row(run, self.study, {**unit.condition, **marks, **{name: value for name, value in seen.items()
+                                                                        if name not in ("metric", "value")}},
                         seen["metric"], seen["value"], unit.repeat, unit.source) for seen in answer["observations"]]
         except StoreError as error:
             return skip(f"gave a number that cannot be kept: {error}", expected=False)
@@ -203,6 +222,8 @@ class Sitting:
         self.file.append(key, rows, outcome.took_s)
         if "engine" in answer:
             manifest.engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
+        if outcome.stood is not None:
+            manifest.states[key] = dataclasses.asdict(outcome.stood)
         manifest.warnings += [told for told in answer.get("warnings", ()) if told not in manifest.warnings]
         return True
 
@@ -219,7 +240,8 @@ class Sitting:
                 git_commit=facts.git_commit, git_dirty=facts.git_dirty, packages=dict(facts.packages),
                 machine=dict(facts.machine), platform=facts.platform, memory_bandwidth_byte_per_s=facts.bandwidth,
                 inputs={chain: self._content_hash(chain) for chain in opened} | read,
-                started=self._now.isoformat(timespec="seconds"), planned=len(self.units), reused=self.reused)
+                started=self._now.isoformat(timespec="seconds"), planned=len(self.units), reused=self.reused,
+                version=self.version, caveats=list(facts.caveats))
             self._save()
         return self._manifests[facts.board]
 
@@ -237,6 +259,16 @@ class Sitting:
                 self._save()
         finally:
             self.file.close()
+
+
+def _marks(manifest: Manifest, stood: Stood | None) -> dict[str, str]:
+    """The coordinates that say in what a number is to be doubted: a board that was not as it should be, a device that held
+    itself back meanwhile."""
+    held = list(stood.throttled) if stood else []
+    if stood and readiness.fixes_clocks(boards.of_profile(manifest.params["profile"])):
+        held += stood.moved()
+    marks = dict(caveat="; ".join(manifest.caveats), throttled=", ".join(held))
+    return {name: told for name, told in marks.items() if told}
 
 
 def kind_of(unit: Unit) -> str:
