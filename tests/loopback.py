@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-JOBS = re.compile(r"(edgekit\.(measure|studies\.\w+)\.\w+:measure_\w+|jobs:\w+)")
+JOBS = re.compile(r"edgekit\.(measure|studies)\.[\w.]+:[a-z]\w*|jobs:\w+")
 
 
 @dataclasses.dataclass

@@ -259,6 +259,7 @@ def test_a_board_runs_the_jobs_of_studies_and_nothing_else(tmp_path, monkeypatch
         r'"(edgekit\.(?:measure|studies)[\w.]*:\w+)"', path.read_text())}
     assert {name for name in planned if not board.MEASURES.fullmatch(name)} == {
         "edgekit.measure.device:matmul_flops", "edgekit.measure.roofs:bandwidth_samples"}, "which no unit names"
+    assert board.MEASURES.fullmatch("edgekit.studies.routing.jobs_network:draw_network")
     with pytest.raises(EdgekitError, match="no scope of a run"):
         here.measure(request | dict(scope="../x"))
 

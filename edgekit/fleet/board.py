@@ -21,7 +21,8 @@ from edgekit.studies import needs
 from edgekit.studies.local import Allowed, Local
 
 PLAN_TIMEOUT_S = 1800.0
-MEASURES = re.compile(r"edgekit\.(measure|studies\.\w+)\.\w+:measure_\w+")  # the jobs that a unit may name
+# The jobs that a unit may name
+MEASURES = re.compile(r"edgekit\.measure\.\w+:measure_\w+|edgekit\.studies\.\w+\.jobs\w*:[a-z]\w*")
 CALLS = ("about", "plan", "measure", "listing", "read", "write", "finish")
 
 BOARDS: dict[str, Board] = {}  # those that this process is; more than one where a fleet is simulated
