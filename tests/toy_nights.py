@@ -55,7 +55,8 @@ def build(home: Path, patch, **changed) -> None:
     patch.setitem(sys.modules, "toy_nights.plan", sys.modules[__name__])
     for folder in ("params/ci", "data/results"):
         (home / folder).mkdir(parents=True)
-    (home / "data" / "published").symlink_to(store.ROOT / "data" / "published")
+    for name in ("published", "boards.yaml"):
+        (home / "data" / name).symlink_to(store.ROOT / "data" / name)
     patch.setattr(store, "ROOT", home)
     patch.setattr(store, "OUTPUT", home / "output")
     values = TOY | changed
