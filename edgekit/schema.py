@@ -6,6 +6,8 @@ these words and analyses read them; both take them from here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # How a row knows its number: seen here, computed from what was seen, printed by somebody, or played back from a recording.
 SOURCES = ("measured", "modelled", "published", "replayed")
 
@@ -125,6 +127,7 @@ COORDINATES = {
     "layer": "layer, from 0", "site": "place in a layer", "unit": "heads or neurons",
     "part": "which size of an architecture", "family": "family of an architecture",
     # of a target and its draft
+    "techniques": "which of the pipeline's techniques a stage has, or none; drafting is told by `draft`",
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
     "pass_tokens": "tokens of one pass",
     "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
@@ -159,3 +162,9 @@ FEATURES = TEXT, CONFIDENT = ("text", "text and confidence")  # what an estimato
 FOLDS, UNKNOWN = "folds", "unknown task"  # `protocol`
 LOOKUP = "lookup"  # as a draft: n-grams of the text itself
 ADAPTIVE = "adaptive"  # as a length: as long as drafts were kept lately
+RUNTIME, BITS, PRUNING, DRAFT = TECHNIQUES = ("runtime", "bits", "pruning", "draft")  # of a pipeline, in its order
+
+
+def techniques(used: Iterable[str]) -> str:
+    """Some of TECHNIQUES as the coordinate of that name: in the pipeline's order, or none."""
+    return " + ".join(name for name in TECHNIQUES if name in set(used)) or NONE

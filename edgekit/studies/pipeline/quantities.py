@@ -1,0 +1,7 @@
+"""The quantities by which claims about the whole pipeline are judged; see observed.Quantity for what one is."""
+
+from __future__ import annotations
+
+from edgekit.analyze.observed import Quantity
+
+QUANTITIES: dict[str, Quantity] = {}
