@@ -18,7 +18,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -265,6 +265,12 @@ def finished(path: Path) -> tuple[dict[str, Finished], dict[str, Skip]]:
         tasks = frozenset(row["condition"].get("task", "") for row in (first, *others))
         units[key] = Finished(first["run"], tasks, first["condition"], took[key])
     return units, skips
+
+
+def rows_of(path: Path, keys: Container[str]) -> list[Row]:
+    """The rows of some units that are finished, whatever plan lies beside; of a file that is not there, none. Raises StoreError
+    for a damaged line."""
+    return [Row(**row) for row in _blocks(Path(path))[0] if row["key"] in keys] if Path(path).exists() else []
 
 
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:

@@ -44,18 +44,18 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a search is. entered: the candidates of each rung reached so far, the best first from the second on. ahead: what
-    is to be evaluated next, all on the last of these rungs; none when the search is over. unreached: those of each rung for
-    which no time was left. spent_s: of all evaluations that count."""
+    """How far a search is. counted: the candidates of each rung reached so far whose evaluations count, the best first from
+    the second rung on. ahead: what is to be evaluated next, all on the last of these rungs; none when the search is over.
+    unreached: those of each rung for which no time was left. spent_s: of all evaluations that count."""
 
-    entered: tuple[tuple[str, ...], ...]
+    counted: tuple[tuple[str, ...], ...]
     ahead: tuple[str, ...]
     unreached: tuple[tuple[str, ...], ...]
     spent_s: float
 
     @property
     def rung(self) -> int:
-        return len(self.entered) - 1
+        return len(self.counted) - 1
 
 
 def state(space: Sequence[str], schedule: Schedule, seen: Mapping[tuple[str, int], Seen | None]) -> State:
@@ -67,10 +67,9 @@ def state(space: Sequence[str], schedule: Schedule, seen: Mapping[tuple[str, int
     """
     if not space or len(set(space)) != len(space):
         raise ValueError(f"expected a space of candidates, each once, got {list(space)}")
-    entrants, spent, entered, unreached = tuple(space), 0.0, [], []
+    entrants, spent, counted, unreached = tuple(space), 0.0, [], []
     for rung, most in enumerate(schedule.most_s):
         end = schedule.budget_s * (rung + 1) / len(schedule.most_s)
-        entered.append(entrants)
         held, ahead, known, late = 0.0, [], [], []
         for name in entrants:
             if spent + held + most > end:
@@ -82,16 +81,17 @@ def state(space: Sequence[str], schedule: Schedule, seen: Mapping[tuple[str, int
             else:
                 held += most
                 ahead.append(name)
+        counted.append(tuple(known))
+        unreached.append(() if ahead else tuple(late))
         if ahead:
-            return State(tuple(entered), tuple(ahead), tuple(unreached), spent)
-        unreached.append(tuple(late))
+            return State(tuple(counted), tuple(ahead), tuple(unreached), spent)
         if seen.get((space[0], rung)) is None or rung + 1 == len(schedule.most_s):
             break  # without what losses are against nothing can be compared
         going = promoted({name: seen[name, rung] for name in known[1:]}, schedule)
         if not going:
             break
         entrants = (space[0], *going)
-    return State(tuple(entered), (), tuple(unreached), spent)
+    return State(tuple(counted), (), tuple(unreached), spent)
 
 
 def promoted(seen: Mapping[str, Seen | None], schedule: Schedule) -> tuple[str, ...]:

@@ -26,9 +26,11 @@ from edgekit.studies.config import (
     require_language,
     trained_for,
 )
+from edgekit.studies.pipeline import plan_search
+from edgekit.studies.pipeline.plan_search import ORDERS
 from edgekit.studies.pipeline.plan_stages import HEALINGS, packed_kinds, shares, stages
 from edgekit.studies.runner import Unit
-from edgekit.studies.units import absent_unit, loss_unit, study_run
+from edgekit.studies.units import absent_unit, growing_run, loss_unit
 
 STUDY = "07_pipeline"
 VERSION = 1
@@ -74,6 +76,20 @@ class Config(LossConfig):
                                        above=0, below=1)
     repeats: int = parameter("processes for each stage, in shuffled order", least=1)
     warmups: int = parameter("most warm-up streams before a first token is timed; fewer where the spread settles", least=1)
+    search_weights: tuple[str, ...] = parameter("weights that the search tries in the fast runtime: GGUF types, and its float "
+                                                "type; none: no search", known=UNPACKED)
+    search_prunings: tuple[str, ...] = parameter("shares removed that it tries beside none, heads/MLP neurons",
+                                                 each=lambda one: shares(one))
+    search_orders: tuple[str, ...] = parameter(f"order of pruning and rounding: {', '.join(ORDERS)}", known=ORDERS)
+    search_drafts: tuple[str, ...] = parameter(f"what drafts in it beside nothing: trained models, {LOOKUP}",
+                                               each=lambda name: name == LOOKUP or trained_for("acceptance")(name))
+    search_lengths: tuple[int, ...] = parameter("drafted tokens in a block of these", least=1)
+    search_items: tuple[int, ...] = parameter("problems of each depth, a number a rung: all variants on the first, the better "
+                                              "half on each next", least=1)
+    search_prompts: tuple[int, ...] = parameter("prompts of each domain, a number a rung", least=1)
+    search_limits_s: tuple[float, ...] = parameter("longest time of one evaluation on each rung, with what is built for it, in "
+                                                   "seconds", above=0)
+    search_budget_s: float = parameter("time of all evaluations together, in seconds; none begins that might pass it", above=0)
 
     def check(self) -> None:
         LossConfig.check(self)
@@ -91,6 +107,8 @@ class Config(LossConfig):
                 f"fast_cell, quantized_cell: expected one engine, another than {cells[0].engine}, got {fast.engine} and "
                 f"{quantized.engine}")
         require(bool(self.drafts) == bool(self.draft_lengths), "drafts, draft_lengths: expected both or none of them")
+        require_language((self.model, *(name for name in self.search_drafts if name != LOOKUP)), self.domains)
+        plan_search.check(self)
 
 
 def plan(config: Config) -> Iterator[Unit]:
@@ -104,6 +122,7 @@ def plan(config: Config) -> Iterator[Unit]:
     for stage in stages(config):
         where = stage.where(config)
         yield loss_unit(config, stage.condition(config), stage.chain(config), base=config.model, **where)
+    yield from plan_search.search_units(config, STUDY, VERSION)
 
 
-run = study_run(STUDY, VERSION, plan)
+run = growing_run(STUDY, VERSION, plan)
