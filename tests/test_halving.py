@@ -69,15 +69,15 @@ def test_with_losses_that_are_not_it_mostly_does_and_never_takes_what_loses_more
 def test_what_is_known_to_lose_more_than_all_that_may_be_lost_does_not_go_on():
     lossy = Seen(100.0, 5.1, 9.0, 1.0)
     slow = Seen(1.0, 0.0, 9.0, 1.0)
-    assert halving.promoted({"lossy": lossy, "slow": slow}, schedule()) == ("slow",)
-    assert halving.promoted({"lossy": lossy}, schedule()) == ()
-    assert halving.promoted({"failed": None, "slow": slow}, schedule()) == ("slow",)
+    assert halving.promoted({"lossy": lossy, "slow": slow}, 0.5, LOSSES) == ("slow",)
+    assert halving.promoted({"lossy": lossy}, 0.5, LOSSES) == ()
+    assert halving.promoted({"failed": None, "slow": slow}, 0.5, LOSSES) == ("slow",)
 
 
 def test_each_loss_keeps_its_fastest():
     seen = {"a": Seen(9.0, 4.0, 6.0, 1.0), "b": Seen(8.0, 2.0, 4.0, 1.0), "c": Seen(2.0, 0.0, 0.5, 1.0),
             "d": Seen(8.5, 4.0, 4.5, 1.0), "e": Seen(7.0, 4.0, 4.5, 1.0), "f": Seen(1.0, 0.0, 0.2, 1.0)}
-    assert halving.promoted(seen, schedule()) == ("c", "b", "a")  # and not the three fastest
+    assert halving.promoted(seen, 0.5, LOSSES) == ("c", "b", "a")  # and not the three fastest
     assert [halving.chosen(seen, loss) for loss in (0.1, 1.0, 3.0, 5.0)] == [None, "c", "c", "d"]
 
 
@@ -89,7 +89,7 @@ def test_a_bound_that_is_reached_is_not_kept_to():
 def test_equals_go_by_loss_and_then_by_name_whatever_their_order():
     one = {"b": Seen(2.0, 0.0, 1.0, 1.0), "a": Seen(2.0, 0.0, 1.0, 1.0), "c": Seen(2.0, 0.0, 0.5, 1.0)}
     other = dict(reversed(one.items()))
-    assert halving.promoted(one, schedule(keep=0.9)) == halving.promoted(other, schedule(keep=0.9)) == ("c", "a", "b")
+    assert halving.promoted(one, 0.9, LOSSES) == halving.promoted(other, 0.9, LOSSES) == ("c", "a", "b")
     assert halving.chosen(one, 3.0) == halving.chosen(other, 3.0) == "c"
 
 

@@ -87,21 +87,22 @@ def state(space: Sequence[str], schedule: Schedule, seen: Mapping[tuple[str, int
             return State(tuple(counted), tuple(ahead), tuple(unreached), spent)
         if seen.get((space[0], rung)) is None or rung + 1 == len(schedule.most_s):
             break  # without what losses are against nothing can be compared
-        going = promoted({name: seen[name, rung] for name in known[1:]}, schedule)
+        going = promoted({name: seen[name, rung] for name in known[1:]}, schedule.keep, schedule.losses)
         if not going:
             break
         entrants = (space[0], *going)
     return State(tuple(counted), (), tuple(unreached), spent)
 
 
-def promoted(seen: Mapping[str, Seen | None], schedule: Schedule) -> tuple[str, ...]:
-    """Which candidates go on from a rung, the best first: in turn for each of the losses, the fastest of those that are not yet
-    known to lose more (`low` is within it). Of equals, the one whose loss may be smallest, then the first by name."""
+def promoted(seen: Mapping[str, Seen | None], keep: float, losses: Sequence[float]) -> tuple[str, ...]:
+    """Which candidates go on from a rung, the best first, no more than the share `keep` of those that did not fail: in turn for
+    each of the losses, the fastest of those that are not yet known to lose more (`low` is within it). Of equals, the one whose
+    loss may be smallest, then the first by name."""
     alive = {name: one for name, one in seen.items() if one is not None}
     queues = [sorted((name for name, one in alive.items() if one.low <= loss), key=lambda name: _rank(name, alive[name]))
-              for loss in schedule.losses]
+              for loss in losses]
     going: dict[str, None] = {}
-    places = math.ceil(schedule.keep * len(seen))
+    places = math.ceil(keep * len(alive))
     while any(queues) and len(going) < places:
         for queue in queues:
             while queue and queue[0] in going:

@@ -27,7 +27,6 @@ from edgekit.studies.runner import Unit, keys_of, task_hash
 from edgekit.studies.units import by_depth
 
 ORDERS = (PRUNE_FIRST, QUANTIZE_FIRST)
-KEEP = 0.5  # share of a rung that goes on to the next
 RUNGS = ("search_items", "search_prompts", "search_limits_s")  # parameters with a value a rung
 
 
@@ -138,7 +137,8 @@ def _state(config, names: list[str], units: dict[tuple[str, int], Unit], study: 
     seen: dict[tuple[str, int], Seen | None] = {
         keys[key]: None for key, skip in store.finished(path)[1].items() if key in keys}
     seen |= tables_search.seen(tables_search.evaluation_table(store.to_frame(store.rows_of(path, keys))))
-    return halving.state(names, Schedule(config.search_limits_s, KEEP, tables_search.LOSSES, config.search_budget_s), seen)
+    schedule = Schedule(config.search_limits_s, tables_search.KEEP, tables_search.LOSSES, config.search_budget_s)
+    return halving.state(names, schedule, seen)
 
 
 def _unit(config, one: Candidate, rung: int) -> Unit:

@@ -19,10 +19,11 @@ from edgekit.analyze.rows import rows_of
 from edgekit.schema import NONE, PRUNE_FIRST, RUNTIME
 
 LOSSES = (1.0, 3.0, 5.0)  # % of the right answers
+KEEP = 0.5  # share of a rung that goes on to the next
 WHAT = ["weights", "pruning", "order", "draft", "length"]  # what tells the variants of a search apart
 KEY = ["model", "engine", *WHAT, "rung"]
 TIMED, ASKED = ["domain", "item"], ["task_name", "domain", "mode", "item"]  # what pairs requests, and answers
-TOO_LOSSY, TOO_SLOW = "loses more", "slower"  # why a variant does not go on
+TOO_LOSSY, TOO_SLOW, NOT_REACHED = "loses more", "slower", "failed, or no time left"  # why a variant does not go on
 
 
 def named(weights: str, pruning: str, order: str, draft: str, length: int) -> str:
@@ -84,20 +85,30 @@ def search_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The last line of each variant in `evaluation_table`: the highest rung that it came to, and what it looked like there.
 
     chosen: the losses within which it is the fastest, as "1, 3"; dropped: why it did not go on (TOO_LOSSY: it was known to lose
-    more than LOSSES allow, TOO_SLOW: others were faster), empty on the last rung.
+    more than LOSSES allow, TOO_SLOW: others were faster, NOT_REACHED: it was to go on and has no rows there), empty on the last
+    rung.
     """
     table = evaluation_table(frame)
     parts = []
     for _, here in table.groupby(["model", "engine"], sort=False):
         last = here.sort_values("rung", kind="stable").groupby("name", sort=False).tail(1)
         best = best_within(here)
-        lossy = last.loss_low > max(LOSSES)
         parts.append(last.assign(
             chosen=[", ".join(f"{loss:g}" for loss, name in best.items() if name == one) for one in last.name],
-            dropped=[("" if line.rung == here.rung.max() else TOO_LOSSY if bad else TOO_SLOW)
-                     for line, bad in zip(last.itertuples(), lossy, strict=True)]))
+            dropped=[_why(line, here) for line in last.itertuples()]))
     columns = [*table.columns, "chosen", "dropped"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _why(line, table: pd.DataFrame) -> str:
+    """Why a variant did not go on from its rung; `table`: the evaluations of all variants."""
+    if line.rung == table.rung.max():
+        return ""
+    if line.loss_low > max(LOSSES):
+        return TOO_LOSSY
+    beside = table[(table.rung == line.rung) & ~table.reference]
+    going = halving.promoted({name: one for (name, _), one in seen(beside).items()}, KEEP, LOSSES)
+    return NOT_REACHED if line.name in going else TOO_SLOW
 
 
 def best_within(table: pd.DataFrame) -> dict[float, str | None]:
