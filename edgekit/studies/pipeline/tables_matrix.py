@@ -17,7 +17,7 @@ import pandas as pd
 from edgekit import committed, store
 from edgekit.analyze import stats
 from edgekit.analyze.rows import rows_of
-from edgekit.catalog import platforms
+from edgekit.catalog import published
 from edgekit.schema import NONE
 from edgekit.store import Skip
 
@@ -33,7 +33,6 @@ LAPTOP = {
 BOARD = dict.fromkeys(("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-1.5B-Instruct", "HuggingFaceTB/SmolLM2-1.7B-Instruct",
                        "meta-llama/Llama-2-7b-chat-hf"), ("float16", "awq", "gptq", "Q4_0"))
 BOARDS = ("apple-m2-pro", "snapdragon-8-gen3", "intel-core-ultra", "jetson-orin-nx")  # the document's
-ENGINES = tuple(f'"engine":"{name}"'.encode() for name in (RUNTIME, *set(ENGINE_OF.values())))
 STUDIES = ("02_baseline", "03_quantization", "07_pipeline", "08_latency_law", "09_frontier")  # that time or ask whole variants
 # Why a cell is empty, beside what studies say of what they skipped.
 NO_ROWS, OTHER, NOT_HERE, NOT_ASKED = ("no rows of this platform", "another protocol", "not run on this platform",
@@ -64,7 +63,9 @@ def committed_matrix() -> pd.DataFrame:
 
 def _is_asked(line: bytes) -> bool:
     """Whether a row may be of a variant of the matrix, by its line in a file."""
-    return any(word in line for word in ENGINES) and any(word in line for word in KINDS)
+    runs = f'"engine":"{RUNTIME}"'.encode() in line or (
+        any(f'"{kind}"'.encode() in line for kind in ENGINE_OF) and b'"dtype":"float32"' not in line)
+    return runs and any(word in line for word in KINDS)
 
 
 def matrix(sources: Iterable[Source]) -> pd.DataFrame:
@@ -162,11 +163,13 @@ def _whole(frame: pd.DataFrame) -> pd.DataFrame:
     """The measured rows of whole models by the runtime that is asked for, with `kind`, how their weights are stored: not those
     of pruned ones, of drafts, or of weights that the reference engine has as floats again."""
     rows = frame[frame.source == "measured"] if len(frame) else frame
-    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, "model", "engine", "weights", "dtype", "pruning", "draft"])))
-    kind = rows.weights.fillna(rows["dtype"])
+    named = ["task", "model", "engine", "weights", "dtype", "method", "pruning", "draft"]
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named])))
+    kind = rows.weights.fillna(rows.method.where(rows.method.isin(ENGINE_OF))).fillna(rows["dtype"])
     engine = kind.map(ENGINE_OF).fillna(RUNTIME)
     plain = (rows.pruning.isna() | (rows.pruning == NONE)) & (rows.draft.isna() | (rows.draft == NONE))
-    return rows.assign(kind=kind)[(rows.engine == engine) & plain]
+    as_floats = kind.isin(ENGINE_OF) & (rows["dtype"] == "float32")  # dequantized, for the reference engine
+    return rows.assign(kind=kind)[(rows.engine == engine) & plain & ~as_floats]
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -196,5 +199,6 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def label(platform: str) -> str:
-    """A platform's published name, or its slug."""
-    return platforms.load()[platform].name if platform in platforms.load() else platform
+    """A platform's name in the document, or its slug."""
+    return next((number["label"] for number in published.printed()
+                 if number["quantity"] == "baseline_tok_per_s" and number.get("platform") == platform), platform)
