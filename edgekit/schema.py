@@ -47,6 +47,7 @@ METRICS = {
     "accepted": "tokens of one text that the draft proposed, or would have, and the target keeps (of `drafted` or `judged`)",
     "overlap": "expected number of accepted tokens of one text of the target (of `drafted` or `tokens`): sum of min(p, q)",
     "blocks": "passes of the target over one text, the `written` tokens of which it took that many for",
+    "past_end_tokens": "tokens of one text behind its own end, written so that all texts are of output_tokens",
     "differs": "1 if one greedy text differs from plain decoding by the same engine, else 0",
     "tie_gap": "distance of the two tokens' logits where such a text parts, over the standard deviation of all logits there",
     "gap_noise": "most by which that distance of the two likeliest tokens moves when plain decoding's text is passed in blocks",

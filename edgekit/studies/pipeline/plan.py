@@ -6,16 +6,15 @@ drafting take turns; its losses are measured apart, on the same texts and proble
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from edgekit.catalog import models
 from edgekit.catalog import prompts as catalog
-from edgekit.catalog.models import ModelError
 from edgekit.compress import calibration, training_texts
 from edgekit.params import require
-from edgekit.schema import LOOKUP
+from edgekit.schema import BITS, LOOKUP, NONE, RUNTIME, techniques
 from edgekit.studies.cells import FLOATS, UNPACKED, Cell
 from edgekit.studies.config import (
     CALIBRATION_TEXTS,
@@ -29,8 +28,9 @@ from edgekit.studies.config import (
 from edgekit.studies.pipeline import plan_search
 from edgekit.studies.pipeline.plan_search import ORDERS
 from edgekit.studies.pipeline.plan_stages import HEALINGS, packed_kinds, shares, stages
+from edgekit.studies.pipeline.plan_units import answer_units, stage_units
 from edgekit.studies.runner import Unit
-from edgekit.studies.units import absent_unit, growing_run, loss_unit
+from edgekit.studies.units import absent_unit, growing_run, loss_unit, no_sensor, resolved, speed_unit
 
 STUDY = "07_pipeline"
 VERSION = 1
@@ -106,23 +106,39 @@ class Config(LossConfig):
         require(fast.engine == quantized.engine != cells[0].engine,
                 f"fast_cell, quantized_cell: expected one engine, another than {cells[0].engine}, got {fast.engine} and "
                 f"{quantized.engine}")
+        Cell.parse(f"{fast.engine}/{self.draft_weights}", UNPACKED)
         require(bool(self.drafts) == bool(self.draft_lengths), "drafts, draft_lengths: expected both or none of them")
         require_language((self.model, *(name for name in self.search_drafts if name != LOOKUP)), self.domains)
         plan_search.check(self)
 
 
 def plan(config: Config) -> Iterator[Unit]:
-    """All units."""
+    """All units: times and energy of every stage, first tokens of other models, answers and losses. A model that cannot be had
+    is told once."""
     config = config.with_threads()
-    try:
-        models.resolve(config.model)
-    except ModelError as error:
-        yield absent_unit(config, "stages", config.model, str(error))
-        return
-    for stage in stages(config):
-        where = stage.where(config)
-        yield loss_unit(config, stage.condition(config), stage.chain(config), base=config.model, **where)
-    yield from plan_search.search_units(config, STUDY, VERSION)
+    names = [name for name in (config.model, *config.drafts, *config.search_drafts, *config.first_token_models) if name != LOOKUP]
+    _, absent = resolved(names)
+    for name, reason in absent.items():
+        yield absent_unit(config, "stages", name, reason)
+    found = [] if {config.model, *config.drafts} & set(absent) else list(stages(config))
+    blind = no_sensor(config)
+    if blind:
+        yield blind
+    for stage in found:
+        yield from stage_units(config, stage, bool(blind))
+        yield from answer_units(config, stage)
+        yield loss_unit(dataclasses.replace(config, tasks=()), stage.condition(config), stage.chain(config), base=config.model,
+                        **stage.where(config))
+    quantized = Cell.parse(config.quantized_cell)
+    for name in config.first_token_models:
+        if name not in absent:
+            chain = quantized.chain(name, config.group)
+            condition = dict(model=name, techniques=techniques((RUNTIME, BITS)), weights=quantized.weights, draft=NONE)
+            for repeat in range(config.repeats):
+                yield speed_unit(config, condition, chain, {config.first_token_prompt: [2]}, repeat, engine=quantized.engine,
+                                 dtype=quantized.dtype(config.activations), refusal=quantized.refusal(chain))
+    if not {config.model, *config.search_drafts} & set(absent):
+        yield from plan_search.search_units(config, STUDY, VERSION)
 
 
 run = growing_run(STUDY, VERSION, plan)

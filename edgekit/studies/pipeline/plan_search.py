@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgekit import engines, store
+from edgekit import store
 from edgekit.analyze import halving
 from edgekit.analyze.halving import Schedule, Seen, State
 from edgekit.catalog import prompts, tasks
@@ -20,11 +20,11 @@ from edgekit.params import require
 from edgekit.schema import BITS, LOOKUP, NONE, PRUNE_FIRST, PRUNING, QUANTIZE_FIRST, RUNTIME, techniques
 from edgekit.studies.cells import FLOATS, Cell
 from edgekit.studies.config import asking
-from edgekit.studies.needs import Held
 from edgekit.studies.pipeline import tables_search
 from edgekit.studies.pipeline.plan_stages import shaped
+from edgekit.studies.pipeline.plan_units import with_drafts
 from edgekit.studies.runner import Unit, keys_of, task_hash
-from edgekit.studies.units import by_depth
+from edgekit.studies.units import by_depth, timed_unit
 
 ORDERS = (PRUNE_FIRST, QUANTIZE_FIRST)
 RUNGS = ("search_items", "search_prompts", "search_limits_s")  # parameters with a value a rung
@@ -66,9 +66,9 @@ class Candidate:
             start = " > ".join([made.model, *before[:at], *quantized, *before[at:]])
         return Cell(engine_of(config), self.weights).chain(start, config.group)
 
-    def draft_chain(self, config) -> str | None:
-        """What the runtime loads as its draft; None for none, or the lookup, which loads nothing."""
-        return None if self.draft in (NONE, LOOKUP) else Cell(engine_of(config), config.draft_weights).chain(self.draft)
+    def draft_chain(self, config) -> str:
+        """What the runtime opens as its draft; NONE, and the lookup, which opens nothing, are themselves."""
+        return self.draft if self.draft in (NONE, LOOKUP) else Cell(engine_of(config), config.draft_weights).chain(self.draft)
 
 
 def engine_of(config) -> str:
@@ -143,23 +143,16 @@ def _state(config, names: list[str], units: dict[tuple[str, int], Unit], study: 
 
 def _unit(config, one: Candidate, rung: int) -> Unit:
     """One evaluation, in a process of its own, which builds what it needs: its time, and the limit of that, are all of it."""
-    asked, where = asking(config.prompt_form), config.where
-    of = Cell(engine_of(config), one.weights)
-    chain, draft = one.chain(config), one.draft_chain(config)
-    work = dict(drafting=one.draft, length=one.length, domains=list(config.domains), prompts=config.search_prompts[rung],
-                output_tokens=config.output_tokens, tasks=by_depth(config.tasks, config.depths),
-                items_per_depth=config.search_items[rung], **asked)
+    of, asked, most_s = Cell(engine_of(config), one.weights), asking(config.prompt_form), config.search_limits_s[rung]
+    work = dict(draft=one.draft, draft_variant=one.draft_chain(config), length=one.length, domains=list(config.domains),
+                prompts=config.search_prompts[rung], output_tokens=config.output_tokens,
+                tasks=by_depth(config.tasks, config.depths), items_per_depth=config.search_items[rung], **asked)
+    chain = one.chain(config)
+    drafts = [] if one.draft in (NONE, LOOKUP) else [(one.draft, work["draft_variant"])]
     hashes = {name: tasks.content_hash(name) for name in config.tasks} | {
         name: prompts.content_hash(name) for name in config.domains}
-    opened = tuple(filter(None, (chain, draft)))
-    dtypes = dict(dtype=of.dtype(config.activations), draft_dtype=config.draft_weights)
-    refusal = of.refusal(*opened)
-    artifact = "" if refusal else " ".join([*map(variants.content_hash, opened), engines.runtime(of.engine)])
-    most_s = config.search_limits_s[rung]
-    condition = dict(task="search", rung=rung, **one.condition(config), **asked, engine=of.engine, dtype=dtypes["dtype"],
-                     **where)
-    return Unit(condition, 0, "edgekit.studies.pipeline.jobs_search:measure_candidate",
-                dict(chain=chain, draft_chain=draft, engine=of.engine, **dtypes, **where, **work), artifact,
-                task_hash({**work, "hashes": hashes, "most_s": most_s}), refusal, variants=opened, makes=True, most_s=most_s,
-                holds=() if refusal else (tuple(Held(name, of.engine, dtype, MOST_CONTEXT)
-                                                for name, dtype in zip(opened, dtypes.values(), strict=False)),))
+    unit = timed_unit(config, dict(task="search", rung=rung, **one.condition(config), **asked), chain,
+                      "edgekit.studies.pipeline.jobs_search:measure_candidate", work, 0, tokens=MOST_CONTEXT, engine=of.engine,
+                      dtype=of.dtype(config.activations), refusal=of.refusal(chain, *(chain for _, chain in drafts)))
+    asked_of = task_hash({**work, "hashes": hashes, "most_s": most_s})
+    return with_drafts(dataclasses.replace(unit, task=asked_of, makes=True, most_s=most_s), drafts)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edgekit import engines
 from edgekit.catalog import models
 from edgekit.compress import variant as variants
 from edgekit.params import ParamsError
-from edgekit.schema import BITS, NONE, PRUNING, RUNTIME, techniques
+from edgekit.schema import BITS, LOOKUP, NONE, PRUNING, RUNTIME, techniques
 from edgekit.studies.cells import PACKED, Cell
 
 # How a pruned model is retrained: see compress/refit.py and distil.py
@@ -38,6 +39,15 @@ class Stage:
         """Engine and float type (or GGUF type), and why this machine cannot run it; None where it can."""
         return dict(engine=self.cell.engine, dtype=self.cell.dtype(config.activations),
                     refusal=self.cell.refusal(self.chain(config)))
+
+
+def drafting(config, stage: Stage) -> list[tuple[str, str]]:
+    """(name, variant or "lookup") of what drafts for a stage: in the baseline's runtime in the stage's own float type, in the
+    fast one in `draft_weights`. None where the engine cannot take tokens back."""
+    if engines.no_rollback(stage.cell.engine):
+        return []
+    own = Cell(stage.cell.engine, config.draft_weights) if RUNTIME in stage.used else None
+    return [(name, LOOKUP if name == LOOKUP else own.chain(name) if own else name) for name in config.drafts]
 
 
 def stages(config) -> Iterator[Stage]:
