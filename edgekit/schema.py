@@ -75,6 +75,7 @@ METRICS = {
     "coverage": "share of an item's words and pairs of words that another item held which the estimator learnt from",
     "depth_steps": "the estimator's guess of an item's depth, in steps",
     "query_characters": "characters of what the user asks",
+    "evaluate_s": "time of one evaluation of a search, from the start of its process, with what was built for it",
     "decide_s": "time of one decision of the estimator, from the text to the probability",
     "decide_j": "energy of one decision, idle power included",
     "estimator_parameters": "number of weights of the estimator", "estimator_bytes": "bytes of them",
@@ -129,6 +130,7 @@ COORDINATES = {
     "part": "which size of an architecture", "family": "family of an architecture",
     # of a target and its draft
     "techniques": "which of the pipeline's techniques a stage has, or none; drafting is told by `draft`",
+    "rung": "how well a variant of a search was measured, from 0: the rungs that it came to say how good it looked",
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
     "pass_tokens": "tokens of one pass",
     "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",

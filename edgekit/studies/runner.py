@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import math
 import os
 import random
 import sys
@@ -48,7 +49,7 @@ class Unit:
     built before it starts, each in a process of its own and outside of the unit's time limit, unless `makes` says that it
     builds them itself. `reads`: other inputs that the manifest names, with their hashes. `source`: how its rows know (see
     schema.SOURCES). `holds`: what its process has in memory, in turn, each time together; a unit for which that is too much is
-    refused before it starts (see needs.py).
+    refused before it starts (see needs.py). `most_s`: a time limit of its own, where that is less than the study's.
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -66,6 +67,7 @@ class Unit:
     reads: tuple[tuple[str, str], ...] = ()
     source: str = "measured"
     holds: tuple[tuple[Held, ...], ...] = ()
+    most_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ class _Processes:
 
     def _run(self, unit: Unit, foretold_s: float | None) -> dict:
         threads, limits = unit.condition["threads"], self.limits | dict(foretold_s=foretold_s)
+        limits["timeout_s"] = min(limits["timeout_s"], unit.most_s)
         environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         if not unit.shared:
             return run_job(unit.function, unit.arguments, environment=environment, **limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -15,7 +16,7 @@ from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.schema import DTYPE, ENGINE, REFERENCE
 from edgekit.studies.config import LossConfig, MeasuringConfig, asking
 from edgekit.studies.needs import Held
-from edgekit.studies.runner import Result, Unit, run_units, task_hash
+from edgekit.studies.runner import Result, Unit, keys_of, run_units, task_hash
 
 LOSS = "edgekit.measure.losses:measure_loss"
 
@@ -29,6 +30,21 @@ def study_run(study: str, version: int, plan: Callable[[MeasuringConfig], Iterat
         Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
         """
         return run_units(study, version, config, list(plan(config)))
+    return run
+
+
+def growing_run(study: str, version: int, plan: Callable[[MeasuringConfig], Iterable[Unit]]) -> Callable[..., Result]:
+    """As study_run, of a study whose plan grows with the rows that it has: it is made again after each run, until nothing new
+    is in it. A killed run goes on where it stopped, since the same rows give the same plan."""
+    def run(config: MeasuringConfig) -> Result:
+        """As study_run's."""
+        units = list(plan(config))
+        first = found = run_units(study, version, config, units)
+        measured = found.measured
+        while keys_of(study, version, more := list(plan(config))).keys() != keys_of(study, version, units).keys():
+            units, found = more, run_units(study, version, config, more)
+            measured += found.measured
+        return dataclasses.replace(found, measured=measured, reused=first.reused)
     return run
 
 

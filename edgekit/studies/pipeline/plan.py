@@ -25,10 +25,12 @@ from edgekit.studies.config import (
     require_language,
     trained_for,
 )
+from edgekit.studies.pipeline import plan_search
+from edgekit.studies.pipeline.plan_search import ORDERS
 from edgekit.studies.pipeline.plan_stages import HEALINGS, packed_kinds, shares, stages
 from edgekit.studies.pipeline.plan_units import answer_units, stage_units
 from edgekit.studies.runner import Unit
-from edgekit.studies.units import absent_unit, loss_unit, no_sensor, resolved, speed_unit, study_run
+from edgekit.studies.units import absent_unit, growing_run, loss_unit, no_sensor, resolved, speed_unit
 
 STUDY = "07_pipeline"
 VERSION = 1
@@ -74,6 +76,20 @@ class Config(LossConfig):
                                        above=0, below=1)
     repeats: int = parameter("processes for each stage, in shuffled order", least=1)
     warmups: int = parameter("most warm-up streams before a first token is timed; fewer where the spread settles", least=1)
+    search_weights: tuple[str, ...] = parameter("weights that the search tries in the fast runtime: GGUF types, and its float "
+                                                "type; none: no search", known=UNPACKED)
+    search_prunings: tuple[str, ...] = parameter("shares removed that it tries beside none, heads/MLP neurons",
+                                                 each=lambda one: shares(one))
+    search_orders: tuple[str, ...] = parameter(f"order of pruning and rounding: {', '.join(ORDERS)}", known=ORDERS)
+    search_drafts: tuple[str, ...] = parameter(f"what drafts in it beside nothing: trained models, {LOOKUP}",
+                                               each=lambda name: name == LOOKUP or trained_for("acceptance")(name))
+    search_lengths: tuple[int, ...] = parameter("drafted tokens in a block of these", least=1)
+    search_items: tuple[int, ...] = parameter("problems of each depth, a number a rung: all variants on the first, the better "
+                                              "half on each next", least=1)
+    search_prompts: tuple[int, ...] = parameter("prompts of each domain, a number a rung", least=1)
+    search_limits_s: tuple[float, ...] = parameter("longest time of one evaluation on each rung, with what is built for it, in "
+                                                   "seconds", above=0)
+    search_budget_s: float = parameter("time of all evaluations together, in seconds; none begins that might pass it", above=0)
 
     def check(self) -> None:
         LossConfig.check(self)
@@ -92,13 +108,15 @@ class Config(LossConfig):
                 f"{quantized.engine}")
         Cell.parse(f"{fast.engine}/{self.draft_weights}", UNPACKED)
         require(bool(self.drafts) == bool(self.draft_lengths), "drafts, draft_lengths: expected both or none of them")
+        require_language((self.model, *(name for name in self.search_drafts if name != LOOKUP)), self.domains)
+        plan_search.check(self)
 
 
 def plan(config: Config) -> Iterator[Unit]:
     """All units: times and energy of every stage, first tokens of other models, answers and losses. A model that cannot be had
     is told once."""
     config = config.with_threads()
-    names = [name for name in (config.model, *config.drafts, *config.first_token_models) if name != LOOKUP]
+    names = [name for name in (config.model, *config.drafts, *config.search_drafts, *config.first_token_models) if name != LOOKUP]
     _, absent = resolved(names)
     for name, reason in absent.items():
         yield absent_unit(config, "stages", name, reason)
@@ -119,6 +137,8 @@ def plan(config: Config) -> Iterator[Unit]:
             for repeat in range(config.repeats):
                 yield speed_unit(config, condition, chain, {config.first_token_prompt: [2]}, repeat, engine=quantized.engine,
                                  dtype=quantized.dtype(config.activations), refusal=quantized.refusal(chain))
+    if not {config.model, *config.search_drafts} & set(absent):
+        yield from plan_search.search_units(config, STUDY, VERSION)
 
 
-run = study_run(STUDY, VERSION, plan)
+run = growing_run(STUDY, VERSION, plan)

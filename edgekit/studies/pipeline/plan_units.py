@@ -36,7 +36,7 @@ def stage_units(config, stage: Stage, blind: bool) -> Iterator[Unit]:
             unit = timed_unit(config, dict(task=task, **stage.condition(config), **asked), stage.chain(config), f"{JOBS}:{job}",
                               work, repeat, tokens=MOST_CONTEXT, **where)
             hashes = {domain: prompts.content_hash(domain) for domain in config.domains}
-            yield _with(dataclasses.replace(unit, task=task_hash({**work, "texts": hashes})), drafts)
+            yield with_drafts(dataclasses.replace(unit, task=task_hash({**work, "texts": hashes})), drafts)
 
 
 def answer_units(config, stage: Stage) -> Iterator[Unit]:
@@ -55,10 +55,10 @@ def answer_units(config, stage: Stage) -> Iterator[Unit]:
                     f"{variants.content_hash(chain)} {engines.runtime(where['engine'])}", task_hash({**more, "hashes": hashes}),
                     refusal, shared=ENGINES[where["engine"]].shares_process, variants=(chain,),
                     holds=() if refusal else ((Held(chain, where["engine"], where["dtype"], MOST_CONTEXT),),))
-        yield _with(unit, [] if name == NONE else [(name, drafted)])
+        yield with_drafts(unit, [] if name == NONE else [(name, drafted)])
 
 
-def _with(unit: Unit, drafts: list[tuple[str, str]]) -> Unit:
+def with_drafts(unit: Unit, drafts: list[tuple[str, str]]) -> Unit:
     """A unit with the variants that draft: built before it, part of its key, and in memory beside its own."""
     chains = [chain for _, chain in drafts if chain != LOOKUP]
     if not chains or unit.refusal:
