@@ -155,11 +155,16 @@ def _stages(frame: pd.DataFrame, model: str) -> list[dict]:
     for subset, name in STEPS.items():
         cell = table[(table.techniques == techniques(subset - {DRAFT})) & table.fastest]
         shown.append((name, drafts_of(cell) if DRAFT in subset else cell[cell.draft == NONE]))
-    return [_stage(frame, name, lines, whole) for name, lines in shown if len(lines)]
+    rows = rows_of(frame, "stages", "energy", "divergence", "size")
+    rows, outcomes = rows[rows.model == model], right(frame, model)
+    counted = _answered(frame, model)
+    return [_stage(rows, name, lines, whole) | _kept(outcomes, lines)
+            if name != STATED or lines.weights.iloc[0] in counted else _stage(rows, name, lines, whole)
+            for name, lines in shown if len(lines)]
 
 
-def _stage(frame: pd.DataFrame, name: str, lines: pd.DataFrame, whole: pd.DataFrame) -> dict:
-    """One line of `stage_table`: the passes of a stage, beside those of the fastest baseline."""
+def _stage(rows: pd.DataFrame, name: str, lines: pd.DataFrame, whole: pd.DataFrame) -> dict:
+    """One line of `stage_table`, but for its answers: the passes of a stage, beside those of the fastest baseline."""
     at = {column: lines[column].iloc[0] for column in CELL}
     draft, length = best_draft(lines)
     line = at | dict(stage=name, draft=draft, length=length, n=len(lines))
@@ -167,7 +172,8 @@ def _stage(frame: pd.DataFrame, name: str, lines: pd.DataFrame, whole: pd.DataFr
     both = lines.set_index("repeat").seconds.to_frame("own").join(whole.set_index("repeat").seconds.rename("whole")).dropna()
     if len(both):
         line |= stats.ends_of("speed_up", stats.ratio_interval(both.whole, both.own))
-    rows = _here(rows_of(frame, "stages", "energy", "divergence", "size"), at)
+    parameters = rows[(rows.metric == "parameters")].value.max()  # pruned variants have fewer
+    rows = _here(rows, at)
     drafted = rows[(rows.draft == draft) & (rows.length == length)]
     for column in ("ttft_s", "tpot_s"):
         asked = drafted[(drafted.metric == column) & drafted["item"].notna()]
@@ -181,9 +187,7 @@ def _stage(frame: pd.DataFrame, name: str, lines: pd.DataFrame, whole: pd.DataFr
         joules = joules[joules.scope == joules.scope.iloc[0]]
         line |= stats.ends_of("joule_per_token", stats.rate_interval(joules.value / joules.output_tokens.astype(float)))
     peaks = rows[(rows.metric == "peak_memory_bytes") & rows.draft.isin([NONE, draft])].groupby("draft").value.max()
-    sizes = rows_of(frame, "size", metrics=("parameters",))  # pruned variants have fewer
-    line |= dict(peak_memory_bytes=peaks.max(), parameters=sizes[sizes.model == at["model"]].value.max())
-    return line | _lost(rows) | _kept(frame, name, at, draft)
+    return line | dict(peak_memory_bytes=peaks.max(), parameters=parameters) | _lost(rows)
 
 
 def _here(rows: pd.DataFrame, at: Mapping) -> pd.DataFrame:
@@ -201,13 +205,12 @@ def _lost(rows: pd.DataFrame) -> dict:
     return dict(perplexity=float(np.exp(nats.nll_nats)), kl=float(nats.kl_nats))
 
 
-def _kept(frame: pd.DataFrame, name: str, at: Mapping, draft: str) -> dict:
+def _kept(outcomes: dict[Subset, np.ndarray], lines: pd.DataFrame) -> dict:
     """Accuracy of a stage, and what of the fastest baseline's right answers it lost, in %."""
-    values = right(frame, at["model"])
-    subset = used(at["techniques"]) | ({DRAFT} if draft != NONE else set())
-    if subset not in values or name == STATED and at["weights"] not in _answered(frame, at["model"]):
+    subset = used(lines.techniques.iloc[0]) | ({DRAFT} if lines.draft.iloc[0] != NONE else set())
+    if subset not in outcomes:
         return {}
-    own, whole = values[subset], values[frozenset()]
+    own, whole = outcomes[subset], outcomes[frozenset()]
     found = stats.ends_of("accuracy", stats.wilson(int(own.sum()), len(own))) | dict(items=len(own))
     if whole.sum():
         found |= stats.ends_of("loss", loss_of(own, whole))
