@@ -86,7 +86,8 @@ def rows(repeats: int = 4, packed: bool = True, items: int = ITEMS, lost: dict =
             add("divergence", "kl_nats", 100 * 0.01 * len(used), **at)
             add("divergence", "agreed", 95, **at)
     for name, parameters in (("pocket-200k", 2e5), (MODEL, 1e7)):
-        at = dict(model=name, techniques="runtime + bits", engine="llama_cpp", dtype="Q4_0", weights="Q4_0", draft="none", batch=1)
+        at = dict(model=name, techniques="runtime + bits", engine="llama_cpp", dtype="Q4_0", weights="Q4_0", draft="none",
+                  batch=1)
         for repeat in range(repeats):
             add("speed", "ttft_s", 1e-9 * parameters * (1 + NOISE * rng.normal()), repeat, **at, prompt_tokens=STATED,
                 output_tokens=1)
