@@ -116,8 +116,8 @@ def plan(config: Config) -> Iterator[Unit]:
     """All units: times and energy of every stage, first tokens of other models, answers and losses. A model that cannot be had
     is told once."""
     config = config.with_threads()
-    names = [name for name in (config.model, *config.drafts, *config.search_drafts, *config.first_token_models) if name != LOOKUP]
-    _, absent = resolved(names)
+    names = (config.model, *config.drafts, *config.search_drafts, *config.first_token_models)
+    _, absent = resolved(name for name in names if name != LOOKUP)
     for name, reason in absent.items():
         yield absent_unit(config, "stages", name, reason)
     found = [] if {config.model, *config.drafts} & set(absent) else list(stages(config))

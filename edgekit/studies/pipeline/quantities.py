@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from edgekit.analyze.observed import Quantity
+from edgekit.studies.pipeline import quantities_matrix
 
-QUANTITIES: dict[str, Quantity] = {}
+QUANTITIES: dict[str, Quantity] = {**quantities_matrix.QUANTITIES}
