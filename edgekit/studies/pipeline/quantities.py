@@ -7,7 +7,7 @@ import pandas as pd
 from edgekit.analyze import stats
 from edgekit.analyze.observed import NotMeasured, Observation, Quantity, Setting, estimate_of, kind
 from edgekit.analyze.stats import number
-from edgekit.studies.pipeline import tables, tables_first, tables_shares
+from edgekit.studies.pipeline import quantities_matrix, tables, tables_first, tables_shares
 
 FULL = tables.STEPS[frozenset(tables.TECHNIQUES)]
 
@@ -145,4 +145,5 @@ QUANTITIES = {
     "pipeline_baseline_tok_per_s": Quantity(pipeline_baseline_tok_per_s, "time"),
     "pipeline_tok_per_s": Quantity(pipeline_tok_per_s, "time"),
     "pipeline_retained": Quantity(pipeline_retained, "quality"),
+    **quantities_matrix.QUANTITIES,
 }
