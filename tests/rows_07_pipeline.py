@@ -23,6 +23,7 @@ TOKENS, PROMPT, STATED = 48, 25, 128
 LOST = {"bits": 1, "pruning": 2, "draft": 0}  # items of the baseline's right ones
 ITEMS, RIGHT = 500, 450
 NOISE = 0.01
+BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "Q4_0": 4.5, "gptq": 4.6}  # stored a weight
 FAST = {False: "float16", True: "Q4_0"}
 
 
@@ -75,6 +76,7 @@ def rows(repeats: int = 4, packed: bool = True, items: int = ITEMS, lost: dict =
             for draft, peak in (("none", 1e9), (BEST[0], 1.1e9)):
                 add("stages", "peak_memory_bytes", peak * (0.3 if "runtime" in used else 1.0), repeat, **cell, draft=draft)
         add("size", "parameters", 1e7 * (0.85 if "pruning" in used else 1.0), **cell)
+        add("size", "stored_bits_per_weight", BITS[weights], **cell)
         for draft in ("none", BEST[0]) if {"runtime", "bits", "pruning"} <= set(used) else ("none",):
             gone = sum(lost[name] for name in (*used, *(["draft"] if draft != "none" else [])) if name in lost)
             for i in range(items):

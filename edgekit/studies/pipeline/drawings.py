@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator
 
 from edgekit.plots import claim, intervals, style
 from edgekit.studies.pipeline import tables
@@ -42,6 +43,14 @@ def ended(ax: Axes, line, column: str, place: float, factor: float = 1.0) -> Non
     if not pd.isna(low):
         style.clip_ends(ax.errorbar([place], [value], [[value - low], [high - value]], color="black", elinewidth=0.9, capsize=2,
                                     linestyle="none", zorder=4))
+
+
+def in_times(ax: Axes) -> None:
+    """A horizontal log axis of factors, in plain numbers."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(style.PLAIN)
+    ax.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    ax.xaxis.set_minor_formatter(style.PLAIN)
 
 
 @style.styled
@@ -91,25 +100,22 @@ def pipeline_tradeoff(table: pd.DataFrame) -> style.Drawn:
         ax.plot(here.speed_up, here.loss, color="0.6", linewidth=0.8, zorder=1, gid="path")
         for line in here.itertuples():
             colour, _, marker = style.TECHNIQUES[ADDS[line.stage]]
-            ends = {name: None if pd.isna(low) else [[max(value - low, 0)], [max(high - value, 0)]] for name, value, low, high in
-                    (("xerr", line.speed_up, line.speed_up_low, line.speed_up_high),
-                     ("yerr", line.loss, line.loss_low, line.loss_high))}
+            ends = {name: None if pd.isna(low) else [[max(value - low, 0)], [max(high - value, 0)]]
+                    for name, value, low, high in (("xerr", line.speed_up, line.speed_up_low, line.speed_up_high),
+                                                   ("yerr", line.loss, line.loss_low, line.loss_high))}
             style.clip_ends(ax.errorbar([line.speed_up], [line.loss], **ends, color=colour, marker=marker, elinewidth=0.8,
                                         capsize=2, linestyle="none", zorder=3, gid=line.stage))
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(style.PLAIN)
-        ax.xaxis.set_minor_formatter(style.PLAIN)
-        ax.tick_params(axis="x", which="minor", labelsize=7)
+        in_times(ax)
         intervals.by_marks(ax, here.speed_up, [*here.speed_up_low, *here.speed_up_high], along="x")
         intervals.by_marks(ax, here.loss, [*here.loss_low, *here.loss_high], beyond=1.0)
-        claim.accepted(ax, "S1.1", "pipeline_gain", along="x")
+        claim.accepted(ax, "S1.1", "pipeline_gain", along="x", told=claim.IN_LEGEND)
         claim.accepted(ax, "S1.2", "pipeline_loss")
         ax.set(xlabel="speed over the fastest baseline (times)", ylabel="right answers lost (%)",
                title=f"{style.model_label(model)}, {int(here['items'].iloc[0]):,} problems")
         intervals.mark_clipped(ax)
     fig.legend(handles=[Line2D([], [], color=style.TECHNIQUES[ADDS[stage]][0], marker=style.TECHNIQUES[ADDS[stage]][2],
-                               linestyle="none", label=stage) for stage in ADDS if stage in set(table.stage)],
-               loc="outside upper center", ncols=3)
+                               linestyle="none", label=stage) for stage in ADDS if stage in set(table.stage)]
+               + [claim.key("S1.1", "pipeline_gain")], loc="outside upper center", ncols=3)
     return fig, table
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from edgekit.plots import claim, intervals, style
 from edgekit.studies.pipeline import tables_shares
-from edgekit.studies.pipeline.drawings import ADDS
+from edgekit.studies.pipeline.drawings import ADDS, in_times
 from edgekit.studies.pipeline.tables_shares import ALL, LOSS, SPEED
 
 WHOLE = {"facecolor": "0.85", "edgecolor": "0.25", "linewidth": 0.6}
@@ -58,10 +58,7 @@ def _fall(ax: Axes, table: pd.DataFrame, of: str) -> None:
                                         elinewidth=0.9, capsize=2, linestyle="none", zorder=4))
         ends.append(end)
     if of == SPEED:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(style.PLAIN)
-        ax.xaxis.set_minor_formatter(style.PLAIN)
-        ax.tick_params(axis="x", which="minor", labelsize=6.5)
+        in_times(ax)
     intervals.by_marks(ax, [shown(end) for end in ends], whiskers, along="x")
     ax.set_yticks(range(len(table)), table.technique)
     ax.set(ylim=(len(table) - 0.5, -0.5),
@@ -104,10 +101,6 @@ def pipeline_steps(steps: pd.DataFrame, products: pd.DataFrame) -> style.Drawn:
 
 
 def _axis(ax: Axes, names: list[str], table: pd.DataFrame, column: str, words: str) -> None:
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(style.PLAIN)
-    ax.xaxis.set_minor_formatter(style.PLAIN)
-    ax.tick_params(axis="x", which="minor", labelsize=6.5)
     intervals.by_marks(ax, [*table[column], 1.0], [*table[f"{column}_low"], *table[f"{column}_high"]], along="x")
     ax.set(ylim=(len(table) - 0.4, -0.9), xlabel=words)
     ax.set_yticks(range(len(table)), names, fontsize=7.5)
