@@ -82,12 +82,14 @@ def _has_steps(name: str) -> bool:
 
 
 def loss_unit(config: LossConfig, condition: Mapping, chain: str, *, base: str, engine: str = ENGINE, dtype: str = DTYPE,
-              refusal: str | None = None, job: str = LOSS) -> Unit:
-    """A variant against `base`, the model that it comes from, on the study's texts and tasks. `refusal`: why it cannot be."""
-    asked = asking(config.prompt_form) if config.tasks else {}
+              refusal: str | None = None, job: str = LOSS, asks: bool = True) -> Unit:
+    """A variant against `base`, the model that it comes from, on the study's texts and, where it `asks`, tasks. `refusal`: why
+    it cannot be."""
+    names = config.tasks if asks else ()
+    asked = asking(config.prompt_form) if names else {}
     work = dict(base=base, stream=config.stream, texts=config.texts, blocks=config.blocks,
-                tasks=by_depth(config.tasks, config.depths), items_per_depth=config.items_per_depth, **asked)
-    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
+                tasks=by_depth(names, config.depths), items_per_depth=config.items_per_depth, **asked)
+    hashes = {name: tasks.content_hash(name) for name in names} | {"stream": texts.stream_hash(config.stream)}
     where = dict(engine=engine, dtype=dtype, **config.where)
     refusal = refusal or engines.absence(engine, variants.format_of(chain))
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"

@@ -6,7 +6,6 @@ drafting take turns; its losses are measured apart, on the same texts and proble
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -127,7 +126,7 @@ def plan(config: Config) -> Iterator[Unit]:
     for stage in found:
         yield from stage_units(config, stage, bool(blind))
         yield from answer_units(config, stage)
-        yield loss_unit(dataclasses.replace(config, tasks=()), stage.condition(config), stage.chain(config), base=config.model,
+        yield loss_unit(config, stage.condition(config), stage.chain(config), base=config.model, asks=False,
                         **stage.where(config))
     quantized = Cell.parse(config.quantized_cell)
     for name in config.first_token_models:
