@@ -74,7 +74,7 @@ def variant_matrix(table: pd.DataFrame) -> style.Drawn:
     for platform, cells in table.groupby("platform", sort=False):
         variants = tuple(dict.fromkeys(zip(cells.model, cells.weights, strict=True)))
         lists.setdefault(variants, []).append(platform)
-    fig = Figure(figsize=(style.WIDTH, 1.6 + 0.17 * sum(len(variants) + 4 for variants in lists)))
+    fig = Figure(figsize=(style.WIDTH, 1.3 + 0.155 * sum(len(variants) + 4 for variants in lists)))
     axes = fig.subplots(len(lists), 1, squeeze=False, height_ratios=[len(variants) + 3 for variants in lists])[:, 0]
     values = table.set_index(["platform", "model", "weights", "field"])
     for ax, (variants, names) in zip(axes, lists.items(), strict=True):

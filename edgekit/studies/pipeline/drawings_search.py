@@ -11,6 +11,7 @@ from edgekit.studies.pipeline.tables_search import LOSSES, NOT_REACHED, TOO_LOSS
 
 LAST, EARLIER = "#0072B2", "0.55"  # measured to the end; dropped before
 DROPPED = {TOO_LOSSY: "x", TOO_SLOW: "o", NOT_REACHED: "+"}
+TICKS = (-50, -20, -10, -5, -3, -1, 0, 1, 3, 5, 10, 20, 50, 100)
 RUNG_SIZES = (3.5, 4.5, 5.5, 6.5)  # of marks of what was dropped: the higher its rung, the larger
 
 
@@ -56,7 +57,11 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(style.PLAIN)
     ax.yaxis.set_minor_formatter(style.PLAIN)
-    intervals.by_marks(ax, [*table.loss, 0, *LOSSES], [*last.loss_low, *last.loss_high], along="x")
+    losses = [0, *LOSSES, *table.loss]
+    ax.set_xscale("symlog", linthresh=LOSSES[-1], linscale=2)  # straight where the bounds are, all that loses more beside it
+    ax.set_xticks([tick for tick in TICKS if tick <= max(losses)], minor=False)
+    ax.xaxis.set_major_formatter(style.PLAIN)
+    ax.set_xlim(min(losses) - 1, 1.1 * max(losses) + 1)
     intervals.by_marks(ax, table.speed_up, [*last.speed_up_low, *last.speed_up_high])
     for loss in LOSSES:
         ax.axvline(loss, color="0.3", linestyle=":", linewidth=0.9, gid=f"loss {loss:g}")
@@ -65,8 +70,8 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _names(ax: Axes, chosen: pd.DataFrame) -> None:
-    """What was chosen, at the left edge, each with a line to its mark."""
+    """What was chosen, at the right edge, where what is fast and loses little never lies; each with a line to its mark."""
     for place, line in enumerate(chosen.sort_values("speed_up", ascending=False).itertuples()):
         ax.annotate(f"within {line.chosen} %: {line.name}, {intervals.words(line, 'speed_up')} times",
-                    (line.loss, line.speed_up), (0.02, 0.97 - 0.07 * place), textcoords="axes fraction", fontsize=7.5, va="top",
-                    arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.4"})
+                    (line.loss, line.speed_up), (0.99, 0.98 - 0.07 * place), textcoords="axes fraction", fontsize=7.5, va="top",
+                    ha="right", arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.4"})

@@ -7,6 +7,7 @@ what comes next is computed from rows alone, so a search that was killed goes on
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -101,15 +102,16 @@ def check(config) -> None:
 
 def space(config) -> list[Candidate]:
     """Every variant: the model as it is in the fast runtime first, then all weights, prunings, orders, and drafts with their
-    lengths."""
-    whole = Cell.parse(config.fast_cell).weights
+    lengths, in an order that `seed` draws, so that no kind of them is the last where time runs out."""
     drafts = [(NONE, 0), *((draft, length) for draft in config.search_drafts for length in config.search_lengths)]
-    found = [Candidate(whole)]
+    found = [Candidate(Cell.parse(config.fast_cell).weights)]
     for weights in config.search_weights:
         for pruning in (NONE, *config.search_prunings):
             orders = config.search_orders if pruning != NONE and weights not in FLOATS else (NONE,)
             found += [Candidate(weights, pruning, order, draft, length) for order in orders for draft, length in drafts]
-    return list(dict.fromkeys(found))
+    whole, *others = dict.fromkeys(found)
+    random.Random(config.seed).shuffle(others)
+    return [whole, *others]
 
 
 def search_units(config, study: str, version: int) -> Iterator[Unit]:

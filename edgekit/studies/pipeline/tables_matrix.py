@@ -77,7 +77,8 @@ def matrix(sources: Iterable[Source]) -> pd.DataFrame:
     columns = ["platform", "model", "weights", "field", "value", "protocol", "study", "profile", "why"]
     table = pd.DataFrame([line for platform, here in by_platform.items() for line in _of_platform(platform, here)],
                          columns=columns)
-    elsewhere = table.groupby(["model", "weights", "field"]).value.transform("count") > 0
+    seen = table.value.notna() | table.why.str.startswith(OTHER).fillna(False)
+    elsewhere = seen.groupby([table.model, table.weights, table.field]).transform("any")
     return table.assign(why=table.why.mask((table.why == NOT_ASKED) & elsewhere, NOT_HERE)).astype({"value": float})
 
 
