@@ -6,6 +6,8 @@ these words and analyses read them; both take them from here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # How a row knows its number: seen here, computed from what was seen, printed by somebody, or played back from a recording.
 SOURCES = ("measured", "modelled", "published", "replayed")
 
@@ -45,6 +47,7 @@ METRICS = {
     "accepted": "tokens of one text that the draft proposed, or would have, and the target keeps (of `drafted` or `judged`)",
     "overlap": "expected number of accepted tokens of one text of the target (of `drafted` or `tokens`): sum of min(p, q)",
     "blocks": "passes of the target over one text, the `written` tokens of which it took that many for",
+    "past_end_tokens": "tokens of one text behind its own end, written so that all texts are of output_tokens",
     "differs": "1 if one greedy text differs from plain decoding by the same engine, else 0",
     "tie_gap": "distance of the two tokens' logits where such a text parts, over the standard deviation of all logits there",
     "gap_noise": "most by which that distance of the two likeliest tokens moves when plain decoding's text is passed in blocks",
@@ -72,6 +75,7 @@ METRICS = {
     "coverage": "share of an item's words and pairs of words that another item held which the estimator learnt from",
     "depth_steps": "the estimator's guess of an item's depth, in steps",
     "query_characters": "characters of what the user asks",
+    "evaluate_s": "time of one evaluation of a search, from the start of its process, with what was built for it",
     "decide_s": "time of one decision of the estimator, from the text to the probability",
     "decide_j": "energy of one decision, idle power included",
     "estimator_parameters": "number of weights of the estimator", "estimator_bytes": "bytes of them",
@@ -128,6 +132,8 @@ COORDINATES = {
     "layer": "layer, from 0", "site": "place in a layer", "unit": "heads or neurons",
     "part": "which size of an architecture", "family": "family of an architecture",
     # of a target and its draft
+    "techniques": "which of the pipeline's techniques a stage has, or none; drafting is told by `draft`",
+    "rung": "how well a variant of a search was measured, from 0: the rungs that it came to say how good it looked",
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
     "pass_tokens": "tokens of one pass",
     "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
@@ -162,3 +168,9 @@ FEATURES = TEXT, CONFIDENT = ("text", "text and confidence")  # what an estimato
 FOLDS, UNKNOWN = "folds", "unknown task"  # `protocol`
 LOOKUP = "lookup"  # as a draft: n-grams of the text itself
 ADAPTIVE = "adaptive"  # as a length: as long as drafts were kept lately
+RUNTIME, BITS, PRUNING, DRAFT = TECHNIQUES = ("runtime", "bits", "pruning", "draft")  # of a pipeline, in its order
+
+
+def techniques(used: Iterable[str]) -> str:
+    """Some of TECHNIQUES as the coordinate of that name: in the pipeline's order, or none."""
+    return " + ".join(name for name in TECHNIQUES if name in set(used)) or NONE

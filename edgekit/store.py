@@ -18,7 +18,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -253,6 +253,15 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, list[Skip]]:
     return _frame(rows), skips
 
 
+def skim(path: Path, wanted: Callable[[bytes], bool]) -> tuple[pd.DataFrame, list[Skip]]:
+    """Some rows of a committed file, all of whose units are whole, as the table that `to_frame` makes of them; and its skips.
+    `wanted` tells a row by its line: reading one in twenty takes a tenth of the time of all. Raises StoreError."""
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        lines = [line for line in file.read().split(b"\n") if b'"reason":' in line or (b'"metric":' in line and wanted(line))]
+    records = [_parse(line, str(path)) for line in lines]
+    return to_frame(one for one in records if isinstance(one, Row)), [one for one in records if isinstance(one, Skip)]
+
+
 def finished(path: Path) -> tuple[dict[str, Finished], dict[str, Skip]]:
     """The units of a rows file that have rows, and the standing skips, by key, whatever plan lies beside; of a file that is not
     there, none. Raises StoreError for a damaged line."""
@@ -265,6 +274,12 @@ def finished(path: Path) -> tuple[dict[str, Finished], dict[str, Skip]]:
         tasks = frozenset(row["condition"].get("task", "") for row in (first, *others))
         units[key] = Finished(first["run"], tasks, first["condition"], took[key])
     return units, skips
+
+
+def rows_of(path: Path, keys: Container[str]) -> list[Row]:
+    """The rows of some units that are finished, whatever plan lies beside; of a file that is not there, none. Raises StoreError
+    for a damaged line."""
+    return [Row(**row) for row in _blocks(Path(path))[0] if row["key"] in keys] if Path(path).exists() else []
 
 
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:

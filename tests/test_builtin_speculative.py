@@ -34,7 +34,7 @@ def check(answer: dict, plain: list[int]) -> None:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """Lengths of the target's own texts, by the reference engine."""
-    from edgekit.studies.speculative.jobs import ids_of, pair_of
+    from edgekit.measure.pairs import ids_of, pair_of
 
     [artifact], tokens = pair_of(TARGET, "lookup")
     with engines.open_engine("transformers", artifact, dtype="float32", threads=1, device="cpu", context=512) as engine:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgekit import provenance, store
+from edgekit import committed, provenance, store
 
 LIBRARIES = ("numpy", "pandas", "scipy")  # other versions may round otherwise
 FEW = 3  # files that are judged here: a process takes seconds to begin
@@ -77,6 +77,7 @@ def _place(rows_path: Path | None, study: str | None, platform: str) -> Path:
     """The file of a judgement: `<what was judged>.<hash of all that decides it>.json`."""
     what = hashlib.blake2b(store.canonical([str(rows_path), study, platform]).encode(), digest_size=6).hexdigest()
     beside = [] if rows_path is None else [rows_path, store.plan_path(rows_path), provenance.manifest_path(rows_path)]
+    beside += [rows.path for rows in committed.files()]  # which a quantity may count over
     code = Path(__file__).parents[1]
     digest = hashlib.blake2b(store.canonical([
         study, platform, python_platform.python_version(), *map(provenance.installed, LIBRARIES)]).encode(), digest_size=12)

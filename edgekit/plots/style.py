@@ -49,6 +49,10 @@ SCORES = {"taylor": ("#0072B2", "o"), "gate": ("#009E73", "s"), "activation": ("
 LEARNINGS = {"none": ("0.45", "x", "-"), "fine-tuning": ("#E69F00", "^", "--"), "logits": ("#0072B2", "o", "-"),
              "logits and texts": ("#56B4E9", "D", "-."), "teacher's texts": ("#CC79A7", "s", ":"),
              "teacher's logits and texts": ("#009E73", "v", (0, (4, 1, 1, 1, 1, 1))), "least squares": ("#8C510A", "P", "-")}
+# Techniques of a pipeline, and none: colour, hatch of bars and marker.
+TECHNIQUES = {"none": ("0.45", "", "o"), "runtime": ("#0072B2", "", "s"), "bits": ("#E69F00", "///", "^"),
+              "pruning": ("#CC79A7", "...", "D"), "draft": ("#009E73", "\\\\\\", "P"),
+              "runtime and bits": ("#56B4E9", "xxx", "v")}
 # Stages of a pipeline: colour, line and hatch, so that they are told apart in grey too.
 STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"), "optimized": ("#009E73", "-.", "...")}
 DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":", STORED: "-."}

@@ -20,6 +20,7 @@ STUDIES = {
     "04_pruning": "edgekit.studies.pruning",
     "05_distillation": "edgekit.studies.distillation",
     "06_speculative": "edgekit.studies.speculative",
+    "07_pipeline": "edgekit.studies.pipeline",
     "08_latency_law": "edgekit.studies.latency_law",
     "09_frontier": "edgekit.studies.frontier",
     "11_routing": "edgekit.studies.routing",

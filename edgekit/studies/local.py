@@ -168,7 +168,8 @@ class Local:
     def _answer(self, unit: Unit, allowed: Allowed, within_s: float | None) -> dict:
         """What a unit's job gives. What a unit took foretells what its other repeats take."""
         same, began = store.canonical(dict(unit.condition)), time.monotonic()
-        limits = dict(timeout_s=_least(allowed.timeout_s, within_s), memory_limit_bytes=self.memory_limit_bytes(allowed),
+        limits = dict(timeout_s=_least(min(allowed.timeout_s, unit.most_s), within_s),
+                      memory_limit_bytes=self.memory_limit_bytes(allowed),
                       foretold_s=self._took.get(same))
         answer = self._worker(unit)(unit.function, unit.arguments, **limits)
         self._took[same] = max(time.monotonic() - began, self._took.get(same, 0.0))

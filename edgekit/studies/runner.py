@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import math
 import os
 import sys
 import time
@@ -47,7 +48,7 @@ class Unit:
     built before it starts, each in a process of its own and outside of the unit's time limit, unless `makes` says that it
     builds them itself. `reads`: other inputs that the manifest names, with their hashes. `source`: how its rows know (see
     schema.SOURCES). `holds`: what its process has in memory, in turn, each time together; a unit for which that is too much is
-    refused before it starts (see needs.py).
+    refused before it starts (see needs.py). `most_s`: a time limit of its own, where that is less than the study's.
     """
 
     condition: Mapping[str, str | int | float | bool]
@@ -65,6 +66,7 @@ class Unit:
     reads: tuple[tuple[str, str], ...] = ()
     source: str = "measured"
     holds: tuple[tuple[Held, ...], ...] = ()
+    most_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -15,7 +16,7 @@ from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.schema import DTYPE, ENGINE, REFERENCE
 from edgekit.studies.config import LossConfig, MeasuringConfig, asking
 from edgekit.studies.needs import Held
-from edgekit.studies.runner import Result, Unit, run_units, task_hash
+from edgekit.studies.runner import Result, Unit, keys_of, run_units, task_hash
 
 LOSS = "edgekit.measure.losses:measure_loss"
 
@@ -29,6 +30,21 @@ def study_run(study: str, version: int, plan: Callable[[MeasuringConfig], Iterat
         Raises ParamsError, StoreError (rows cannot be written) and DeviceError (no such device here).
         """
         return run_units(study, version, config, list(plan(config)))
+    return run
+
+
+def growing_run(study: str, version: int, plan: Callable[[MeasuringConfig], Iterable[Unit]]) -> Callable[..., Result]:
+    """As study_run, of a study whose plan grows with the rows that it has: it is made again after each run, until nothing new
+    is in it. A killed run goes on where it stopped, since the same rows give the same plan."""
+    def run(config: MeasuringConfig) -> Result:
+        """As study_run's."""
+        units = list(plan(config))
+        first = found = run_units(study, version, config, units)
+        measured = found.measured
+        while keys_of(study, version, more := list(plan(config))).keys() != keys_of(study, version, units).keys():
+            units, found = more, run_units(study, version, config, more)
+            measured += found.measured
+        return dataclasses.replace(found, measured=measured, reused=first.reused)
     return run
 
 
@@ -66,12 +82,14 @@ def _has_steps(name: str) -> bool:
 
 
 def loss_unit(config: LossConfig, condition: Mapping, chain: str, *, base: str, engine: str = ENGINE, dtype: str = DTYPE,
-              refusal: str | None = None, job: str = LOSS) -> Unit:
-    """A variant against `base`, the model that it comes from, on the study's texts and tasks. `refusal`: why it cannot be."""
-    asked = asking(config.prompt_form) if config.tasks else {}
+              refusal: str | None = None, job: str = LOSS, asks: bool = True) -> Unit:
+    """A variant against `base`, the model that it comes from, on the study's texts and, where it `asks`, tasks. `refusal`: why
+    it cannot be."""
+    names = config.tasks if asks else ()
+    asked = asking(config.prompt_form) if names else {}
     work = dict(base=base, stream=config.stream, texts=config.texts, blocks=config.blocks,
-                tasks=by_depth(config.tasks, config.depths), items_per_depth=config.items_per_depth, **asked)
-    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {"stream": texts.stream_hash(config.stream)}
+                tasks=by_depth(names, config.depths), items_per_depth=config.items_per_depth, **asked)
+    hashes = {name: tasks.content_hash(name) for name in names} | {"stream": texts.stream_hash(config.stream)}
     where = dict(engine=engine, dtype=dtype, **config.where)
     refusal = refusal or engines.absence(engine, variants.format_of(chain))
     artifact = "" if refusal else f"{variants.content_hash(chain)} {engines.runtime(engine)}"

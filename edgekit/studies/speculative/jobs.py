@@ -10,17 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit import engines
-from edgekit.catalog import chat_template, prompting
-from edgekit.catalog import prompts as catalog
-from edgekit.catalog.prompting import Prompting
-from edgekit.compress import variant as variants
-from edgekit.compress.artifact import Artifact
+from edgekit.catalog import chat_template
 from edgekit.decode import speculative
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import Engine, EngineError
+from edgekit.measure.pairs import PLAIN, Pair, ids_of, pair_of
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.schema import LOOKUP
-from edgekit.studies.speculative.jobs_pair import PLAIN, Pair, clock, count, take_apart
+from edgekit.studies.speculative.jobs_pair import clock, count, take_apart
 
 
 @dataclass
@@ -59,20 +56,6 @@ def opened(target: str, draft: str, engine: str, dtype: str, threads: int, devic
         sizes = [artifact.spec.architecture.parameters for artifact in artifacts]
         told = [*warnings_of(target, draft, sizes), *tokens.told(prompt_form)]
         yield Opened(both[0], pair, ids_of(tokens, domain, prompts, prompt_form), told, sizes)
-
-
-def pair_of(target: str, draft: str) -> tuple[list[Artifact], Prompting]:
-    """The artifacts of a pair (one for the lookup), and the target's prompting with what both share. Raises ModelError as
-    `opened` does."""
-    artifacts = [variants.build(name) for name in (target, draft) if name != LOOKUP]
-    for artifact in artifacts:
-        artifact.spec.require_weights("acceptance")
-    return artifacts, prompting.shared([artifact.spec for artifact in artifacts])
-
-
-def ids_of(tokens: Prompting, domain: str, prompts: int, prompt_form: str) -> list[tuple[str, list[int]]]:
-    """(id, tokens) of the prompts of a domain in a prompt form."""
-    return [(one.id, tokens.encode_asked(one.text, prompt_form)) for one in catalog.load(domain, prompts)]
 
 
 def measure_counts(*, target: str, draft: str, engine: str, dtype: str, threads: int, device: str, domain: str, prompts: int,

@@ -16,9 +16,10 @@ from edgekit.decode.together import Texts, generate_together, speculate_together
 from edgekit.engines.base import EngineError
 from edgekit.engines.llama_cpp import LlamaCpp
 from edgekit.engines.llama_cpp_texts import LlamaCppTexts
+from edgekit.measure.pairs import PLAIN, Pair, ids_of, pair_of
 from edgekit.measure.scoring import MOST_CONTEXT
-from edgekit.studies.speculative.jobs import ids_of, pair_of, require_drafted, sizes_of, warnings_of
-from edgekit.studies.speculative.jobs_pair import PLAIN, Pair, tie_gap
+from edgekit.studies.speculative.jobs import require_drafted, sizes_of, warnings_of
+from edgekit.studies.speculative.jobs_pair import tie_gap
 
 
 def clock(target: Texts, draft: Texts | None, groups: Sequence[Sequence[Sequence[int]]], decoding: Decoding,

@@ -11,9 +11,9 @@ from edgekit import progress
 from edgekit.catalog import chat_template
 from edgekit.decode.builtin import open_builtin
 from edgekit.engines.base import EngineError
+from edgekit.measure.pairs import PLAIN, ids_of, pair_of
 from edgekit.measure.scoring import MOST_CONTEXT
-from edgekit.studies.speculative.jobs import ids_of, pair_of, require_drafted, sizes_of
-from edgekit.studies.speculative.jobs_pair import PLAIN
+from edgekit.studies.speculative.jobs import require_drafted, sizes_of
 
 
 def measure_builtin(*, loop: str, target: str, draft: str, dtype: str, threads: int, device: str, domain: str, prompts: int,

@@ -7,9 +7,10 @@ import numpy as np
 from edgekit import engines
 from edgekit.catalog import chat_template
 from edgekit.measure import acceptance, divergence
+from edgekit.measure.pairs import ids_of, pair_of
 from edgekit.measure.scoring import MOST_CONTEXT, log_softmax
 from edgekit.schema import DTYPE, ENGINE  # the reference: in a runtime only its kernels would be added
-from edgekit.studies.speculative.jobs import ids_of, pair_of, sizes_of
+from edgekit.studies.speculative.jobs import sizes_of
 
 
 def alike(target: np.ndarray, draft: np.ndarray, text: list[int]) -> dict[str, float]:

@@ -9,18 +9,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.decode import speculative
-from edgekit.decode.drafters import AdaptiveLength, FixedLength, LookupDrafter, ModelDrafter
-from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError, Session
+from edgekit.measure.pairs import PLAIN, Pair
 from edgekit.schema import ADAPTIVE
-
-ADAPTIVE_FIRST, ADAPTIVE_MOST = 4, 8
-PLAIN = 0  # the draft length of rows without a draft
 
 
 class Clocked:
@@ -41,33 +35,6 @@ class Clocked:
 
     def rollback(self, length: int) -> None:
         self.session.rollback(length)
-
-
-@dataclass
-class Pair:
-    """An open target session, and a draft's or none for the lookup."""
-
-    target: Session
-    draft: Session | None
-    decoding: Decoding
-    seed: int
-
-    def drafter(self, length: int | str) -> speculative.Drafter | None:
-        """The drafter of a length: tokens, "adaptive", or 0 for plain decoding."""
-        if length == PLAIN:
-            return None
-        rule = AdaptiveLength(ADAPTIVE_FIRST, ADAPTIVE_MOST) if length == ADAPTIVE else FixedLength(length)
-        return LookupDrafter(rule) if self.draft is None else ModelDrafter(self.draft, rule)
-
-    def blocks(self, i: int, prompt: Sequence[int], length: int | str):
-        """The blocks of the i-th prompt; its random numbers do not depend on the other prompts."""
-        rng = np.random.default_rng([self.seed, i])
-        return speculative.speculate(self.target, self.drafter(length), prompt, self.decoding, rng)
-
-    def generate(self, i: int, prompt: Sequence[int], length: int | str) -> speculative.Generation:
-        """The whole text of the i-th prompt."""
-        rng = np.random.default_rng([self.seed, i])
-        return speculative.generate(self.target, self.drafter(length), prompt, self.decoding, rng)
 
 
 def count(pair: Pair, prompts: Sequence[tuple[str, Sequence[int]]], lengths: Sequence[int | str],

@@ -21,8 +21,9 @@ from edgekit.decode import speculative
 from edgekit.decode.sampling import Decoding
 from edgekit.decode.speculative import Block
 from edgekit.engines.base import EngineError
+from edgekit.measure.pairs import PLAIN, Pair
 from edgekit.studies.speculative.jobs import opened, require_drafted, sizes_of
-from edgekit.studies.speculative.jobs_pair import PLAIN, Pair, clock, count, take_apart
+from edgekit.studies.speculative.jobs_pair import clock, count, take_apart
 
 
 @dataclass
