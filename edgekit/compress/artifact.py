@@ -21,7 +21,7 @@ class Artifact:
     """A built variant: `path` is a folder in Hugging Face format, or one that holds `model.gguf` (format gguf) or `model.onnx`
     with its data (format onnx); of a GGUF file that llama.cpp alone runs, the file itself.
 
-    Formats: safetensors (plain weights), awq and gptq (packed ones, with a quantization_config), gguf, onnx.
+    Formats: safetensors (plain weights), awq and gptq (packed ones, with a quantization_config), gguf, onnx, mlx.
     """
 
     variant: str
@@ -58,6 +58,9 @@ class Artifact:
             return onnx_file.read(self.path).bytes_per_step
         if self.format == "gguf":
             return gguf_file.read(self.file).bytes_per_step
+        if self.format == "mlx":
+            return sum(tensor.nbytes for name, tensor in weight_files.stored(self.path).items()
+                       if self.spec.architecture.tied or not name.startswith("model.embed_tokens."))
         left_out = "lm_head.weight" if self.spec.architecture.tied else "model.embed_tokens.weight"
         total = 0
         for name, tensor in weight_files.stored(self.path).items():

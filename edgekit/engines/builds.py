@@ -57,3 +57,10 @@ def onnxruntime() -> str:
                  onnxruntime.get_build_info().removeprefix("ORT Build Info: ").split(",") if "=" in part)
     return (f"onnxruntime {onnxruntime.__version__} {built['git-commit-id']}, genai {onnxruntime_genai.__commit__[:10]}, "
             f"{' '.join(onnxruntime.get_available_providers())}")
+
+
+def mlx() -> str:
+    """MLX's version and the device that it computes on unless told otherwise. In a process of its own."""
+    import mlx.core
+
+    return f"mlx {mlx.core.__version__} {mlx.core.default_device()}"

@@ -155,7 +155,7 @@ def padding(subject: Subject) -> Verdict:
         held = subject.written(4)
     finally:
         subject.engine.writable = None
-    return (FAILED, f"{max(held)} written, ids below {most} asked") if max(held) >= most else (PASSED, f"ids below {most} alone")
+    return FAILED if max(held) >= most else PASSED, f"ids up to {max(held)} written, ids below {most} asked"
 
 
 def context(subject: Subject) -> Verdict:
@@ -203,7 +203,8 @@ def streaming(subject: Subject) -> Verdict:
     for _ in subject.engine.stream(subject.expected.prompt, WRITTEN):
         stamps.append(time.perf_counter())
     behind = (stamps[-1] - stamps[1]) / (stamps[-1] - stamps[0])
-    return PASSED if behind >= STREAMED else FAILED, f"{behind:.0%} of the time behind the first token (at least {STREAMED:.0%})"
+    return PASSED if behind >= STREAMED else FAILED, (f"{behind:.0%} of the time behind the first token (at least "
+                                                      f"{STREAMED:.0%})")
 
 
 CHECKS: tuple[Callable[[Subject], Verdict], ...] = (scores, greedy, afresh, stops, padding, context, rollback, batch, streaming)
@@ -219,8 +220,8 @@ def freed(reopen: Callable[[], Engine], size: int, text: Sequence[int]) -> Verdi
             pass
         held = _resident() - before
     kept = _resident() - before
-    return PASSED if kept <= KEPT * size else FAILED, (f"{held / 1e6:.0f} MB while open, {kept / 1e6:.0f} MB after it was closed, "
-                                                       f"weights of {size / 1e6:.0f} MB")
+    return PASSED if kept <= KEPT * size else FAILED, (f"{held / 1e6:.0f} MB while open, {kept / 1e6:.0f} MB after it was "
+                                                       f"closed, weights of {size / 1e6:.0f} MB")
 
 
 def refusal(opened: Callable[[Artifact], Engine], artifact: Artifact) -> Verdict:
@@ -239,8 +240,8 @@ def refusal(opened: Callable[[Artifact], Engine], artifact: Artifact) -> Verdict
 def measure_conformance(*, variant: str, engine: str, dtype: str, threads: int, device: str, base: str, seed: int) -> dict:
     """A worker's job: every check of one variant in one engine against `base`, the model that it comes from.
 
-    Returns {"observations": [...], "engine": {...}}: of each check whether it `conforms`, with `check`, `outcome` and `seen`; and
-    the sums of `divergence.compare` over the text where the engine has scores.
+    Returns {"observations": [...], "engine": {...}}: of each check whether it `conforms`, with `check`, `outcome` and `seen`;
+    and the sums of `divergence.compare` over the text where the engine has scores.
     """
     expected = _expected(base, threads, seed)
     artifact = variants.build(variant)

@@ -45,17 +45,18 @@ class Cell:
             loads = engines.formats(engine)
         except EngineError as error:
             raise ParamsError(f"cell {text!r}: {error}") from error
+        offered = engines.weights_of(engine)
+        require(weights not in (*FLOATS, *OWN) or weights in offered,
+                f"cell {text!r}: {engine} has no {weights} weights; it has {', '.join(offered)}")
         require(cell.format in loads, f"cell {text!r}: {engine} loads {', '.join(loads)}")
-        steps = ENGINES[engine].steps
-        if weights in OWN or (weights in FLOATS and steps):
-            require(weights in steps, f"cell {text!r}: {engine} has no {weights} weights; it has {', '.join(steps or FLOATS)}")
         return cell
 
     @property
     def format(self) -> str:
         """The format of artifacts with such weights; every engine has one for plain weights."""
         if self.weights in (*FLOATS, *OWN):
-            return engines.formats(self.engine)[0]
+            step = ENGINES[self.engine].steps.get(self.weights)
+            return variants.STEPS[step.partition("(")[0]][2] if step else "safetensors"
         return self.weights if self.weights in PACKED else "gguf"
 
     def dtype(self, activations: str) -> str:
