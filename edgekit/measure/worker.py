@@ -26,10 +26,12 @@ from edgekit.errors import EdgekitError, RunFailed
 from edgekit.measure.waiting import Limits, Watch
 
 POLL_S = 0.2
+FULL = "No space left on device"
+LOG_BYTES = 64 << 20  # of what one process prints; past that what it printed goes, so that a night of it does not fill the disk
 
 
 class JobFailed(RunFailed):
-    """A job gave no result: `kind` is memory, hung, slow, crash or refused; the message is the reason."""
+    """A job gave no result: `kind` is memory, disk, hung, slow, crash or refused; the message is the reason."""
 
     def __init__(self, kind: str, reason: str):
         super().__init__(reason)
@@ -49,7 +51,7 @@ class Worker:
         signs = Path(self._folder.name) / "progress"
         self._progress = progress.create(signs)
         self._done, done = os.pipe()
-        with open(self._log, "wb") as output:
+        with open(self._log, "ab") as output:  # appending, so that it may be cut while it is written
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "edgekit.measure.worker", str(done), str(signs)], stdin=subprocess.PIPE, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(done,), env={**os.environ, **(environment or {})})
@@ -82,6 +84,8 @@ class Worker:
         if self._child.returncode == -signal.SIGKILL:
             raise JobFailed("memory", "killed from outside (signal 9): the system ran out of memory, as a rule")
         code = self._child.returncode
+        if FULL in tail[0]:
+            raise JobFailed("disk", tail[0])
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         raise JobFailed("crash", f"the process ended with {how} and no result; it last said: {tail[0]}")
 
@@ -107,6 +111,8 @@ class Worker:
         while not select.select([self._done], [], [], POLL_S)[0]:
             if verdict := watch.verdict():
                 return verdict
+            if self._log.stat().st_size > LOG_BYTES:
+                os.truncate(self._log, 0)
             if most is not None:
                 try:
                     used = psutil.Process(self._child.pid).memory_info().rss
@@ -148,6 +154,8 @@ def _read_jobs(jobs: queue.Queue) -> None:
 def _kind(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
         return "memory"
+    if FULL in str(error):
+        return "disk"
     return "refused" if isinstance(error, EdgekitError) else "crash"
 
 
