@@ -61,6 +61,7 @@ METRICS = {
     "target_parameters": "number of weights of the target", "draft_parameters": "number of weights of the draft",
     "peak_over_rms": "largest absolute activation of a site of one layer over the root mean square of that site",
     "outlier_features": "features of magnitude 6 or more in at least 6 % of tokens and 25 % of layers",
+    "conforms": "1 if an engine passes one check of what all engines promise, or declares that it lacks what is asked; else 0",
     "request_s": "time of one request, from its prompt to its last token, of `written` in all, tokenisation excluded",
     "energy_j": "energy of one phase of one request, idle power included (gross)",
     "energy_net_j": "the same less idle power times its duration",
@@ -95,9 +96,11 @@ COORDINATES = {
     "task": "what was measured: speed, energy, loss, accuracy, …",
     "model": "the model that was measured, or from which a variant was made; of a pair the target",
     "engine": "the engine that ran it, or a runtime's own loop",
-    "dtype": "float type of the arithmetic, or the GGUF type of the weights",
+    "dtype": "float type of the arithmetic, or the type of the weights where they decide it (a GGUF type, a runtime's int4)",
     "weights": "how the weights are stored: a float type, a GGUF type, awq or gptq",
     "kernel": "what ran, in the runtime's own words",
+    "provider_asked": "the back end that a runtime was asked to run its graph on",
+    "provider": "the back ends that ran it, each with its nodes of the graph where there were several",
     "stored_as": "formats of a GGUF file's weights with their shares, which may not be the type that was asked for",
     "rescaled": "weights that came rounded were taken off their grid by factors up to 1 + this, which cancel",
     "threads": "threads of the engine", "device": "cpu, cuda or mps", "batch": "texts at a time",
@@ -145,6 +148,9 @@ COORDINATES = {
     "whether a query may not leave the device", "attempts": "requests to the cloud for one query",
     "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
     "tokens drafted after the first blocks",
+    # of an engine that is checked
+    "check": "what of the promises of every engine was checked", "outcome": "passed, declared, untold or failed",
+    "seen": "what was seen, in words",
     # of a question that is reasoned about
     "answer": "the answer that was read, as votes count it", "sample": "sample of a question's pool, from 0",
     "cut": "whether a text was cut at a limit", "spent": "how much of its budget reasoning took, in what the budget counts",
@@ -166,6 +172,8 @@ UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model 
 PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"  # `order`
 FEATURES = TEXT, CONFIDENT = ("text", "text and confidence")  # what an estimator sees
 FOLDS, UNKNOWN = "folds", "unknown task"  # `protocol`
+# `outcome`: declared is to lack what is asked, by the catalog, and to refuse it; untold, that the model is too small to tell
+PASSED, DECLARED, UNTOLD, FAILED = "passed", "declared", "untold", "failed"
 LOOKUP = "lookup"  # as a draft: n-grams of the text itself
 ADAPTIVE = "adaptive"  # as a length: as long as drafts were kept lately
 RUNTIME, BITS, PRUNING, DRAFT = TECHNIQUES = ("runtime", "bits", "pruning", "draft")  # of a pipeline, in its order

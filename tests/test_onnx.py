@@ -165,9 +165,3 @@ def test_a_shape_is_refused_for_want_of_a_tokenizer(tmp_path):
     source = Artifact("shape:smollm2-135m", models.resolve("shape:smollm2-135m"), tmp_path, "safetensors", "hash")
     with pytest.raises(BuildError, match="smollm2-135m is a shape, without a tokenizer"):
         onnx.onnx_bytes(source, precision="float32")
-
-
-def test_bytes_of_a_step_are_not_made_up(tmp_path):
-    made = Artifact("x > onnx(precision=float32)", models.resolve(POCKET), tmp_path, "onnx", "hash")
-    with pytest.raises(BuildError, match="are not known for onnx"):
-        made.bytes_read_per_step("float32")

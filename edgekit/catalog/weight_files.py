@@ -26,7 +26,7 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 FLOATS = {"F32": 4, "F16": 2, "BF16": 2}
-WORDS = {"I32": 4, "I64": 8}
+WORDS = {"I32": 4, "U32": 4, "I64": 8}
 # Frequencies of the rotations, which checkpoints of 2023 hold and every reader computes from the config instead.
 COMPUTED = re.compile(r"(^|\.)rotary_emb\.inv_freq$")
 MATRIX = re.compile(r"_proj\.weight$")

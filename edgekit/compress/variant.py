@@ -26,6 +26,7 @@ from edgekit.compress import (
     distil,
     gguf_quantize,
     gptq,
+    mlx,
     onnx,
     packed,
     prune,
@@ -59,9 +60,12 @@ STEPS = {
     "dequantized": (dequantize.to_float, dequantize.dequantized_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
     "onnx": (onnx.to_onnx, onnx.onnx_bytes, "onnx"),
+    "mlx_quantized": (mlx.to_mlx, mlx.mlx_bytes, "mlx"),
 }
 # The step that turns a quantized artifact into float32 weights, which every method shares an engine for.
 DEQUANTIZED = " > dequantized()"
+# Formats whose folders hold no config.json, or not one in the words of transformers: the model is what its source is.
+RUNTIMES_OWN = ("gguf", "onnx", "mlx")
 # What an argument annotated so may be.
 KINDS = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 # A change of what a step writes must change what it is addressed by,
@@ -69,7 +73,7 @@ BUILDER_VERSION = 1
 # and so must another version of the library that computes it. Artifacts were made before with these, which go without saying.
 LIBRARIES = {"awq": ("autoawq", "0.2.9"), "gptq": ("gptqmodel", "7.6.0"), "distilled": ("torch", "2.13.0+cpu"),
              "gguf": ("gguf", "0.19.0"), "gguf_quantized": ("llama-cpp-python", "0.3.36"),
-             "onnx": ("onnxruntime-genai", "0.18.0")}
+             "onnx": ("onnxruntime-genai", "0.18.0"), "mlx_quantized": ("mlx", "0.32.4")}
 
 
 class VariantError(InvalidRequest):
@@ -228,7 +232,7 @@ def build(variant: Variant | str) -> Artifact:
 
 def _spec_of(source: Artifact, path: Path, made_format: str) -> models.ModelSpec:
     """The source's spec, with the architecture that the step left: pruning changes it, most steps do not."""
-    if made_format in ("gguf", "onnx"):  # their folders hold no config.json
+    if made_format in RUNTIMES_OWN:
         return dataclasses.replace(source.spec, file=None)
     config = checkpoint.read_config(path)
     architecture = models.Architecture.from_hf(config, source=source.spec.architecture.source)

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 
 from edgekit import provenance
 from edgekit.catalog.engines import ENGINES, take_back
-from edgekit.compress.artifact import Artifact
+from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines import builds, probe
 from edgekit.engines.base import Engine, EngineError
 from edgekit.errors import unknown_name
@@ -48,9 +48,20 @@ def formats(engine: str) -> tuple[str, ...]:
     return ENGINES[engine].formats
 
 
-def variant_for(engine: str, model: str, dtype: str) -> str:
-    """The chain that gives `model`, unquantized, in a format that `engine` loads, with `dtype` weights."""
-    return model if "safetensors" in formats(engine) else f"{model} > gguf(dtype={dtype})"
+def variant_for(engine: str, model: str, weights: str) -> str:
+    """The chain that gives `model` in a format that `engine` loads, its weights stored as `weights`: a float type, or one of
+    the runtime's own roundings. Raises EngineError for weights that the engine's own format does not hold."""
+    offered = weights_of(engine)
+    if weights not in offered:
+        raise EngineError(f"{engine}: " + unknown_name("weights", weights, offered))
+    step = ENGINES[engine].steps.get(weights)
+    return f"{model} > {step}" if step else model
+
+
+def weights_of(engine: str) -> tuple[str, ...]:
+    """What the weights of an engine's own formats may be stored as: float types, and its own roundings."""
+    plain = ELEMENT_BYTES if "safetensors" in formats(engine) else ()
+    return tuple(dict.fromkeys([*plain, *ENGINES[engine].steps]))
 
 
 def version(engine: str) -> str | None:

