@@ -22,6 +22,7 @@ STUDIES = {
     "06_speculative": "edgekit.studies.speculative",
     "08_latency_law": "edgekit.studies.latency_law",
     "09_frontier": "edgekit.studies.frontier",
+    "10_runtimes": "edgekit.studies.runtimes",
     "11_routing": "edgekit.studies.routing",
 }
 
