@@ -43,8 +43,8 @@ def refusal(engine: str, acceleration: str, device: str) -> str | None:
     if device != "cpu":
         return f"{acceleration} is of the host's kernels, and device is {device}: name host only to leave the GPU out"
     if platform.machine() not in X86:
-        return (f"{acceleration} is of x86-64; this processor is {platform.machine()}, whose vector instructions (NEON) belong to "
-                "each of its kind: no runtime can be told to do without")
+        return (f"{acceleration} is of x86-64; this processor is {platform.machine()}, whose vector instructions (NEON) belong "
+                "to each of its kind: no runtime can be told to do without")
     runtime = ENGINES[engine].runtime
     if runtime is TRANSFORMERS:
         return None
@@ -61,7 +61,8 @@ def restrict(engine: str, level: str) -> None:
     runtime = ENGINES[engine].runtime
     library = "llama_cpp" if runtime is LLAMA_CPP else "torch"
     if library in sys.modules:
-        raise EngineError(f"{engine}: {library} was imported before instruction sets were left out: measure it in a new process")
+        raise EngineError(f"{engine}: {library} was imported before instruction sets were left out; measure it in a new "
+                          "process")
     if runtime is LLAMA_CPP:
         own = Path(importlib.util.find_spec("llama_cpp").origin).parent / "lib"
         ctypes.CDLL(str(own / "libggml-base.so.0"), mode=ctypes.RTLD_GLOBAL)

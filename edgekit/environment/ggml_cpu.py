@@ -3,9 +3,9 @@
 
     .venv/bin/python edgekit/environment/ggml_cpu.py            for each of LEVELS, about a minute each on two cores
 
-The libraries go to `.venv/opt/ggml-cpu/<level>/`, beside llama-cpp-python, which stays as it is: a process that is to do without
-an instruction set loads one of them in place of its own (see edgekit/engines/instructions.py). The source archive is the one of
-the installed version, checked as install.py checks it.
+The libraries go to `.venv/opt/ggml-cpu/<level>/`, beside llama-cpp-python, which stays as it is: a process that is to do
+without an instruction set loads one of them in place of its own (see edgekit/engines/instructions.py). The source archive is
+that of the pinned version, checked as install.py checks it.
 
 Run by path, as install.py; for x86-64 on Linux, where kernels are chosen when they are compiled.
 """
@@ -34,14 +34,14 @@ LEVELS = {"sse4": (), "avx2": NEWER}
 def flags(level):
     """CMake's settings for a level."""
     sets = ["-DGGML_{}={}".format(name, "ON" if name in LEVELS[level] else "OFF") for name in NEWER]
-    left_out = ["-DLLAMA_BUILD_{}=OFF".format(name) for name in ("COMMON", "TESTS", "EXAMPLES", "TOOLS", "SERVER", "APP")]
+    left_out = [f"-DLLAMA_BUILD_{name}=OFF" for name in ("COMMON", "TESTS", "EXAMPLES", "TOOLS", "SERVER", "APP")]
     return ["-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON", "-DGGML_NATIVE=OFF", "-DGGML_SSE42=ON", *sets, *left_out]
 
 
 def run(command, what):
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise Failure("{} failed: {}".format(what, preflight.explain(done.returncode, done.stderr + done.stdout)))
+        raise Failure(f"{what} failed: {preflight.explain(done.returncode, done.stderr + done.stdout)}")
 
 
 def source(folder):
@@ -58,9 +58,9 @@ def source(folder):
 
 def build(level, tree, folder):
     """Compile the library of a level from a source tree, and put it into place whole."""
-    run(["cmake", "-S", str(tree), "-B", str(folder), *flags(level)], "configuring llama.cpp for {}".format(level))
+    run(["cmake", "-S", str(tree), "-B", str(folder), *flags(level)], f"configuring llama.cpp for {level}")
     run(["cmake", "--build", str(folder), "--target", "ggml-cpu", "-j", str(os.cpu_count())],
-        "compiling llama.cpp's kernels for {}".format(level))
+        f"compiling llama.cpp's kernels for {level}")
     made, = folder.rglob(LIBRARY)
     place = FOLDER / level
     place.mkdir(parents=True, exist_ok=True)
@@ -70,19 +70,19 @@ def build(level, tree, folder):
 
 def main():
     if sys.platform != "linux" or os.uname().machine != "x86_64":
-        raise Failure("expected Linux on x86-64, whose instruction sets llama.cpp can be compiled without; got {} on {}".format(
-            sys.platform, os.uname().machine))
+        raise Failure("expected Linux on x86-64, whose instruction sets llama.cpp can be compiled without; got "
+                      f"{sys.platform} on {os.uname().machine}")
     if not preflight.has_compiler() or not shutil.which("cmake"):
         raise Failure("expected a C and C++ compiler (cc, c++) and cmake on PATH, got none; install them and run this again")
     with tempfile.TemporaryDirectory() as folder:
         tree = source(Path(folder))
         for level in LEVELS:
             build(level, tree, Path(folder) / level)
-            print("ggml-cpu: {} in {}".format(level, FOLDER / level), flush=True)
+            print(f"ggml-cpu: {level} in {FOLDER / level}", flush=True)
 
 
 if __name__ == "__main__":
     try:
         main()
     except Failure as failure:
-        sys.exit("ggml-cpu: {}".format(failure))
+        sys.exit(f"ggml-cpu: {failure}")

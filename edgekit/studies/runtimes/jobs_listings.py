@@ -1,8 +1,8 @@
 """The calls of the documents' two listings, made today: what each library says to them.
 
 The listings are not copied: the calls that they make are made again on a model that is here, one after the other, each in the
-words of the library. Where a call fails it is made again with the least change that might get it through, under a name of its own,
-so that the rows say which change it takes.
+words of the library. Where a call fails it is made again with the least change that might get it through, under a name of its
+own, so that the rows say which change it takes.
 """
 
 from __future__ import annotations
@@ -91,13 +91,12 @@ def load_as_printed(*, model: str, device: str) -> dict:
 
     calls, artifact = Calls(), variants.build(f"{model} > packed_awq(bits=4, group={GROUP})")
     if auto := calls.make(IMPORT, _auto_class):
-        ways = (("AutoAWQForCausalLM.from_quantized, layers fused, placed by itself", dict(fuse_layers=True, device_map="auto")),
-                ("AutoAWQForCausalLM.from_quantized, layers as they are, placed by itself",
-                 dict(fuse_layers=False, device_map="auto")))
-        loaded = [calls.make(call, lambda named=named: auto.from_quantized(str(artifact.path), **named)) for call, named in ways]
-        for (call, _), one in zip(ways, loaded, strict=True):
-            if one is not None:
-                calls.make(f"a pass through the model of: {call}", lambda one=one: _pass(one))
+        for way, fused in (("layers fused", True), ("layers as they are", False)):
+            call = f"AutoAWQForCausalLM.from_quantized, {way}"
+            loaded = calls.make(call, lambda fused=fused: auto.from_quantized(str(artifact.path), fuse_layers=fused,
+                                                                              device_map="auto"))
+            if loaded is not None:
+                calls.make(f"a pass through the model of {call}", lambda loaded=loaded: _pass(loaded))
     calls.make("AutoTokenizer.from_pretrained", lambda: transformers.AutoTokenizer.from_pretrained(str(artifact.path)))
     return calls.answer()
 
