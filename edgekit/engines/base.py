@@ -38,7 +38,8 @@ class EngineInfo:
     """Which code runs on what. Bytes and counts come from the artifact and the engine, not from tables.
 
     kernel: what does the arithmetic, in the runtime's own words. kv_bytes_per_token: keys and values of one position, in
-    all layers.
+    all layers. provider_asked, provider: of a runtime that hands its graph to one of several back ends, the one that was asked
+    for and what ran, with the share of each where there were several; "" in engines that have no such choice.
     """
 
     name: str
@@ -50,6 +51,13 @@ class EngineInfo:
     vocabulary: int
     context: int
     kv_bytes_per_token: int
+    provider_asked: str = ""
+    provider: str = ""
+
+    def what_ran(self) -> dict[str, str]:
+        """The coordinates that tell a row of this engine what ran: its kernel, and where there was a choice the provider."""
+        chosen = dict(provider_asked=self.provider_asked, provider=self.provider) if self.provider_asked else {}
+        return dict(kernel=self.kernel, **chosen)
 
 
 def uniforms(seed: int, prompts: int, tokens: int) -> np.ndarray:

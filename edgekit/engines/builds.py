@@ -46,3 +46,14 @@ def llama_cpp() -> str:
 
     llama_cpp.llama_backend_init()
     return kernel_words()
+
+
+def onnxruntime() -> str:
+    """Versions and commits of ONNX Runtime and of its generator, and the providers compiled in. In a process of its own."""
+    import onnxruntime
+    import onnxruntime_genai
+
+    built = dict(part.strip().split("=", 1) for part in
+                 onnxruntime.get_build_info().removeprefix("ORT Build Info: ").split(",") if "=" in part)
+    return (f"onnxruntime {onnxruntime.__version__} {built['git-commit-id']}, genai {onnxruntime_genai.__commit__[:10]}, "
+            f"{' '.join(onnxruntime.get_available_providers())}")

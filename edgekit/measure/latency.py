@@ -127,7 +127,7 @@ def measure_speed(*, variant: str, engine: str, dtype: str, threads: int, device
         bandwidth = statistics.median(devices.memory_bandwidth(threads, BANDWIDTH_S, on=device).byte_per_s)
         seen += [
             dict(metric="memory_bandwidth_byte_per_s", value=bandwidth),
-            dict(metric="load_s", value=load_s, kernel=opened.info.kernel),
+            dict(metric="load_s", value=load_s, **opened.info.what_ran()),
             dict(metric="weight_bytes", value=artifact.bytes_read_per_step(dtype)),
             dict(metric="artifact_bytes", value=artifact.size_bytes()),
             dict(metric="kv_bytes_per_token", value=opened.info.kv_bytes_per_token),

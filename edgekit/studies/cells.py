@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit import engines
 from edgekit.catalog import models
+from edgekit.catalog.engines import ENGINES
 from edgekit.compress import gguf_quantize
 from edgekit.compress import variant as variants
 from edgekit.compress.artifact import ELEMENT_BYTES
@@ -18,13 +19,16 @@ from edgekit.schema import STORED
 PACKED = {"awq": "packed_awq(bits=4, group={})", "gptq": "packed_gptq(bits=4, group={}, symmetric=True)"}
 FLOATS = tuple(ELEMENT_BYTES)
 UNPACKED = (*FLOATS, *gguf_quantize.TYPES, STORED)
+# Roundings that some engines have in their own format, by names that they share: `steps` of their entries write them. A study
+# that takes them names them beside WEIGHTS.
+OWN = tuple(dict.fromkeys(name for entry in ENGINES.values() for name in entry.steps if name not in FLOATS))
 WEIGHTS = (*UNPACKED, *PACKED)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """An engine, and the weights that it is given: a float type, a GGUF type, the file that a model came as (`stored`), or awq
-    or gptq at 4 bits."""
+    """An engine, and the weights that it is given: a float type, a GGUF type, the file that a model came as (`stored`), awq
+    or gptq at 4 bits, or a rounding of the engine's own format (int8, int4)."""
 
     engine: str
     weights: str
@@ -42,12 +46,15 @@ class Cell:
         except EngineError as error:
             raise ParamsError(f"cell {text!r}: {error}") from error
         require(cell.format in loads, f"cell {text!r}: {engine} loads {', '.join(loads)}")
+        steps = ENGINES[engine].steps
+        if weights in OWN or (weights in FLOATS and steps):
+            require(weights in steps, f"cell {text!r}: {engine} has no {weights} weights; it has {', '.join(steps or FLOATS)}")
         return cell
 
     @property
     def format(self) -> str:
         """The format of artifacts with such weights; every engine has one for plain weights."""
-        if self.weights in FLOATS:
+        if self.weights in (*FLOATS, *OWN):
             return engines.formats(self.engine)[0]
         return self.weights if self.weights in PACKED else "gguf"
 
@@ -63,6 +70,8 @@ class Cell:
         if self.weights == STORED:
             return f"{name} > stored()"
         start = name if variants.parse(name).steps or models.is_hub_id(name) else variants.to_round(name)
+        if self.weights in OWN:
+            return engines.variant_for(self.engine, start, self.weights)
         step = PACKED[self.weights].format(group) if self.weights in PACKED else f"gguf_quantized(type={self.weights})"
         return f"{start} > {step}"
 

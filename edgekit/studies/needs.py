@@ -21,8 +21,6 @@ from edgekit.errors import EdgekitError
 if TYPE_CHECKING:
     from edgekit.studies.runner import Unit
 
-HALF = 2  # bytes of a key or value in llama.cpp, whatever its weights
-
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -59,7 +57,7 @@ def sizes(held: Held) -> tuple[float, float]:
     link = foreseen.whole(held.chain)
     a = link.spec.architecture
     weights = ELEMENT_BYTES[held.dtype] * a.parameters if link.format == "safetensors" else link.nbytes
-    element = HALF if held.engine == "llama_cpp" else ELEMENT_BYTES[held.dtype]
+    element = ENGINES[held.engine].kv_bytes or ELEMENT_BYTES[held.dtype]
     return held.copies * weights, element * min(held.tokens, held.texts * a.context) * a.kv_elements_per_token()
 
 
