@@ -81,7 +81,7 @@ METRICS = {
     "give_up_s": "time that a query spends on a cloud in an outage, all its attempts, before the device answers",
     "answers": "answers that one query got, counted where they are given",
     "wait_s": "time of the network, of pauses and of time limits, that one query spent on the cloud",
-    "likeliest_token": "id of the token that a runtime finds likeliest at one position of a text, given all of the text before it",
+    "likeliest_token": "id of the token that a runtime finds likeliest at one position of a text, given the text before it",
     "written_token": "id of the token that a runtime writes at one position after the first half of a text",
     "margin_nats": "by how much the likeliest token of such a position is likelier than the next, in log-probability",
     "ran": "1 if one `call` of a document's listing did what it should under today's versions, else 0",
@@ -132,8 +132,9 @@ COORDINATES = {
     "part": "which size of an architecture", "family": "family of an architecture",
     # of a target and its draft
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
-    "pass_tokens": "tokens of one pass", "draft_on": "the device that the draft runs on: none, host, or as the target",
-    "position": "place in a block or a text, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
+    "pass_tokens": "tokens of one pass", "draft_on": "where the draft runs: none, host, or as the target",
+    "position": "place in a block or a text, from 1", "drafted": "tokens that were drafted",
+    "judged": "drafted tokens up to a refusal",
     "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
     # of a query between a device and a cloud
     "network": "what the network does: none (no cloud), clear, faulty, down",

@@ -1,6 +1,7 @@
 """The rows of 10_runtimes as tidy tables: times of each runtime, alone and beside another one on the same weights.
 
-Beside a speed study's own tables (edgekit.analyze.roofline). A comparison pairs runs of the same round; its interval is over them.
+Beside a speed study's own tables (edgekit.analyze.roofline). A comparison pairs runs of the same round; its interval is over
+them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def longest(table: pd.DataFrame) -> pd.DataFrame:
 @once
 def runtime_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a model and cell at the longest lengths: seconds of a request and its parts, of loading, memory (the most of the
-    process less what it held before), bytes on disk, and the share of the measured bandwidth (see roofline.utilisation_table)."""
+    process less what it held before), bytes on disk, and the share of the measured bandwidth (roofline.utilisation_table)."""
     columns = [*UNIT, *LENGTHS, *stats.with_ends("ttft_s", "decode_tok_per_s", "request_s", "load_s", "model_memory_bytes"),
                "artifact_bytes", *stats.with_ends("bandwidth_utilisation"), "step_bytes", "n"]
     shares = roofline.utilisation_table(frame).set_index([*UNIT, *LENGTHS])
@@ -124,7 +125,8 @@ def thread_table(frame: pd.DataFrame) -> pd.DataFrame:
     for key, group in rows[rows.prompt_tokens == most].groupby([*UNIT, "prompt_tokens"]):
         steps = group[group.metric == "tpot_s"]
         steps = steps[steps.output_tokens == steps.output_tokens.max()]
-        line = dict(zip([*UNIT, "prompt_tokens"], key, strict=True)) | dict(output_tokens=steps.output_tokens.max(), n=len(steps))
+        line = dict(zip([*UNIT, "prompt_tokens"], key, strict=True))
+        line |= dict(output_tokens=steps.output_tokens.max(), n=len(steps))
         line |= stats.ends_of("decode_tok_per_s", stats.rate_interval(1 / steps.value))
         line |= stats.ends_of("ttft_s", stats.rate_interval(group.loc[group.metric == "ttft_s", "value"]))
         lines.append(line)

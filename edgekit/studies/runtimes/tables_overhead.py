@@ -1,9 +1,9 @@
 """A runtime's own overhead: what a decode step takes beside its bytes, told by models of several sizes.
 
-The time of a step is a sum: its bytes over a rate, and what the runtime takes for itself (its Python, its dispatch, its threads'
-waits), whatever the bytes. The second is seen by extrapolating to zero bytes over models of one runtime and one precision, and it
-is a time for each step or for each layer of it, as the runtime starts one or the other anew. Both laws are fitted to each round
-of processes; the one that foretells the lengths of a model that it did not see better is told.
+The time of a step is a sum: its bytes over a rate, and what the runtime takes for itself (its Python, its dispatch, the waits of
+its threads), whatever the bytes. The second is seen by extrapolating to zero bytes over models of one runtime and one precision,
+and it is a time for each step or for each layer of it, as the runtime starts one or the other anew. Both laws are fitted to each
+round of processes; the one that foretells a model that it did not see better is told.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def overhead_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a runtime and precision: `overhead_s` of a step of the largest model, `rate` (bytes a second of the rest), its
     share of the measured bandwidth (`kernel_share`), `even_bytes`, the bytes of a step at which both take as long, and the
     `error` (%) of the law on models that it did not see. `refused`: why there is none of it."""
-    columns = [*RUNTIME, "law", *stats.with_ends("overhead_s", "rate", "kernel_share", "even_bytes"), "error", "models", "layers",
-               "refused", "n"]
+    columns = [*RUNTIME, "law", *stats.with_ends("overhead_s", "rate", "kernel_share", "even_bytes"), "error", "models",
+               "layers", "refused", "n"]
     lines = []
     for key, points in step_points(frame).groupby(RUNTIME):
         line = dict(zip(RUNTIME, key, strict=True)) | dict(models=points.model.nunique(), refused="", n=0)
@@ -80,7 +80,8 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
         for model, part in here.groupby("model"):
             part = part[part.step_bytes == part.step_bytes.max()]
             read = part.step_bytes / runtime.rate
-            overhead = runtime.overhead_s * (part.layers.iloc[0] / runtime.layers if runtime.law == BYTES_AND_LAYERS.name else 1)
+            layers = part.layers.iloc[0] / runtime.layers if runtime.law == BYTES_AND_LAYERS.name else 1
+            overhead = runtime.overhead_s * layers
             line = {name: getattr(runtime, name) for name in RUNTIME} | dict(
                 model=model, parameters=part.parameters.iloc[0], step_bytes=part.step_bytes.iloc[0], n=len(part),
                 law_share=overhead / (overhead + read.iloc[0]))
