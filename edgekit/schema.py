@@ -58,6 +58,7 @@ METRICS = {
     "target_parameters": "number of weights of the target", "draft_parameters": "number of weights of the draft",
     "peak_over_rms": "largest absolute activation of a site of one layer over the root mean square of that site",
     "outlier_features": "features of magnitude 6 or more in at least 6 % of tokens and 25 % of layers",
+    "conforms": "1 if an engine passes one check of what all engines promise, or declares that it lacks what is asked; else 0",
     "request_s": "time of one request, from its prompt to its last token, of `written` in all, tokenisation excluded",
     "energy_j": "energy of one phase of one request, idle power included (gross)",
     "energy_net_j": "the same less idle power times its duration",
@@ -146,6 +147,9 @@ COORDINATES = {
     # of a runtime
     "acceleration": "what kernels may use: an instruction set and those before it, everything, or the host without its GPU",
     "listing": "listing of a document whose calls were made", "call": "one of its calls, or what takes its place",
+    # of an engine that is checked
+    "check": "what of the promises of every engine was checked", "outcome": "passed, declared, untold or failed",
+    "seen": "what was seen, in words",
     # of a question that is reasoned about
     "answer": "the answer that was read, as votes count it", "sample": "sample of a question's pool, from 0",
     "cut": "whether a text was cut at a limit", "spent": "how much of its budget reasoning took, in what the budget counts",
@@ -168,5 +172,7 @@ UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model 
 PRUNE_FIRST, QUANTIZE_FIRST = "prune first", "quantize first"  # `order`
 FEATURES = TEXT, CONFIDENT = ("text", "text and confidence")  # what an estimator sees
 FOLDS, UNKNOWN = "folds", "unknown task"  # `protocol`
+# `outcome`: declared is not to have what is asked, by the catalog, and to refuse it; untold, that the model is too small to tell
+PASSED, DECLARED, UNTOLD, FAILED = "passed", "declared", "untold", "failed"
 LOOKUP = "lookup"  # as a draft: n-grams of the text itself
 ADAPTIVE = "adaptive"  # as a length: as long as drafts were kept lately

@@ -49,7 +49,8 @@ class EngineEntry:
 
     module, cls: where it is. formats: of the artifacts that it loads, the one for plain weights first. probe: `module:function`
     that tells, in a process that it may crash, what this build lacks on this processor (see engines.probe). takes_back: it can
-    score a block of tokens and take some of them back; several_texts: of several texts at a time. shares_process: jobs that
+    score a block of tokens and take some of them back; several_texts: of several texts at a time; scores: it gives logits;
+    withholds: it can be kept from writing some ids. shares_process: jobs that
     nothing times may share one process with it. steps: where its own format is another than plain weights, the step that
     writes a model in it, by what the weights are stored as; the empty mapping: it loads plain weights of any float type.
     kv_bytes: of a key or value, whatever the weights are stored as; None: they have the weights' float type. devices: what it
@@ -67,6 +68,8 @@ class EngineEntry:
     probe: str | None = None
     takes_back: bool = False
     several_texts: bool = False
+    scores: bool = True
+    withholds: bool = True
     shares_process: bool = True
     steps: Mapping[str, str] = field(default_factory=dict)
     kv_bytes: int | None = None

@@ -44,7 +44,8 @@ def read(folder: Path) -> OnnxGraph:
         graph = onnx.load(file, load_external_data=False).graph
     except (OSError, DecodeError) as error:
         said = " ".join(str(error).split())
-        raise BuildError(f"{file} cannot be read as an ONNX model ({said}); delete its folder to have it built again") from error
+        raise BuildError(f"{file} cannot be read as an ONNX model ({said}); delete its folder to have it built "
+                         "again") from error
     stored = {one.name: one for one in graph.initializer}
     kinds, operators, read_by = set(), Counter(), {name: set() for name in stored}
     for node in graph.node:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import numpy as np
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers.cache_utils import Cache
 
 from edgekit.catalog import prompting
@@ -52,7 +53,7 @@ class Transformers(Engine):
             kernel = f"{_require_kernel(self.model, artifact, dtype)}, {kernel}"
             torch.set_num_threads(threads)  # in case that a kernel's library set its own
         else:
-            self.model = transformers.AutoModelForCausalLM.from_pretrained(artifact.path, **options).to(self.device)
+            self.model = _load_plain(artifact, options).to(self.device)
         self.model.eval()
         self.model.generation_config = prompting.plain_generation(self.model.generation_config)
         self.config = self.model.config
@@ -134,6 +135,15 @@ class Transformers(Engine):
 
     def _forward(self, token: torch.Tensor, cache) -> torch.Tensor:
         return self.model(token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+
+
+def _load_plain(artifact: Artifact, options: dict) -> transformers.PreTrainedModel:
+    """A folder of plain weights. Raises EngineError with what transformers says of one that it cannot read."""
+    try:
+        return transformers.AutoModelForCausalLM.from_pretrained(artifact.path, **options)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise EngineError(f"transformers: cannot load {artifact.path} ({artifact.variant}): {said}") from error
 
 
 def _load_packed(artifact: Artifact, device: str, options: dict) -> transformers.PreTrainedModel:

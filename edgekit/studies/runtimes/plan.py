@@ -9,7 +9,7 @@ they stand there, and what today's libraries say to them is kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgekit import engines
 from edgekit.catalog import texts
@@ -20,7 +20,7 @@ from edgekit.engines import instructions
 from edgekit.measure.scoring import MOST_CONTEXT
 from edgekit.params import require
 from edgekit.schema import EVERYTHING, HOST_ONLY, REFERENCE
-from edgekit.studies.cells import UNPACKED, Cell
+from edgekit.studies.cells import OWN, UNPACKED, Cell
 from edgekit.studies.config import (
     MeasuringConfig,
     cell_with,
@@ -36,9 +36,11 @@ from edgekit.studies.units import absent_unit, resolved, roofs_unit, study_run, 
 
 STUDY = "10_runtimes"
 VERSION = 1
+WEIGHTS = (*UNPACKED, *OWN)
 JOBS = "edgekit.studies.runtimes.jobs"
 LISTINGS = {"S1, section 3.1": "edgekit.studies.runtimes.jobs_listings:quantize_as_printed",
             "S2, quantization": "edgekit.studies.runtimes.jobs_listings:load_as_printed"}
+CHECKED_TOKENS = 48  # of the text that engines are checked on (see measure/conformance.py)
 ACCELERATIONS = (*instructions.LEVELS, EVERYTHING, HOST_ONLY)
 
 
@@ -47,9 +49,9 @@ class Config(MeasuringConfig):
     """Parameters of the study."""
 
     models: tuple[str, ...] = parameter("models with trained weights", each=known_model)
-    cells: tuple[str, ...] = parameter("engine/weights pairs for them", each=cell_with(UNPACKED))
+    cells: tuple[str, ...] = parameter("engine/weights pairs for them", each=cell_with(WEIGHTS))
     shapes: tuple[str, ...] = parameter("published architectures with random weights", each=known_model)
-    shape_cells: tuple[str, ...] = parameter("engine/weights pairs for shapes", each=cell_with(UNPACKED))
+    shape_cells: tuple[str, ...] = parameter("engine/weights pairs for shapes", each=cell_with(WEIGHTS))
     prompt_tokens: tuple[int, ...] = parameter("prompt lengths, in tokens", least=1, needed=1)
     output_tokens: tuple[int, ...] = parameter("output lengths, in tokens, at least 2 (TPOT needs a second token)", least=2,
                                                needed=1)
@@ -70,10 +72,12 @@ class Config(MeasuringConfig):
     stream: str = parameter("texts that are scored: mixture (pocket), python-docs, wikitext2, or a .jsonl or .txt file")
     texts: int = parameter("texts, the first of the stream; the samples of intervals", least=2)
     written_tokens: int = parameter("tokens that are written after the first half of each text", least=1)
+    conforming_models: tuple[str, ...] = parameter("models with which agreeing_cells are checked for what engines promise",
+                                                   some_of="agreeing_models")
     listings: tuple[str, ...] = parameter("listings of the documents whose calls are made", known=LISTINGS)
     listing_model: str = parameter("the model that they are made with", each=trained_for("a listing"))
     split_pairs: tuple[str, ...] = parameter("draft on the host, target on the GPU: pairs, each \"target < draft\"")
-    split_cell: str = parameter("engine/weights of both", each=cell_with(UNPACKED))
+    split_cell: str = parameter("engine/weights of both", each=cell_with(WEIGHTS))
     repeats: int = parameter("processes per cell, in shuffled order", least=1)
     warmups: int = parameter("most warm-up streams before a measurement; fewer where the spread settles", least=1)
 
@@ -92,7 +96,7 @@ class Config(MeasuringConfig):
             require(bool(sign), f"split_pairs: expected \"target < draft\", got {pair!r}")
             for name in (target, draft):
                 known_model(name)
-        require(not self.split_pairs or Cell.parse(self.split_cell, UNPACKED).engine in take_back(),
+        require(not self.split_pairs or Cell.parse(self.split_cell, WEIGHTS).engine in take_back(),
                 f"split_cell: expected an engine that takes tokens back ({', '.join(take_back())}), got {self.split_cell}")
 
 
@@ -120,6 +124,8 @@ def plan(config: Config) -> Iterator[Unit]:
     for name in (name for name in config.agreeing_models if name in specs):
         for cell in dict.fromkeys(("/".join(REFERENCE), *config.agreeing_cells)):
             yield _agreement(config, specs[name], cell)
+            if name in config.conforming_models:
+                yield _conformance(config, specs[name], cell)
     for listing in config.listings:
         yield _listing(config, listing)
 
@@ -129,7 +135,7 @@ run = study_run(STUDY, VERSION, plan)
 
 def _cell(spec: ModelSpec, cell: str, longest: int) -> tuple[dict, str, dict]:
     """(condition, variant, {engine, dtype, tokens, refusal}) of a model in a cell, whose longest text has `longest` tokens."""
-    of = Cell.parse(cell, UNPACKED)
+    of = Cell.parse(cell, WEIGHTS)
     chain = of.chain(spec.name)
     refusal = of.refusal(chain)
     if longest > spec.architecture.context:
@@ -183,7 +189,7 @@ def _batches(config: Config, spec: ModelSpec, cell: str, repeat: int) -> Unit:
 def _split(config: Config, pair: str, repeat: int) -> Unit:
     """Plain decoding, and a draft beside the target or on the host, in one process."""
     target, draft = pair.split(" < ")
-    of = Cell.parse(config.split_cell, UNPACKED)
+    of = Cell.parse(config.split_cell, WEIGHTS)
     chains = of.chain(target), of.chain(draft)
     where = dict(engine=of.engine, dtype=of.weights, **config.where)
     work = dict(prompt_tokens=max(config.prompt_tokens), output_tokens=max(config.output_tokens), seed=config.seed)
@@ -208,6 +214,14 @@ def _agreement(config: Config, spec: ModelSpec, cell: str) -> Unit:
                 dict(variant=chain, **where, **work), f"{variants.content_hash(chain)} {engines.runtime(of['engine'])}",
                 task_hash(work | dict(stream_hash=texts.stream_hash(config.stream))), of["refusal"],
                 shared=ENGINES[of["engine"]].shares_process, variants=(chain, spec.name), holds=holds)
+
+
+def _conformance(config: Config, spec: ModelSpec, cell: str) -> Unit:
+    condition, chain, of = _cell(spec, cell, CHECKED_TOKENS)
+    work = dict(base=spec.name, seed=config.seed)
+    unit = timed_unit(config, dict(task="conformance", batch=1, **condition), chain,
+                      "edgekit.measure.conformance:measure_conformance", work, 0, **of)
+    return replace(unit, variants=(chain, spec.name))
 
 
 def _listing(config: Config, listing: str) -> Unit:
