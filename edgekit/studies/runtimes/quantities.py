@@ -44,7 +44,7 @@ def _acceleration(frame: pd.DataFrame, setting: Setting, what: str) -> list[Obse
 
 
 def vllm_over_transformers(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
-    """Speed of a whole request in vLLM over that in transformers on the same weights of one GPU, what favours the claim first."""
+    """Speed of whole requests in vLLM over that in transformers, on the same weights of one GPU, the likeliest first."""
     return _over(frame, setting, accepted, ENGINE)
 
 

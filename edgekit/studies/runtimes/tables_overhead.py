@@ -1,9 +1,9 @@
 """A runtime's own overhead: what a decode step takes beside its bytes, told by models of several sizes.
 
-The time of a step is a sum: its bytes over a rate, and what the runtime takes for itself (its Python, its dispatch, the waits of
-its threads), whatever the bytes. The second is seen by extrapolating to zero bytes over models of one runtime and one precision,
-and it is a time for each step or for each layer of it, as the runtime starts one or the other anew. Both laws are fitted to each
-round of processes; the one that foretells a model that it did not see better is told.
+The time of a step is a sum: its bytes over a rate, and what the runtime takes for itself (its Python, its dispatch, the waits
+of its threads), whatever the bytes. The second is seen by extrapolating to zero bytes over models of one runtime and one
+precision, and it is a time for each step or for each layer of it, as the runtime starts one or the other anew. Both laws are
+fitted to each round of processes; the one that foretells a model that it did not see better is told.
 """
 
 from __future__ import annotations
