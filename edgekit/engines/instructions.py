@@ -72,18 +72,23 @@ def restrict(engine: str, level: str) -> None:
         os.environ.update(LEVELS[level][0])
 
 
-def require(engine: str, level: str) -> str:
-    """What the engine's kernels say that they use, after it was opened. Raises EngineError if that is newer than `level`."""
-    if ENGINES[engine].runtime is LLAMA_CPP:
+def told(engine: str) -> str:
+    """What an opened engine's kernels say that they use; of an engine without the switches above nothing."""
+    runtime = ENGINES[engine].runtime
+    if runtime is LLAMA_CPP:
         from edgekit.engines.llama_cpp import kernel_words
 
-        told = kernel_words()
-        wrong = [name for name in told.split() if name in BEYOND[level]]
-    else:
+        return kernel_words()
+    if runtime is TRANSFORMERS:
         import torch
 
-        told = torch.backends.cpu.get_cpu_capability()
-        wrong = [] if told == LEVELS[level][1] else [told]
+        return torch.backends.cpu.get_cpu_capability()
+    return ""
+
+
+def require(engine: str, level: str) -> None:
+    """Raise EngineError if the kernels of an opened engine say that they use more than `level`."""
+    words = told(engine)
+    wrong = set(words.split()) & set(BEYOND[level]) if ENGINES[engine].runtime is LLAMA_CPP else {words} - {LEVELS[level][1]}
     if wrong:
-        raise EngineError(f"{engine}: expected kernels for {level} and nothing newer, got {', '.join(wrong)} ({told})")
-    return told
+        raise EngineError(f"{engine}: expected kernels for {level} and nothing newer, got {', '.join(sorted(wrong))} ({words})")

@@ -30,7 +30,9 @@ def measure_accelerated(*, acceleration: str, engine: str, device: str, **named)
     if left_out:
         instructions.restrict(engine, acceleration)
     found = measure_speed(engine=engine, device="cpu" if acceleration == HOST_ONLY else device, **named)
-    kernel = instructions.require(engine, acceleration) if left_out else found["engine"]["kernel"]
+    if left_out:
+        instructions.require(engine, acceleration)
+    kernel = ", ".join(filter(None, (found["engine"]["kernel"], instructions.told(engine))))
     # What the manifest says of an engine is of the engine as it is.
     return dict(observations=[dict(one, kernel=kernel) for one in found["observations"]])
 

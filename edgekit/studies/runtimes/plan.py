@@ -103,7 +103,8 @@ class Config(MeasuringConfig):
 def plan(config: Config) -> Iterator[Unit]:
     """All units of the study, repeat by repeat."""
     config = config.with_threads()
-    specs, absent = resolved((*config.models, *config.shapes))
+    pairs = [tuple(pair.split(" < ")) for pair in config.split_pairs]
+    specs, absent = resolved((*config.models, *config.shapes, *(name for pair in pairs for name in pair)))
     for name, reason in absent.items():
         yield absent_unit(config, "speed", name, reason)
     cells = timed_cells(config, specs)
@@ -119,8 +120,9 @@ def plan(config: Config) -> Iterator[Unit]:
             if spec.name in config.accelerated_models and cell in config.accelerated_cells:
                 for acceleration in config.accelerations:
                     yield _accelerated(config, spec, cell, acceleration, repeat)
-        for pair in config.split_pairs:
-            yield _split(config, pair, repeat)
+        for target, draft in pairs:
+            if {target, draft} <= specs.keys():
+                yield _split(config, target, draft, repeat)
     for name in (name for name in config.agreeing_models if name in specs):
         for cell in dict.fromkeys(("/".join(REFERENCE), *config.agreeing_cells)):
             yield _agreement(config, specs[name], cell)
@@ -186,9 +188,8 @@ def _batches(config: Config, spec: ModelSpec, cell: str, repeat: int) -> Unit:
                       texts=most, **of | dict(tokens=most * of["tokens"]))
 
 
-def _split(config: Config, pair: str, repeat: int) -> Unit:
+def _split(config: Config, target: str, draft: str, repeat: int) -> Unit:
     """Plain decoding, and a draft beside the target or on the host, in one process."""
-    target, draft = pair.split(" < ")
     of = Cell.parse(config.split_cell, WEIGHTS)
     chains = of.chain(target), of.chain(draft)
     where = dict(engine=of.engine, dtype=of.weights, **config.where)
