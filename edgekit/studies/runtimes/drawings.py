@@ -10,10 +10,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from edgekit.analyze import roofline
-from edgekit.plots import intervals, style
+from edgekit.analyze.stats import number
+from edgekit.plots import claim, intervals, style
 from edgekit.schema import EVERYTHING, HOST_ONLY
 
 ACCELERATIONS = {"sse4": ("#999999", "v"), "avx2": ("#E69F00", "s"), HOST_ONLY: ("#999999", "v"), EVERYTHING: ("#0072B2", "o")}
+# What is drawn, and the quantity that judges it
+JUDGED = {"prefill": "prefill_acceleration", "decoding": "decode_acceleration"}
 
 
 def _decades(axis) -> None:
@@ -86,40 +89,43 @@ def overhead(shares: pd.DataFrame, table: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def acceleration(table: pd.DataFrame) -> style.Drawn:
-    """Tokens a second with acceleration and without, a row a model and cell, a panel for prefill and one for decoding (from
-    tables.acceleration_table); numbers: how many times as fast everything is as the least."""
-    table = style.require(table, "acceleration")
+    """How many times as fast a cell is with acceleration as with the least of it, a row a model and cell, a panel for prefill
+    and one for decoding (from tables.acceleration_table), with what S2.4 accepts; texts: tokens a second of everything."""
+    table = style.require(table[table.gain.notna()], "acceleration")
     names = list(dict.fromkeys(zip(table.model, table.engine, table["dtype"], strict=True)))
-    fig = Figure(figsize=(style.WIDTH, 1.3 + 0.5 * len(names)))
+    fig = Figure(figsize=(style.WIDTH, 1.5 + 0.5 * len(names)))
     axes = fig.subplots(1, 2, sharey=True)
-    for ax, what in zip(axes, ("prefill", "decoding"), strict=True):
+    for ax, (what, quantity) in zip(axes, JUDGED.items(), strict=True):
         here = table[table.what == what]
         for line in here.itertuples():
             colour, marker = ACCELERATIONS[line.acceleration]
             place = names.index((line.model, line.engine, line.dtype))
-            style.level(ax, line, "tok_per_s", place, color=colour, marker=marker)
-            if line.acceleration == EVERYTHING and not pd.isna(line.gain):
-                ax.annotate(f"× {line.gain:.3g}", (line.tok_per_s, place), (0, 7), textcoords="offset points", ha="center",
-                            fontsize=7, color="0.3")
-        ax.set(xscale="log", xlabel=f"{what} (tokens/s)")
-        intervals.by_marks(ax, here.tok_per_s, [*here.tok_per_s_low, *here.tok_per_s_high], along="x", beyond=0.2)
+            style.level(ax, line, "gain", place, color=colour, marker=marker)
+            if line.acceleration == EVERYTHING:
+                ax.annotate(f"{number(line.tok_per_s)} tokens/s", (line.gain, place), (0, 7), textcoords="offset points",
+                            ha="center", fontsize=7, color="0.3")
+        ax.axvline(1, color="0.3", linewidth=0.8)
+        ax.set(xscale="log", xlabel=f"{what}: times the least acceleration")
+        intervals.by_marks(ax, [1, *here.gain], [*here.gain_low, *here.gain_high], along="x", beyond=0.3)
+        claim.accepted(ax, "S2.4", quantity, along="x", told=claim.IN_LEGEND)
         _ones(ax)
         ax.grid(axis="y", visible=False)
         intervals.mark_clipped(ax)
     axes[0].set_yticks(range(len(names)), [f"{style.model_label(model)},\n{engine} {dtype}" for model, engine, dtype in names],
                        fontsize=7.5)
     axes[0].set_ylim(len(names) - 0.4, -0.6)
-    fig.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="none", label=name)
-                        for name, (colour, marker) in ACCELERATIONS.items() if name in set(table.acceleration)],
-               loc="outside upper center", ncols=4)
-    columns = ["model", "engine", "dtype", "threads", "device", "source", "acceleration", "kernel", "what", "tok_per_s",
-               "tok_per_s_low", "tok_per_s_high", "gain", "gain_low", "gain_high", "over", "n"]
+    least = " or ".join(sorted(set(table.over)))
+    marks = [Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"{name} over {least}")
+             for name, (colour, marker) in ACCELERATIONS.items() if name in set(table.acceleration)]
+    fig.legend(handles=[*marks, *(claim.key("S2.4", quantity, f"S2.4, {what}") for what, quantity in JUDGED.items())],
+               loc="outside upper center", ncols=2)
+    columns = ["model", "engine", "dtype", "threads", "device", "source", "acceleration", "kernel", "what", "gain", "gain_low",
+               "gain_high", "over", "tok_per_s", "tok_per_s_low", "tok_per_s_high", "n"]
     return fig, table[columns]
 
 
 def _ones(ax: Axes) -> None:
-    low, high = ax.get_xlim()
-    ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 3) if high / low < 100 else (1,), numticks=8))
+    ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=8))
     ax.xaxis.set_major_formatter(style.PLAIN)
     ax.xaxis.set_minor_formatter(NullFormatter())
 
@@ -141,9 +147,7 @@ def gains(table: pd.DataFrame) -> style.Drawn:
         ax.axvline(1, color="0.3", linewidth=0.8)
         ax.set(xscale="log", xlabel=f"{what} (times)")
         intervals.by_marks(ax, [1, *here.gain], [*here.gain_low, *here.gain_high], along="x", beyond=0.2)
-        ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=8))
-        ax.xaxis.set_major_formatter(style.PLAIN)
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        _ones(ax)
         ax.grid(axis="y", visible=False)
         intervals.mark_clipped(ax)
     axes[0].set_yticks(range(len(names)), [f"{style.model_label(model)}, {dtype}, {engine}" for model, dtype, engine in names],

@@ -34,5 +34,5 @@ def agreement(table: pd.DataFrame) -> style.Drawn:
         ax.set_yticks(range(len(cells)), cells, fontsize=7)
         ax.set_title(style.model_label(model))
         ax.grid(False)
-    fig.supxlabel(f"% agreement; above the diagonal: {LIKELIEST} given the same text, below: {WRITTEN} to its end", fontsize=8)
+    fig.supxlabel(f"per cent alike\nabove the diagonal: {LIKELIEST},\nbelow: {WRITTEN}", fontsize=8)
     return fig, table[["model", "first", "second", "what", "agreement", "agreement_low", "agreement_high", "n"]]
