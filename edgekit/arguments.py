@@ -28,23 +28,35 @@ def parser() -> argparse.ArgumentParser:
     def command(name: str, text: str, *parts: argparse.ArgumentParser) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, parents=parts)
 
-    several, one, profile, retry, as_json = _parts()
+    several, one, profile, retry, accept, as_json = _parts()
     command("plan", "Say what notebooks would take before anything runs: units, downloads, disk, memory, minutes, refusals.",
             several, profile, as_json)
     run = command("run", "Execute notebooks by papermill; what has been measured already is not measured again.", several,
-                  profile, retry)
+                  profile, retry, accept)
     run.add_argument("--force", action="store_true", help="execute notebooks again although nothing changed")
     run.add_argument("--report", action="store_true", help="render the report afterwards, also when a notebook failed")
-    command("measure", "Measure a notebook's rows without Jupyter; the notebook then finds them.", one, profile, retry)
+    command("measure", "Measure a notebook's rows without Jupyter; the notebook then finds them.", one, profile, retry, accept)
     report = command("report", "Render the executed notebooks and the index of claims into reports/.")
     _profile(report, "pocket", "runs/")
     publish = command("publish", "Copy a run's rows and figures to data/results/ and figures/, to be committed.", one)
     _profile(publish, "reference", "runs/")
-    command("doctor", "Print what this machine has and what follows: engines, processor, memory, bandwidth, sensors, advice.",
-            as_json)
+    doctor = command("doctor", "Print what this machine has and what follows: engines, processor, memory, bandwidth, sensors, "
+                     "advice; or whether it is ready to be measured on as a board.", as_json)
+    doctor.add_argument("--board", metavar="NAME", help="check this machine as a board of data/boards.yaml").completer = _boards
     claims = command("claims", "Print the claims with verdicts from the committed rows, or all that one of them comes from.")
     claims.add_argument("id", nargs="?", help="e.g. S2.2").completer = claim_ids
     claims.add_argument("--write", action="store_true", help="bring README.md and docs/claims/ up to date")
+    compare = command("compare", "Compare two folders of rows: what changed beyond chance, which verdicts did, what their "
+                      "machines and versions differ in.", as_json)
+    for side in ("a", "b"):
+        compare.add_argument(side, metavar=side.upper(), help="a folder of rows, a profile of runs/, or a platform of "
+                             "data/results/").completer = places
+    pack = command("pack", "Put rows, manifests, parameters and executed notebooks of a profile into one archive.")
+    _profile(pack, "pocket", "runs/")
+    pack.add_argument("--out", default=None, metavar="FILE", help="default: <profile>-<platform>.tar in this folder")
+    unpack = command("unpack", "Check archives and merge what is in them into runs/.")
+    unpack.add_argument("archives", nargs="+", metavar="archive", help="what edgekit pack wrote")
+    unpack.add_argument("--into", default=None, metavar="PROFILE", help="a folder of runs/ (default: that of the archive)")
     parameters = command("parameters", "Print what every parameter is, or write it beside the parameters and into "
                          "docs/reference.md.")
     parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")
@@ -54,15 +66,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _parts() -> list[argparse.ArgumentParser]:
-    """Arguments that several commands have: notebooks, one notebook, a profile, --retry, --json."""
-    several, one, profile, retry, as_json = (Parser(add_help=False) for _ in range(5))
+    """Arguments that several commands have: notebooks, one notebook, a profile, --retry, --accept, --json."""
+    several, one, profile, retry, accept, as_json = (Parser(add_help=False) for _ in range(6))
     several.add_argument("notebooks", nargs="*", metavar="notebook", help="e.g. 02_baseline or baseline").completer = _notebooks
     several.add_argument("--all", action="store_true", help="every notebook")
     one.add_argument("notebook", help="e.g. 02_baseline or baseline").completer = _notebooks
     _profile(profile, "pocket", "params/")
     retry.add_argument("--retry", action="store_true", help="try again what failed or was too slow before")
+    accept.add_argument("--accept", action="store_true",
+                        help="measure on a board that is not as it should be, and say so in every row")
     as_json.add_argument("--json", action="store_true", help="for programs: bytes, seconds, null for what is not known")
-    return [several, one, profile, retry, as_json]
+    return [several, one, profile, retry, accept, as_json]
 
 
 def _profile(command: argparse.ArgumentParser, default: str, folder: str) -> None:
@@ -95,10 +109,25 @@ def _profiles(**_) -> Iterable[str]:
     return params.profiles()
 
 
+def _boards(**_) -> Iterable[str]:
+    from edgekit.catalog import boards
+
+    return boards.load()
+
+
 def claim_ids(**_) -> Iterable[str]:
     from edgekit.catalog import published
 
     return [entry["id"] for entry in published.entries()]
+
+
+def places(**_) -> Iterable[str]:
+    from edgekit import committed, store
+
+    runs = store.OUTPUT / "runs"
+    here = [folder.name for folder in sorted(runs.iterdir()) if folder.is_dir()] if runs.is_dir() else []
+    there = dict.fromkeys(rows.platform + f"/{rows.profile}" * bool(rows.of) for rows in committed.files())
+    return [*here, *there]
 
 
 def _weights(**_) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""The command `edgekit`: run, measure, plan, report, publish, doctor, models, claims, parameters.
+"""The command `edgekit`: run, measure, plan, report, publish, compare, pack, unpack, doctor, models, claims, parameters.
 
 Every expected failure is one sentence on standard error and a non-zero exit: 2 for something wrong with what was asked,
 1 for something that failed while it ran, 130 after Ctrl-C, 141 where nobody reads standard output any more.
@@ -76,8 +76,10 @@ def _plan(options) -> int:
 
 def _run(options) -> int:
     from edgekit import report
+    from edgekit.studies import runner
 
-    outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
+    with runner.accepting(options.accept):
+        outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
     page = report.render(options.profile) if options.report else None
     print(report.closing.block(outcomes, options.profile, report.cells_here(options.profile), page, retry=options.retry))
     return report.exit_code(outcomes)
@@ -94,7 +96,7 @@ def _measure(options) -> int:
     config = params.of_profile(study.Config, options.profile, study.STUDY)
     params.require(config.rows == MEASURE, f"{study.STUDY}: rows are opened from {config.rows}, so there is nothing to "
                    f"measure; set `rows: {MEASURE}` in params/{options.profile}")
-    with runner.retrying(options.retry):
+    with runner.retrying(options.retry), runner.accepting(options.accept):
         result = study.run(config)
     print(f"{study.STUDY}: {result.measured} conditions measured, {result.reused} reused, {len(result.skips)} skipped; "
           f"rows in {result.path}")
@@ -124,6 +126,8 @@ def _publish(options) -> int:
 def _doctor(options) -> int:
     from edgekit import doctor
 
+    if options.board:
+        return _doctor_of_board(options)
     found = doctor.diagnose()
     print(doctor.data(found) if options.json else doctor.text(found))
     for sentence in found.broken:
@@ -131,8 +135,17 @@ def _doctor(options) -> int:
     return 1 if found.broken else 0
 
 
+def _doctor_of_board(options) -> int:
+    from edgekit import doctor
+
+    found = doctor.board(options.board)
+    print(doctor.board_data(found) if options.json else doctor.board_text(found))
+    return 0 if found.ready else 1
+
+
 def _claims(options) -> int:
     from edgekit import generated, publish
+    from edgekit.claims import ledger
     from edgekit.params import ParamsError
 
     if options.id is not None and options.id not in (ids := known.claim_ids()):
@@ -140,9 +153,32 @@ def _claims(options) -> int:
     if options.write:
         _listed(generated.write(publish.files()))
     elif options.id is None:
-        print(publish.findings(publish.committed_cells()), end="")
+        print(ledger.text(publish.headlines(publish.committed_cells())), end="")
     else:
-        print(publish.derivation(publish.committed_cells()[options.id]), end="")
+        print(publish.told(publish.committed_cells()[options.id]), end="")
+    return 0
+
+
+def _compare(options) -> int:
+    from edgekit.compare import comparison, text
+
+    found = comparison.compare(options.a, options.b)
+    print(text.data(found) if options.json else text.text(found), end="\n" if options.json else "")
+    return 0
+
+
+def _pack(options) -> int:
+    from edgekit.exchange import pack
+
+    print(pack.pack(options.profile, options.out))
+    return 0
+
+
+def _unpack(options) -> int:
+    from edgekit.exchange import pack
+
+    for one in pack.unpack(options.archives, options.into):
+        print(f"{one.study}: {one.new} units new, {one.known} here already; rows in {one.path}")
     return 0
 
 

@@ -52,7 +52,7 @@ def _of(profile: str, folder: Path) -> Path:
 def files() -> Iterator[Rows]:
     """Every committed rows file, by platform, with those of the profile `reference` first."""
     folder = store.ROOT / "data" / "results"
-    for path in sorted((*folder.glob("*/*.jsonl*"), *folder.glob("*/*/*.jsonl*")),
-                       key=lambda path: (path.relative_to(folder).parts[0], len(path.parts), path)):
+    found = [path for depth in ("*/*", "*/*/*") for kind in ("jsonl", "jsonl.gz") for path in folder.glob(f"{depth}.{kind}")]
+    for path in sorted(found, key=lambda path: (path.relative_to(folder).parts[0], len(path.parts), path)):
         platform, *profile = path.relative_to(folder).parts[:-1]
         yield Rows(platform, *(profile or [REFERENCE]), store.study_of(path), path)

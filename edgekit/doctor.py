@@ -17,10 +17,12 @@ from dataclasses import dataclass
 import edgekit
 from edgekit import advice, params, provenance, store
 from edgekit.advice import Avoid, Largest
-from edgekit.catalog import engines, platforms
+from edgekit.catalog import boards, engines, platforms
+from edgekit.catalog.boards import Board
 from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.engines import probe
-from edgekit.measure import device, energy
+from edgekit.measure import device, energy, readiness
+from edgekit.measure.readiness import Finding
 from edgekit.schema import ENGINE
 
 SIZED = "02_baseline"  # whose memory_share the largest model is computed with
@@ -121,6 +123,41 @@ def advise(found: Mapping[str, Runtime], gpu: bool, matmul: Mapping[str, Mapping
     blind = sensors.reason if isinstance(sensors, energy.Unavailable) else None
     return Advice(profile, why, tuple(avoid), advice.largest_model(device.free_memory_bytes(on), share, ENGINE),
                   tuple(advice.skipped(absent, {name: runtime.lacks for name, runtime in found.items()}, blind)))
+
+
+@dataclass(frozen=True, slots=True)
+class OnBoard:
+    """This machine as a board: the demands of its entry and how it meets them."""
+
+    board: Board
+    findings: tuple[Finding, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether something may be measured on it."""
+        return not any(finding.stops for finding in self.findings)
+
+
+def board(name: str) -> OnBoard:
+    """Check this machine as a board. Raises BoardError for an unknown one, and where it is another."""
+    wanted = boards.get(name)
+    readiness.require_board(wanted)
+    return OnBoard(wanted, tuple(readiness.check(wanted)))
+
+
+def board_text(found: OnBoard) -> str:
+    """Each demand on a line, and what follows."""
+    lines = readiness.lines(found.findings)
+    width = max(len(label) for label, _ in lines)
+    told = "ready" if found.ready else "not ready: edgekit run and measure refuse it, or with --accept say so in every row"
+    return "\n".join([f"{found.board.id} ({found.board.name})", *(f"  {label:<{width}}  {said}" for label, said in lines),
+                      f"{found.board.id} is {told}"])
+
+
+def board_data(found: OnBoard) -> str:
+    """The same as JSON."""
+    return json.dumps(dict(board=found.board.id, ready=found.ready, findings=[
+        dataclasses.asdict(one) | dict(stops=one.stops) for one in found.findings]), indent=1, ensure_ascii=False)
 
 
 def data(found: Diagnosis) -> str:

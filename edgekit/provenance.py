@@ -23,7 +23,8 @@ PACKAGES = ("edgekit", "torch", "gguf", "lm_eval", "zeus", "numpy", "tokenizers"
 
 @dataclass
 class Manifest:
-    """What a run was: enough to say which machine, code and parameters made its rows."""
+    """What a run was: enough to say which machine, code and parameters made its rows. version: of the study, None where a
+    run of before did not say."""
 
     run: str
     study: str
@@ -44,6 +45,9 @@ class Manifest:
     reused: int = 0
     skipped: int = 0
     warnings: list[str] = field(default_factory=list)
+    version: int | None = None
+    caveats: list[str] = field(default_factory=list)  # how the board was not as it should be, and that was accepted
+    states: dict[str, dict] = field(default_factory=dict)  # how the device stood while a timed unit ran, by its key
 
 
 def manifest_path(rows_path: Path) -> Path:

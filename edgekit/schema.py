@@ -107,6 +107,9 @@ COORDINATES = {
     "prompt_tokens": "tokens before the first that was written", "output_tokens": "tokens that were written",
     "phase": "the part of a request to which energy belongs", "scope": "what a sensor's number includes",
     "origin": "the sensor",
+    # in what a number is to be doubted; left out where in nothing
+    "caveat": "how the board was not as it should be, and that was accepted",
+    "throttled": "what held the device back meanwhile: in no table but that of rows",
     # how the weights were quantized
     "method": "method of quantization; of a bandwidth, how it was taken", "bits": "bits of a quantized weight",
     "group": "weights that share a scale", "type": "GGUF type", "search": "what of the method's own choices was varied",

@@ -225,7 +225,7 @@ def test_advice_names_slow_types_the_profile_and_the_largest_model():
     assert (slow.dtype, slow.times, slow.fastest) == ("bfloat16", 45.0, "float32")
     assert advice.types_to_avoid({"float32": 90e9, "bfloat16": 200e9}, "cpu") == []
     assert advice.profile_for(Device("jetson-orin-nx", "Orin", "jetson-orin-nx"), True)[0] == "jetson-orin-nx"
-    assert advice.profile_for(Device("jetson-agx-orin-64gb", "Orin", "jetson-agx-orin-64gb"), True)[0] == "nvidia-gpu"
+    assert advice.profile_for(Device("jetson-agx-orin-64gb", "Orin", "jetson-agx-orin-64gb"), True)[0] == "jetson-agx-orin"
     assert [advice.profile_for(Device("x", "x", None), gpu)[0] for gpu in (True, False)] == ["nvidia-gpu", "pocket"]
     # 0.8 * 16 GB - 0.65 GB are 12.15 GB: 2, 1 and half a byte a weight
     largest = advice.largest_model(16e9, 0.8, "transformers")

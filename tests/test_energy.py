@@ -101,6 +101,6 @@ def test_without_a_sensor_there_is_a_reason_and_the_job_refuses(monkeypatch):
     meter = energy.open_meter("cuda")
     assert isinstance(meter, Unavailable)
     assert all(text in meter.reason for text in ("gpu: no NVML", "cpu: no RAPL", "soc: no SoC"))
-    with pytest.raises(EngineError, match="no energy sensor that zeus can read"):
+    with pytest.raises(EngineError, match="no energy sensor that can be read"):
         energy.measure_energy(variant="pocket-200k", engine="transformers", dtype="float32", threads=1, device="cpu",
                               prompt_tokens=4, output_tokens=4, seed=0)

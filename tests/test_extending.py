@@ -233,6 +233,8 @@ def _experiment(home):
 def _claim(home):
     claims = home / "data/published/claims.yaml"
     claims.write_text(claims.read_text().rstrip() + "\n" + CLAIM)
+    sentences = home / "data/published/sentences.yaml"
+    sentences.write_text(sentences.read_text().rstrip() + "\n  - {at: ER 8 p9 s1, says: A parrot is fast., claims: [P.1]}\n")
 
 
 @pytest.mark.parametrize("what", ["An engine", "An experiment", "A claim"])
@@ -245,7 +247,7 @@ def test_an_engine_is_one_file_and_one_entry_and_an_experiment_one_line_beside_i
     touched = kit[1]
     assert touched["An engine"] == {"edgekit/engines/parrot.py", "edgekit/catalog/engines.py"}
     mine = {name for name in touched["An experiment"] if "parrot" in name}
-    assert touched["An experiment"] - mine == {"edgekit/studies/__init__.py"} and len(touched["A claim"]) == 1
+    assert touched["An experiment"] - mine == {"edgekit/studies/__init__.py"} and len(touched["A claim"]) == 2
 
 
 def test_what_was_added_runs_is_judged_and_shown(kit):

@@ -31,7 +31,8 @@ MAY = {
     "analyze": {"errors", "schema", "store", "text_files", "catalog"},
     "plots": {"errors", "schema", "store", "catalog", "analyze"},
     "studies": BASE | WORKS,  # what every study does the same way; each one's own modules go by their role, below
-    "claims": BASE | {"analyze", "studies"}, "report": BASE | {"studies", "analyze", "plots", "claims"},
+    "claims": BASE | {"analyze", "studies"}, "compare": BASE | {"studies", "analyze", "claims"},
+    "report": BASE | {"studies", "analyze", "plots", "claims", "compare"},
     "publish": BASE | {"studies", "analyze", "plots", "claims"},
     "generated": {"store"}, "plan": BASE | {"studies"}, "advice": BASE, "environment": set(), "arguments": BASE | {"studies"},
     "doctor": BASE | {"advice", "compress", "measure", "engines"}, "cli": None,
@@ -45,7 +46,8 @@ ROLES = {
     "figures": (BASE | {"analyze", "plots"}, {"tables", "drawings"}), "__init__": (set(), set()),
 }
 COMPUTES = {"published_claims"}  # studies that measure nothing: their plan is their tables
-LIGHT = ("analyze", "catalog", "claims", "plots", "report")  # and of the studies the roles below: no model is touched
+# No model is touched in these, and of the studies in the roles below.
+LIGHT = ("analyze", "catalog", "claims", "compare", "exchange", "plots", "report")
 LIGHT_ROLES = ("tables", "printed", "quantities", "drawings", "figures")
 HEAVY = ("torch", "transformers", "lm_eval", "llama_cpp", "vllm", "datasets", "gguf", "safetensors", "openai", "httpx2")
 

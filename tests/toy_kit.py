@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from edgekit import store
 from edgekit.params import require
 
+VERSION = 1
 DRAWING = ('<svg xmlns="http://www.w3.org/2000/svg" width="640" height="240">'
            '<rect x="20" y="20" width="400" height="60" fill="#0b5cad"/>'
            '<text x="20" y="130" font-size="18">decode [tokens/s]</text></svg>')

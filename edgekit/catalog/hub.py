@@ -71,10 +71,12 @@ def published_as(name: str) -> Published | None:
 
 def had(call: Callable[[], str]) -> tuple[Path | None, str]:
     """What a call of the hub's library gives, in its cache; None, and why not, in a few words."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(call()), ""
+    except GatedRepoError:
+        return None, f"it is gated: {LOGIN}"
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         return None, first_line(error)
 
@@ -85,6 +87,9 @@ def fetch(name: str) -> Path:
 
     folder, why = had(lambda: snapshot_download(name, allow_patterns=WANTED))
     if folder is None:
+        known = published_as(name)
+        if known and known.gated and LOGIN not in why:
+            why += f"; it is gated too: {LOGIN}"
         raise ModelError(f"{name}: not in the local hub cache and not to be had from the hub ({why}); connect to the network, "
                          "run `hf download` beforehand, or name a local folder")
     return folder

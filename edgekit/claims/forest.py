@@ -15,10 +15,11 @@ import pandas as pd
 COMES_TO = {"reproduced": "stands", "holds on small real models": "stands", "holds on a shape": "stands",
             "holds at scale model": "stands", "not reproduced": "falls", "does not hold on small real models": "falls",
             "does not hold on a shape": "falls", "does not hold at scale model": "falls", "undecided": "open",
-            "not testable here": "open", "not yet run": "open", "inconsistent": "contradicts itself",
+            "not testable here": "open", "not comparable": "open", "not yet run": "open", "inconsistent": "contradicts itself",
             "consistent": "agrees with itself"}
 ORDER = ("falls", "open", "stands", "contradicts itself", "agrees with itself")  # from top to bottom of the figure
-WITHOUT_VALUE = ("not testable here", "not yet run")  # what such a claim has was seen on another platform, or for a part of it
+# What such a claim has was seen on another platform, or for a part of it.
+WITHOUT_VALUE = ("not testable here", "not comparable", "not yet run")
 COLUMNS = ("claim", "name", "platform", "verdict", "source", "quantity", "what", "value", "low", "high", "unit", "accepted",
            "lies", "kind", "edge", "x", "x_low", "x_high", "accepted_low", "accepted_high", "published_low", "published_high",
            "missed")

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform as python_platform
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgekit import provenance, store
 
 LIBRARIES = ("numpy", "pandas", "scipy")  # other versions may round otherwise
+FEW = 3  # files that are judged here: a process takes seconds to begin
+MOST = 4  # processes, of which each holds the rows of one file
 
 
 def cells(rows_path: Path | None, study: str | None, platform: str) -> list[dict]:
@@ -31,12 +37,40 @@ def cells(rows_path: Path | None, study: str | None, platform: str) -> list[dict
     return found
 
 
-def _judge(rows_path: Path | None, study: str | None, platform: str) -> list[dict]:
-    from edgekit.claims import judgement as claims
-    from edgekit.claims import text
+def ahead(files: Iterable[tuple[Path, str, str]]) -> None:
+    """Judge those of these files (path, study, platform) that never were, some at a time in processes of their own.
 
-    frame = store.to_frame([]) if rows_path is None else provenance.with_machine(store.read_frame(rows_path)[0], rows_path)
-    return text.cells(claims.judge(claims.load(study), frame, platform))
+    What is wrong with a file is told where its cells are asked for.
+    """
+    waiting = sorted((one for one in files if not _place(*one).exists()), key=lambda one: -one[0].stat().st_size)
+    count = min(os.cpu_count() or 1, MOST)
+    if len(waiting) <= FEW or count < 2:
+        return
+    code = Path(__file__).parents[2]
+    environment = os.environ | {"EDGEKIT_HOME": str(store.ROOT), "EDGEKIT_OUTPUT": str(store.OUTPUT),
+                                "PYTHONPATH": os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))}
+    program = "import json, sys\nfrom pathlib import Path\nfrom edgekit.claims import judged\n" \
+              "for path, study, platform in json.load(sys.stdin): judged.cells(Path(path), study, platform)"
+    running = []
+    for number in range(count):
+        one = subprocess.Popen([sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        one.stdin.write(json.dumps([[str(path), study, platform] for path, study, platform in waiting[number::count]]))
+        one.stdin.close()
+        running.append(one)
+    for one in running:
+        one.wait()
+
+
+def _judge(rows_path: Path | None, study: str | None, platform: str) -> list[dict]:
+    from edgekit.claims import comparable, text
+    from edgekit.claims import judgement as claims
+
+    if rows_path is None:
+        return text.cells(claims.judge(claims.load(study), None, platform))
+    frame = provenance.with_machine(store.read_frame(rows_path)[0], rows_path)
+    refused = comparable.refusal(frame, provenance.read_manifests(rows_path), study)
+    return text.cells(claims.judge(claims.load(study), frame, platform, refused))
 
 
 def _place(rows_path: Path | None, study: str | None, platform: str) -> Path:

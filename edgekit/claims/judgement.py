@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from edgekit.analyze.doubts import accepted, throttled
 from edgekit.analyze.observed import NotMeasured, Observation, base, kind, weakest
 from edgekit.analyze.once import remembering
 from edgekit.analyze.origin import Origin, origin
@@ -35,9 +36,8 @@ WORDS = {
     "shape": ("holds on a shape", "does not hold on a shape"),
     "pocket": ("holds at scale model", "does not hold at scale model"),
 }
-NOT_TESTABLE = "not testable here"
-VERDICTS = (*(word for words in WORDS.values() for word in words), "undecided", "inconsistent", "consistent", NOT_TESTABLE,
-            "not yet run")
+NOT_TESTABLE, NOT_COMPARABLE, NOT_RUN = WITHOUT_ROWS = ("not testable here", "not comparable", "not yet run")
+VERDICTS = (*(word for words in WORDS.values() for word in words), "undecided", "inconsistent", "consistent", *WITHOUT_ROWS)
 AUDIT_NOTEBOOK = "00_published_claims"
 
 
@@ -57,8 +57,9 @@ class Verdict:
     platform: "" for a verdict that no measurement went into. outcomes: of the tests that could be made, for orientation only
     where the verdict is "not testable here". missing: what the others lacked, in words. elsewhere: the claim is about other
     platforms than this one. caveats: what a reader has to know, by the names of text.CAVEATS. origins: how the weights of its
-    small models came. others: what rows of the same platform with models of other kinds say. beside: the verdict of printed
-    numbers where measured rows decided, or the other way round.
+    small models came. accepted: how the boards that its rows were measured on were not as they should be. others: what rows of
+    the same platform with models of other kinds say. beside: the verdict of printed numbers where measured rows decided, or the
+    other way round.
     """
 
     claim: Claim
@@ -69,6 +70,7 @@ class Verdict:
     elsewhere: bool = False
     caveats: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    accepted: tuple[str, ...] = ()
     others: tuple[Verdict, ...] = ()
     beside: Verdict | None = None
 
@@ -94,19 +96,22 @@ class Verdict:
         return f"{page}.html#fig-{figure}" if figure else ""
 
 
-def judge(claims: Iterable[Claim], frame: pd.DataFrame, platform: str) -> list[Verdict]:
-    """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`).
+def judge(claims: Iterable[Claim], frame: pd.DataFrame | None, platform: str, refused: str = "") -> list[Verdict]:
+    """A verdict for each claim from the measured rows of one platform (a frame of `store.to_frame`; None: nobody ran it).
 
-    A claim without tests has the verdict of its audit, or else "not yet run". Where a claim has both, what was measured
-    decides; the audit does where this platform cannot decide, and the other stands beside it in any case.
+    A claim without tests has the verdict of its audit, or else "not yet run"; so has one that nobody ran where it can be run.
+    Where a claim has both, what was measured decides; the audit does where this platform cannot decide, and the other stands
+    beside it in any case. refused: why these rows may not be judged (see comparable.py), "" where they may.
     """
     claims = list(claims)
+    ran = frame is not None
+    frame = frame if ran else pd.DataFrame()
     measured = frame[frame.source == "measured"] if len(frame) else frame
     arithmetic = {verdict.claim.id: verdict for verdict in audited(claims)}
     with remembering():
         parts = sides(measured)
-        return [_both(claim, _judge(claim, measured, parts, platform) if claim.tests else None, arithmetic.get(claim.id))
-                for claim in claims]
+        return [_both(claim, _unjudged(claim, ran, platform, refused) or _judge(claim, measured, parts, platform)
+                      if claim.tests else None, arithmetic.get(claim.id)) for claim in claims]
 
 
 def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers: Numbers | None = None) -> list[Verdict]:
@@ -122,10 +127,10 @@ def audited(claims: Iterable[Claim], assumed: Assumptions | None = None, numbers
 
 def _both(claim: Claim, measured: Verdict | None, arithmetic: Verdict | None) -> Verdict:
     if measured is None:
-        return arithmetic or Verdict(claim, "not yet run", "")
+        return arithmetic or Verdict(claim, NOT_RUN, "")
     if arithmetic is None:
         return measured
-    first, second = (arithmetic, measured) if measured.verdict == NOT_TESTABLE else (measured, arithmetic)
+    first, second = (arithmetic, measured) if measured.verdict in WITHOUT_ROWS else (measured, arithmetic)
     return replace(first, beside=second)
 
 
@@ -139,6 +144,13 @@ def _audit(claim: Claim, numbers: Numbers, assumed: Assumptions) -> Verdict:
         outcomes.append(Outcome(check, reading, check.outcome(reading)))
     outside = any(outcome.word == "outside" for outcome in outcomes)
     return Verdict(claim, "inconsistent" if outside else "consistent", "", tuple(outcomes))
+
+
+def _unjudged(claim: Claim, ran: bool, platform: str, refused: str) -> Verdict | None:
+    """What is said in place of a verdict where rows may not be judged, or where there are none on a platform that would do."""
+    if refused:
+        return Verdict(claim, NOT_COMPARABLE, platform, missing=(refused,))
+    return None if ran or _is_elsewhere(claim, platform) else Verdict(claim, NOT_RUN, "")
 
 
 def _judge(claim: Claim, frame: pd.DataFrame, parts: list[Side], platform: str) -> Verdict:
@@ -178,14 +190,19 @@ def _on_rows(claim: Claim, frame: pd.DataFrame, platform: str) -> Verdict:
         missing.append("all of its tests on one artifact (they were made on "
                        + "; on ".join(dict.fromkeys(one[0].seen.artifact for one in candidates)) + ")")
     words = {outcome.word for outcome in outcomes}
-    elsewhere = bool(claim.setting.platforms) and platform not in claim.setting.platforms
+    elsewhere = _is_elsewhere(claim, platform)
     found = Verdict(claim, NOT_TESTABLE, platform, tuple(outcomes), tuple(dict.fromkeys(missing)), elsewhere)
     if elsewhere or ("outside" not in words and missing):
         return found
     holds, fails = WORDS[found.scale]
     word = fails if "outside" in words else "undecided" if "across" in words else holds
-    return replace(found, verdict=word, caveats=_caveats(found), origins=tuple(
+    caveats = (*_caveats(found), *["board"] * bool(accepted(frame)), *["throttled"] * bool(throttled(frame)))
+    return replace(found, verdict=word, caveats=caveats, accepted=accepted(frame), origins=tuple(
         origin(frame, model) for model in dict.fromkeys(map(base, found.models)) if kind(model) == "small"))
+
+
+def _is_elsewhere(claim: Claim, platform: str) -> bool:
+    return bool(claim.setting.platforms) and platform not in claim.setting.platforms
 
 
 def _caveats(found: Verdict) -> tuple[str, ...]:

@@ -20,11 +20,11 @@ def findings(cells: Iterable[dict], page: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def unmeasured(cells: Mapping[str, Sequence[dict]], page: str) -> str:
-    """A Markdown list of the claims that no row judges, a line a verdict, with links to their pages."""
+def unmeasured(cells: Mapping[str, Sequence[dict]]) -> str:
+    """A Markdown list of the claims that no row judges, a line a verdict."""
     lines = []
     for verdict, told in cells.items():
-        names = ", ".join(f"[{cell['id']}]({page.format(id=cell['id'])})" for cell in told)
+        names = ", ".join(cell["id"] for cell in told)
         rests = "" if told[0]["platform"] else _on(told[0]["mark"], verdict)
         lines.append(f"- {verdict[0].upper()}{verdict[1:]}{rests}: {names}")
     return "\n".join(lines) + "\n"

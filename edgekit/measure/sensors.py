@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path("/")
+GATED_MC = -100_000  # a Jetson says -256 °C of a part without power; in thousandths of a degree
 
 
 def unavailable(reason: str) -> dict[str, str]:
@@ -46,14 +47,22 @@ def power_mode(root: Path = ROOT) -> str | dict[str, str]:
     return unavailable("no platform_profile, nvpmodel or pmset")
 
 
-def power_supply() -> str | dict[str, str]:
-    """Mains or battery: a laptop on battery is another machine."""
-    import psutil
+def power_supply(root: Path = ROOT) -> str | dict[str, str]:
+    """Mains or battery: a laptop on battery is another machine, and a phone that charges too."""
+    if platform.system() == "Darwin":
+        import psutil
 
-    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
-    if battery is None:
-        return unavailable("no battery")
-    return "mains" if battery.power_plugged else f"battery at {battery.percent:.0f} %"
+        battery = psutil.sensors_battery()
+        if battery is None:
+            return unavailable("no battery")
+        return "mains" if battery.power_plugged else f"battery at {battery.percent:.0f} %"
+    for supply in sorted((root / "sys/class/power_supply").glob("*")):
+        if read_text(supply / "type") == "Battery" and read_text(supply / "scope") != "Device":  # a mouse has one too
+            status = read_text(supply / "status")
+            if status is None:
+                return unavailable(f"{supply / 'status'} may not be read")
+            return f"battery at {read_text(supply / 'capacity')} %" if status == "Discharging" else "mains"
+    return unavailable("no battery")
 
 
 @cache
@@ -112,11 +121,11 @@ def read_temperature(root: Path = ROOT) -> dict:
     found = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         name, value = read_text(zone / "type"), read_text(zone / "temp")
-        if name and value:
+        if name and value and int(value) > GATED_MC:
             found[name] = int(value) / 1e3
     for path in sorted((root / "sys/class/hwmon").glob("hwmon*/temp*_input")):
         value = read_text(path)
-        if value:
+        if value and int(value) > GATED_MC:
             label = read_text(path.with_name(path.name.replace("_input", "_label"))) or path.name.removesuffix("_input")
             found[f"{read_text(path.parent / 'name')} {label}"] = int(value) / 1e3
     if not isinstance(_nvml(), str):

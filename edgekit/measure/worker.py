@@ -26,10 +26,11 @@ from edgekit.errors import EdgekitError, RunFailed
 from edgekit.measure.waiting import Limits, Watch
 
 POLL_S = 0.2
+FULL = "No space left on device"
 
 
 class JobFailed(RunFailed):
-    """A job gave no result: `kind` is memory, hung, slow, crash or refused; the message is the reason."""
+    """A job gave no result: `kind` is memory, disk, hung, slow, crash or refused; the message is the reason."""
 
     def __init__(self, kind: str, reason: str):
         super().__init__(reason)
@@ -82,6 +83,8 @@ class Worker:
         if self._child.returncode == -signal.SIGKILL:
             raise JobFailed("memory", "killed from outside (signal 9): the system ran out of memory, as a rule")
         code = self._child.returncode
+        if FULL in tail[0]:
+            raise JobFailed("disk", tail[0])
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         raise JobFailed("crash", f"the process ended with {how} and no result; it last said: {tail[0]}")
 
@@ -148,6 +151,8 @@ def _read_jobs(jobs: queue.Queue) -> None:
 def _kind(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
         return "memory"
+    if FULL in str(error):
+        return "disk"
     return "refused" if isinstance(error, EdgekitError) else "crash"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgekit.analyze import origin
+from edgekit.analyze import doubts, origin
 from edgekit.plots import verdict
 from edgekit.plots.style import Drawn, Picture, PlotError, save
 
@@ -58,7 +58,8 @@ class Figure:
             return Missing(self.name, self.needs)
         fig = verdict.underline(drawn[0], [cell for cell in claims if cell["figure"].endswith(f"#fig-{self.name}")])
         came = origin.told(frame, _names(drawn[1]))
-        return save(fig, self.name, drawn[1], folder, f"{self.caption} {came}".rstrip())
+        told = " ".join(filter(None, (self.caption, came, doubts.told(frame))))
+        return save(fig, self.name, drawn[1], folder, told)
 
 
 def _names(table: pd.DataFrame) -> set[str]:

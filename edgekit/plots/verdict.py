@@ -26,7 +26,7 @@ LOOKS = {"reproduced": ("#12693A", "o"), "holds on small real models": (LESS, "P
          "holds at scale model": (LESS, "^"), "undecided": ("#6B5A00", "D"), "not reproduced": ("#A11D24", "s"),
          "does not hold on small real models": (LESS_FALLS, "*"), "does not hold on a shape": (LESS_FALLS, "d"),
          "does not hold at scale model": (LESS_FALLS, "v"), "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o"),
-         "not testable here": ("0.35", "x"), "not yet run": ("0.35", "x")}
+         "not testable here": ("0.35", "x"), "not comparable": ("0.35", "x"), "not yet run": ("0.35", "x")}
 TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
 LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
 ASIDE = 0.45  # of half an axis's height: what was printed stands above ours, which it would hide

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgekit.claims import pages
 from edgekit.report.frame import fragment
+from edgekit.report.plain import without_tags
 
 UP = "../"  # from claims/ to the report's folder
 
@@ -35,7 +36,7 @@ def bodies(blocks: Iterable[Mapping], out: Path) -> dict[str, tuple[str, str]]:
 def _body(markdown: str, quantities: Iterable[str]) -> str:
     from nbconvert.filters import markdown2html
 
-    text = re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html(markdown))
+    text = re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html(without_tags(markdown)))
     text = re.sub(r'(<h\d) id="[^"]*"', r"\1", text)
     return text + fragment("code.html.j2", functions=[_function(name) for name in quantities])
 

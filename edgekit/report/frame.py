@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from edgekit import store
 from edgekit.report import machine
 from edgekit.report.headings import Section
+from edgekit.report.plain import policy
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,7 +52,8 @@ class Frame:
                   if place and 0 < number < len(names)}
         return without_paths(templates().get_template("frame.html.j2").render(
             frame=self, title=title, body=body, current=current, up=up, width=width, facts=facts or {}, beside=beside,
-            css=style() + (code_style() if code else ""), kit=machine.kit()))
+            css=style() + (code_style() if code else ""), kit=machine.kit(),
+            policy=policy(*([script()] if current == "index" else []))))
 
 
 def listed(title: str) -> str:
@@ -69,6 +71,12 @@ def templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader
 
     return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+@functools.cache
+def script() -> str:
+    """The one script of a report, that of its front page."""
+    return (TEMPLATES / "index.js").read_text(encoding="utf-8")
 
 
 @functools.cache

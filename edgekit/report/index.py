@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edgekit import params, provenance, store
 from edgekit.errors import RunFailed
-from edgekit.report import claim, headings, machine, pages, result, verdicts
-from edgekit.report.frame import Entry, Frame, fragment, listed
+from edgekit.report import claim, headings, machine, pages, rerun, result, verdicts
+from edgekit.report.frame import Entry, Frame, fragment, listed, script
 
 LEAD = ("Each claim below is a sentence that somebody published, turned into a test on rows that were measured here, or into "
         "arithmetic on the document's own numbers. A verdict is computed, never typed.")
@@ -52,10 +52,11 @@ def render(profile: str, out: Path | None = None) -> Path:
 def _index(profile: str, rendered: list[pages.Page], files: list[Path], manifest: dict, blocks: list[dict], out: Path) -> str:
     read = {store.study_of(path): store.read(path) for path in files}
     return fragment(
-        "index.html.j2", lead=LEAD, verdicts=verdicts.VERDICTS, result=result.result(blocks[0]["lines"], out), blocks=blocks,
+        "index.html.j2", script=script(), lead=LEAD, verdicts=verdicts.VERDICTS,
+        result=result.result(blocks[0]["lines"], out), blocks=blocks,
         failures=[{"notebook": page.notebook, "state": page.notes["state"], "sentence": page.notes["sentence"]}
                   for page in rendered if page.notes.get("state") in ("failed", "interrupted")],
-        machine=machine.facts(manifest), packages=manifest.get("packages", {}),
+        reruns=rerun.sections(profile, files, blocks), machine=machine.facts(manifest), packages=manifest.get("packages", {}),
         skips=[(title, grouped_skips({study: skips for study, (_, skips) in read.items()}, expected=expected))
                for title, expected in (("Not planned for", False), ("Known beforehand", True))],
         pages=[_listed(page, profile, len(read.get(page.notebook, ((), ()))[0])) for page in rendered])

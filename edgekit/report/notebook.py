@@ -41,7 +41,7 @@ class Experiment:
 
         Raises what the study's `run` does, and StoreError for rows that are not there.
         """
-        from edgekit.analyze import origin
+        from edgekit.analyze import doubts, origin
 
         if not studies.measures(self.notebook):
             self.frame, self.skipped, self.path, self.platform = self.study.tables(self.config), [], None, ""
@@ -57,7 +57,8 @@ class Experiment:
             frame, self.skipped = store.read_frame(self.path)
             told = f"Nothing was measured here: opened from `{self.config.rows}`"
         self.frame = provenance.with_machine(frame, self.path)
-        lines = [f"{told}, {len(self.skipped)} skipped; {len(frame):,} rows on platform `{self.platform}`.", origin.told(frame)]
+        lines = [f"{told}, {len(self.skipped)} skipped; {len(frame):,} rows on platform `{self.platform}`.", origin.told(frame),
+                 doubts.told(frame)]
         return _markdown("\n\n".join(filter(None, lines)))
 
     def figure(self, name: str) -> Picture | Missing:
@@ -81,10 +82,11 @@ class Experiment:
 
     @functools.cached_property
     def _claims(self) -> list[dict]:
-        from edgekit.claims import judgement, text
+        from edgekit.claims import comparable, judgement, text
 
         if studies.measures(self.notebook):
-            return text.cells(judgement.judge(judgement.load(self.notebook), self.frame, self.platform))
+            refused = comparable.refusal(self.frame, provenance.read_manifests(self.path), self.notebook)
+            return text.cells(judgement.judge(judgement.load(self.notebook), self.frame, self.platform, refused))
         return text.cells(judgement.audited(judgement.load(), self.config.assumed))
 
     def provenance(self) -> Markdown:
@@ -118,7 +120,7 @@ def shown(table: pd.DataFrame, columns: Mapping[str, str], empty: str = "No rows
                          for column, heading in columns.items()})
     numbers = [heading for column, heading in columns.items() if is_numeric_dtype(table[column])]
     classes = type(table)("number", index=texts.index, columns=numbers)
-    return texts.style.hide(axis="index").set_td_classes(classes)
+    return texts.style.format(escape="html").hide(axis="index").set_td_classes(classes)
 
 
 def _cells(table: pd.DataFrame, column: str, factor: float, missing: str) -> list[str]:
@@ -151,4 +153,6 @@ def _told(run: Mapping) -> str:
 def _markdown(text: str) -> Markdown:
     from IPython.display import Markdown
 
-    return Markdown(text)
+    from edgekit.report.plain import without_tags
+
+    return Markdown(without_tags(text))

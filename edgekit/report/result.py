@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgekit.analyze.stats import number
 from edgekit.claims import forest as outcomes
+from edgekit.claims import ledger
 
 # Outcome -> what stands below its number.
 WORDS = {"stands": "stand", "falls": "fall", "open": "are open", "contradicts itself": "contradict themselves",
@@ -23,7 +24,8 @@ def result(lines: Sequence[Mapping], out: Path) -> dict:
     drawn = save(*forest.claims(table)[:1], "claims", table, out, forest.CAPTION)._repr_html_() if len(table) else ""
     cells = {line["id"]: line for line in lines}
     return {
-        "total": len(lines), "numbers": [_number(outcome, count) for outcome, count in outcomes.tally(lines).items()],
+        "decided": ledger.headline(lines),
+        "numbers": [_number(outcome, count) for outcome, count in outcomes.tally(lines).items()],
         "misses": [cells[miss.claim] | {"missed": _ours(miss), "sentence": sentence(miss)}
                    for miss in outcomes.clearest(table).itertuples()],
         "figure": drawn, "values": [_value(line, cells[line.claim]) for line in table.itertuples()]}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekit import committed, provenance, store
+from edgekit import committed, provenance, store, studies
 from edgekit.claims import judged
 from edgekit.report.links import Source, missing
 
@@ -24,7 +24,8 @@ VERDICTS = {
     "inconsistent": ("odd", "the document contradicts itself, physics or the makers' facts, by its own numbers"),
     "consistent": ("even", "the document's own numbers can all be true together; nothing was measured for it"),
     "not testable here": ("none", "a board, a sensor or a model is missing; the line names it"),
-    "not yet run": ("later", "the study that measures it is not in the kit yet"),
+    "not comparable": ("none", "the rows are of another version of their study, or of two protocols; the line says which"),
+    "not yet run": ("later", "there are no rows of the study that measures it, or it is not in the kit yet"),
 }
 ARITHMETIC = ("inconsistent", "consistent")
 
@@ -39,6 +40,8 @@ def blocks(profile: str, files: list[Path], manifest: Mapping, shown: frozenset[
     platforms: dict[tuple[str, str, str], dict[str, Path]] = {}
     for one in committed.files():
         platforms.setdefault((one.platform, one.profile, one.of), {})[one.study] = one.path
+    judged.ahead((path, study, platform) for (platform, _, _), paths in platforms.items() for study, path in paths.items()
+                 if study in studies.STUDIES)
     for (platform, of_profile, of), paths in platforms.items():
         note = f"Judged anew from the rows that are committed with the project{_when(paths)}; nothing of this run is in it."
         name = f"reference-{platform}" + f"-{of_profile}" * bool(of)

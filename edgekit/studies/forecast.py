@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import engines, params, store, studies
-from edgekit.catalog import folder_data, hub, models, platforms, real_texts, tasks
+from edgekit.catalog import boards, folder_data, hub, models, platforms, real_texts, tasks
 from edgekit.catalog.hub import Download
 from edgekit.compress import foreseen
 from edgekit.errors import EdgekitError
@@ -107,8 +107,9 @@ class Forecast:
 
 
 def place_of(profile: str, device: str) -> Place:
-    """This machine; or the board that a profile is named after, where that is another."""
-    here, board = platforms.current(), platforms.load().get(profile)
+    """This machine; or the published board that a profile is made for, where that is another."""
+    here, made_for = platforms.current(), boards.of_profile(profile)
+    board = made_for and made_for.platform
     if board is None or board.id == here.slug:
         return Place(here.slug, here.name, True, devices.total_memory_bytes(device), devices.free_memory_bytes(device))
     return Place(board.id, board.name, False, board.memory_bytes, board.memory_bytes)

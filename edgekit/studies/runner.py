@@ -15,17 +15,19 @@ import hashlib
 import os
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import provenance, store
-from edgekit.catalog import platforms
+from edgekit.catalog import boards, platforms
 from edgekit.compress import variant
 from edgekit.console import Console, Progress, fields
-from edgekit.measure import device
+from edgekit.measure import device, readiness
 from edgekit.measure.device import DeviceError
+from edgekit.measure.monitor import Monitor, Stood
 from edgekit.measure.worker import JobFailed, Worker, run_job
 from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store, StoreError
@@ -34,6 +36,7 @@ from edgekit.studies.needs import Held
 
 BUILD_TIMEOUT_S = 3600.0
 RETRY = "EDGEKIT_RETRY"  # set in the environment, which notebooks inherit, by --retry
+ACCEPT = "EDGEKIT_ACCEPT"  # and by --accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,29 @@ class Result:
 @contextlib.contextmanager
 def retrying(retry: bool) -> Iterator[None]:
     """Whether studies that run meanwhile, in notebooks too, start units again that failed or were too slow."""
-    before = os.environ.pop(RETRY, None)
-    if retry:
-        os.environ[RETRY] = "1"
+    with _flag(RETRY, retry):
+        yield
+
+
+@contextlib.contextmanager
+def accepting(accept: bool) -> Iterator[None]:
+    """Whether studies that run meanwhile, in notebooks too, measure on a board that is not as it should be, and say so in their
+    rows (see edgekit.measure.readiness)."""
+    with _flag(ACCEPT, accept):
+        yield
+
+
+@contextlib.contextmanager
+def _flag(name: str, truth: bool) -> Iterator[None]:
+    before = os.environ.pop(name, None)
+    if truth:
+        os.environ[name] = "1"
     try:
         yield
     finally:
-        os.environ.pop(RETRY, None)
+        os.environ.pop(name, None)
         if before is not None:
-            os.environ[RETRY] = before
+            os.environ[name] = before
 
 
 def task_hash(task: dict) -> str:
@@ -121,8 +138,9 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
 
     `config` is the study's Config: its profile and seed are read, and what one unit may take at most, `timeout_s` and
     `memory_share` of the device's free memory. Units that failed or were too slow in an earlier run are left alone, and their
-    skips stand, unless RETRY is set. Raises StoreError when rows cannot be written; DeviceError when the device that
-    was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
+    skips stand, unless RETRY is set. Of a profile that is made for a board, the board is checked before anything is measured.
+    Raises BoardError and NotReady as readiness.require; StoreError when rows cannot be written; DeviceError when the device
+    that was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
     memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
     free = needs.free_here(config.memory_share, device.total_memory_bytes(config.device))
@@ -136,7 +154,8 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
         waiting = {key: unit for key, unit in keys.items() if key not in file.done and not _stands(file, key, unit)}
         reused = len(file.done & keys.keys())
         if waiting:
-            manifest = _manifest(study, config, units, waiting.values(), platform, reused)
+            caveats = _caveats(config.profile, waiting.values(), console)
+            manifest = _manifest(study, version, config, units, waiting.values(), platform, reused, caveats)
             started = time.monotonic()
             built: set[str] = set()
             provenance.write_manifest(path, manifest)
@@ -160,6 +179,14 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
             console.clear()
     rows, skips = store.read(path)
     return Result(path, platform, rows, skips, measured, reused)
+
+
+def _caveats(profile: str, waiting: Iterable[Unit], console: Console) -> list[str]:
+    """In what the board of a profile is not as it should be; nothing for one that runs anywhere, or where nothing starts."""
+    board = boards.of_profile(profile)
+    if board is None or all(unit.refusal for unit in waiting):
+        return []
+    return readiness.require(board, ACCEPT in os.environ, say=console.now)
 
 
 def kind_of(unit: Unit) -> str:
@@ -246,12 +273,16 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
             if chain not in built and variant.is_made(chain):
                 run_job("edgekit.compress.variant:build_path", {"text": chain}, timeout_s=BUILD_TIMEOUT_S)
                 built.add(chain)
-        answer = processes.run(unit)
+        answer, stood = _watched(unit, processes)
     except JobFailed as failure:
+        if failure.kind == "disk":  # the next unit would fail as well
+            raise StoreError(f"{failure}; what was measured before is kept: free some space, in {tempfile.gettempdir()} too, "
+                             "and run the same command again") from failure
         return skip(str(failure), expected=failure.kind == "slow")
     try:
-        rows = [Row(run, study, {**unit.condition, **{name: value for name, value in seen.items()
-                                                      if name not in ("metric", "value")}},
+        marks = _marks(manifest, stood)
+        rows = [Row(run, study, {**unit.condition, **marks, **{name: value for name, value in seen.items()
+                                                               if name not in ("metric", "value")}},
                     seen["metric"], seen["value"], unit.repeat, unit.source) for seen in answer["observations"]]
     except StoreError as error:
         return skip(f"gave a number that cannot be kept: {error}", expected=False)
@@ -260,11 +291,33 @@ def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], man
     file.append(key, rows, round(time.monotonic() - began, 3))
     if "engine" in answer:
         manifest.engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
+    if stood is not None:
+        manifest.states[key] = dataclasses.asdict(stood)
     manifest.warnings += [told for told in answer.get("warnings", ()) if told not in manifest.warnings]
     return True
 
 
-def _manifest(study: str, config, units: Sequence[Unit], waiting: Iterable[Unit], platform: str, reused: int) -> Manifest:
+def _watched(unit: Unit, processes: _Processes) -> tuple[dict, Stood | None]:
+    """The answer of a unit's job, and how the device stood meanwhile, of those that may be timed. Raises JobFailed."""
+    if unit.shared:
+        return processes.run(unit), None
+    with Monitor() as monitor:
+        answer = processes.run(unit)
+    return answer, monitor.stood()
+
+
+def _marks(manifest: Manifest, stood: Stood | None) -> dict[str, str]:
+    """The coordinates that say in what a number is to be doubted: a board that was not as it should be, a device that held
+    itself back meanwhile."""
+    held = list(stood.throttled) if stood else []
+    if stood and readiness.fixes_clocks(boards.of_profile(manifest.params["profile"])):
+        held += stood.moved()
+    marks = dict(caveat="; ".join(manifest.caveats), throttled=", ".join(held))
+    return {name: told for name, told in marks.items() if told}
+
+
+def _manifest(study: str, version: int, config, units: Sequence[Unit], waiting: Iterable[Unit], platform: str, reused: int,
+              caveats: list[str]) -> Manifest:
     """What a run is made of; its inputs are the artifacts of what it measures, not of what earlier runs did."""
     now = datetime.datetime.now(datetime.UTC)
     commit, dirty = provenance.git_state()
@@ -281,4 +334,4 @@ def _manifest(study: str, config, units: Sequence[Unit], waiting: Iterable[Unit]
         params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty,
         packages=provenance.packages(), machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth,
         inputs={chain: variant.content_hash(chain) for chain in opened} | read, started=now.isoformat(timespec="seconds"),
-        planned=len(units), reused=reused)
+        planned=len(units), reused=reused, version=version, caveats=caveats)
