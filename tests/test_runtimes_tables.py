@@ -73,6 +73,7 @@ def test_the_overhead_that_was_planted_is_found_by_the_law_that_it_follows():
     per_step = line_of(table, engine="vllm")
     assert per_step.law == "bytes and steps" and per_step.overhead_s == pytest.approx(mood * 1e-3, rel=1e-3)
     assert per_step.kernel_share == pytest.approx(0.6, rel=1e-3) and per_step.error < 0.1
+    assert per_step.byte_per_s_low < 0.6 * made.BANDWIDTH < per_step.byte_per_s_high < made.BANDWIDTH
     # The mood is in both the overhead and the rate, so the bytes at which both take as long have none of it.
     assert per_step.even_bytes == pytest.approx(1e-3 * 0.6 * made.BANDWIDTH, rel=1e-3)
     assert per_step.even_bytes_high == pytest.approx(per_step.even_bytes_low, rel=1e-3)

@@ -49,10 +49,10 @@ def step_points(frame: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def overhead_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a runtime and precision: `overhead_s` of a step of the largest model, `rate` (bytes a second of the rest), its
+    """A line a runtime and precision: `overhead_s` of a step of the largest model, `byte_per_s` (bytes a second of the rest), its
     share of the measured bandwidth (`kernel_share`), `even_bytes`, the bytes of a step at which both take as long, and the
     `error` (%) of the law on models that it did not see. `refused`: why there is none of it."""
-    columns = [*RUNTIME, "law", *stats.with_ends("overhead_s", "rate", "kernel_share", "even_bytes"), "error", "models",
+    columns = [*RUNTIME, "law", *stats.with_ends("overhead_s", "byte_per_s", "kernel_share", "even_bytes"), "error", "models",
                "layers", "refused", "n"]
     lines = []
     for key, points in step_points(frame).groupby(RUNTIME):
@@ -79,7 +79,7 @@ def share_table(frame: pd.DataFrame) -> pd.DataFrame:
         here = points[(points[RUNTIME] == [getattr(runtime, name) for name in RUNTIME]).all(axis=1)]
         for model, part in here.groupby("model"):
             part = part[part.step_bytes == part.step_bytes.max()]
-            read = part.step_bytes / runtime.rate
+            read = part.step_bytes / runtime.byte_per_s
             layers = part.layers.iloc[0] / runtime.layers if runtime.law == BYTES_AND_LAYERS.name else 1
             overhead = runtime.overhead_s * layers
             line = {name: getattr(runtime, name) for name in RUNTIME} | dict(
@@ -117,7 +117,7 @@ def _told(law: str, values: np.ndarray, points: pd.DataFrame) -> dict:
     told = dict(layers=layers) | stats.ends_of("overhead_s", stats.mean_interval(overhead))
     if (values[:, 0] > 0).all():
         rates = 1 / values[:, 0]
-        told |= stats.ends_of("rate", stats.rate_interval(rates))
+        told |= stats.ends_of("byte_per_s", stats.rate_interval(rates))
         bandwidth = points.groupby("repeat").bandwidth.median().to_numpy()
         if np.isfinite(bandwidth).all():
             told |= stats.ends_of("kernel_share", stats.rate_interval(rates / bandwidth))
