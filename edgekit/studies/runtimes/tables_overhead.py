@@ -49,7 +49,7 @@ def step_points(frame: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def overhead_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a runtime and precision: `overhead_s` of a step of the largest model, `byte_per_s` (bytes a second of the rest), its
+    """A line a runtime and precision: `overhead_s` of a step of the largest model, `byte_per_s` of the rest, its
     share of the measured bandwidth (`kernel_share`), `even_bytes`, the bytes of a step at which both take as long, and the
     `error` (%) of the law on models that it did not see. `refused`: why there is none of it."""
     columns = [*RUNTIME, "law", *stats.with_ends("overhead_s", "byte_per_s", "kernel_share", "even_bytes"), "error", "models",
