@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
                   profile, retry, accept)
     run.add_argument("--force", action="store_true", help="execute notebooks again although nothing changed")
     run.add_argument("--report", action="store_true", help="render the report afterwards, also when a notebook failed")
+    _unattended(run)
     command("measure", "Measure a notebook's rows without Jupyter; the notebook then finds them.", one, profile, retry, accept)
     report = command("report", "Render the executed notebooks and the index of claims into reports/.")
     _profile(report, "pocket", "runs/")
@@ -62,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     parameters.add_argument("--write", action="store_true", help="bring notebooks, params files and the reference up to date")
     models = command("models", "List, check or train the shipped models.")
     _models_actions(models.add_subparsers(dest="action", required=True, metavar="action"))
+    fleet = command("fleet", "Several boards as one: start what they join, join, or make their certificates.")
+    _fleet_actions(fleet.add_subparsers(dest="action", required=True, metavar="action"), accept)
     return top
 
 
@@ -81,6 +84,48 @@ def _parts() -> list[argparse.ArgumentParser]:
 
 def _profile(command: argparse.ArgumentParser, default: str, folder: str) -> None:
     command.add_argument("--profile", default=default, help=f"a folder of {folder} (default: {default})").completer = _profiles
+
+
+def _unattended(run: argparse.ArgumentParser) -> None:
+    night = run.add_argument_group("nobody looks", "Rows are measured first, the cheapest of every notebook before the others, "
+                                   "and those notebooks are executed that have all of theirs. Any of these but --certificates, "
+                                   "--kind and --patience asks for it.")
+    night.add_argument("--unattended", action="store_true", help="do so without a limit of time")
+    night.add_argument("--budget", metavar="TIME", help="as long as this: 8h, 90min, 1h30min")
+    night.add_argument("--deadline", metavar="TIME", help="until 06:30, the next one, or 2026-03-01T06:30")
+    night.add_argument("--keep-free", type=float, metavar="GB", help="of the disk; stop before it gets less (default: 1)")
+    night.add_argument("--log", metavar="FILE", help="a line of JSON for all that happens; at most 16 MB, and 16 of before")
+    night.add_argument("--fleet", metavar="ADDRESS", help="the boards of this scheduler measure, as tls://desk:8786")
+    _certificates(night)
+    night.add_argument("--kind", help="kind of board (default: the profile's, else this machine's)").completer = _platforms
+    night.add_argument("--patience", default="30min", metavar="TIME", help="give up where no board is there so long "
+                       "(default: 30min)")
+
+
+def _certificates(command) -> None:
+    command.add_argument("--certificates", metavar="FOLDER", help="of this member, made by edgekit fleet certificates")
+
+
+def _fleet_actions(actions, accept: argparse.ArgumentParser) -> None:
+    start = actions.add_parser("start", help="be the scheduler of a fleet, until Ctrl-C")
+    start.add_argument("address", help="to listen at, as tls://0.0.0.0:8786")
+    _certificates(start)
+    join = actions.add_parser("join", parents=[accept],
+                              help="be a board of a fleet, until Ctrl-C; comes back after whatever breaks")
+    join.add_argument("address", help="of the scheduler, as tls://desk:8786")
+    join.add_argument("--name", required=True, help="of this board, its own in the fleet, as orin-1")
+    join.add_argument("--kind", help="what it should be; refused where the machine is another").completer = _platforms
+    _certificates(join)
+    make = actions.add_parser("certificates", help="make the certificates of members, a folder each")
+    make.add_argument("folder", help="where the authority of the fleet and the members' folders go")
+    make.add_argument("names", nargs="+", metavar="name", help="of a member, as desk or orin-1")
+    make.add_argument("--days", type=int, default=365, help="that they are valid (default: 365)")
+
+
+def _platforms(**_) -> Iterable[str]:
+    from edgekit.catalog import platforms
+
+    return platforms.load()
 
 
 def _models_actions(actions) -> None:

@@ -1,4 +1,4 @@
-"""The command `edgekit`: run, measure, plan, report, publish, compare, pack, unpack, doctor, models, claims, parameters.
+"""The command `edgekit`: run, measure, plan, report, publish, compare, pack, unpack, doctor, models, claims, parameters, fleet.
 
 Every expected failure is one sentence on standard error and a non-zero exit: 2 for something wrong with what was asked,
 1 for something that failed while it ran, 130 after Ctrl-C, 141 where nobody reads standard output any more.
@@ -6,7 +6,9 @@ Every expected failure is one sentence on standard error and a non-zero exit: 2 
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -61,6 +63,8 @@ def _named(options) -> list[str]:
     """The notebooks that were asked for, by their whole names. Raises ParamsError for none, StudyError for unknown ones."""
     from edgekit import params, studies
 
+    if options.notebooks == ["all"]:
+        options.notebooks, options.all = [], True
     if options.all == bool(options.notebooks):
         raise params.ParamsError(f"name notebooks, or --all; known: {', '.join(studies.STUDIES)}")
     return [studies.full_name(notebook) for notebook in options.notebooks] or list(studies.STUDIES)
@@ -75,14 +79,88 @@ def _plan(options) -> int:
 
 
 def _run(options) -> int:
-    from edgekit import report
     from edgekit.studies import runner
 
     with runner.accepting(options.accept):
-        outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
+        return _run_accepting(options)
+
+
+def _run_accepting(options) -> int:
+    from edgekit import report
+
+    if options.unattended or options.keep_free is not None or any(
+            getattr(options, name) for name in ("budget", "deadline", "log", "fleet")):
+        return _unattended(options)
+    outcomes = report.run_notebooks(_named(options), options.profile, force=options.force, retry=options.retry)
     page = report.render(options.profile) if options.report else None
     print(report.closing.block(outcomes, options.profile, report.cells_here(options.profile), page, retry=options.retry))
     return report.exit_code(outcomes)
+
+
+def _unattended(options) -> int:
+    import datetime
+    from pathlib import Path
+
+    from edgekit import report, unattended
+    from edgekit.params import require_profile
+
+    notebooks = _named(options)
+    require_profile(options.profile)
+    free = 1.0 if options.keep_free is None else options.keep_free
+    bounds = unattended.bounds(options.budget, options.deadline, free, datetime.datetime.now().astimezone())
+    with _executor(options) as executor:
+        status = unattended.run(notebooks, options.profile, bounds, executor, log=Path(options.log) if options.log else None,
+                                force=options.force, retry=options.retry)
+    if options.report:
+        print(f"report: {report.render(options.profile)}")
+    return status
+
+
+@contextlib.contextmanager
+def _executor(options):
+    """Who measures: this machine, or a fleet."""
+    from edgekit import unattended
+    from edgekit.catalog import platforms
+    from edgekit.console import Console
+    from edgekit.studies.local import Local
+    from edgekit.studies.night import Here
+
+    if options.fleet is None:
+        with Local() as here:
+            yield Here(here)
+        return
+    from edgekit.fleet.executor import Fleet, scope_of
+
+    kind = options.kind or (options.profile if options.profile in platforms.load() else platforms.current().slug)
+    with Fleet(options.fleet, _folder(options.certificates), kind, scope_of(options.profile),
+               unattended.seconds(options.patience, "--patience"), Console(sys.stderr).stays) as fleet:
+        yield fleet
+
+
+def _folder(path: str | None):
+    from pathlib import Path
+
+    return None if path is None else Path(path).expanduser()
+
+
+def _fleet(options) -> int:
+    from edgekit.fleet import security
+
+    if options.action == "certificates":
+        _listed(security.make(_folder(options.folder), options.names, options.days))
+        return 0
+    said = functools.partial(print, flush=True)
+    if options.action == "start":
+        from edgekit.fleet import scheduler
+
+        scheduler.run(options.address, _folder(options.certificates), lambda address: said(f"boards join {address}"))
+        return 0
+    from edgekit.fleet import join
+    from edgekit.studies import runner
+
+    with runner.accepting(options.accept):
+        join.run(options.address, options.name, options.kind, _folder(options.certificates), said)
+    return 0
 
 
 def _measure(options) -> int:

@@ -65,10 +65,9 @@ def read_manifests(rows_path: Path) -> dict[str, dict]:
         raise StoreError(f"{path} is not JSON ({error}); restore it, or delete it: rows stay readable") from error
 
 
-def write_manifest(rows_path: Path, manifest: Manifest) -> None:
-    """Add or replace the manifest of one run beside its rows."""
-    runs = read_manifests(rows_path)
-    runs[manifest.run] = dataclasses.asdict(manifest)
+def write_manifest(rows_path: Path, *manifests: Manifest) -> None:
+    """Add or replace the manifest of each of some runs beside its rows."""
+    runs = read_manifests(rows_path) | {manifest.run: dataclasses.asdict(manifest) for manifest in manifests}
     store.write_atomically(manifest_path(rows_path), json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -125,3 +125,19 @@ def hang_beside_a_poller() -> dict:
     child.start()
     child.join()
     return {}
+
+
+def chatter(*, megabytes: int) -> dict:
+    """Print much, and go on for a moment."""
+    for _ in range(megabytes):
+        print("x" * 10**6, flush=True)
+        time.sleep(0.05)
+    time.sleep(0.5)
+    return {"done": True}
+
+
+def limits(*, number: int) -> dict:
+    """Threads that the environment gives OpenMP, and whether it limits a library of its own."""
+    own = sum(name in os.environ for name in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"))
+    return {"observations": [{"metric": "ttft_s", "value": float(os.environ["OMP_NUM_THREADS"])},
+                             {"metric": "load_s", "value": float(own)}]}

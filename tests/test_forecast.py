@@ -16,8 +16,9 @@ from edgekit.compress import foreseen, gguf_quantize, variant
 from edgekit.compress.artifact import ELEMENT_BYTES
 from edgekit.errors import EdgekitError
 from edgekit.schema import REFERENCE
-from edgekit.studies import forecast, history, needs, runner
+from edgekit.studies import forecast, history, local, needs, runner
 from edgekit.studies.needs import Held
+from edgekit.studies.order import ordered
 from edgekit.studies.runner import Unit
 
 LLAMA, PARAMETERS = "meta-llama/Llama-2-7b-chat-hf", 6738415616
@@ -186,7 +187,7 @@ def test_at_measuring_time_a_unit_is_refused_and_runs_once_there_is_room(monkeyp
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     unit = unit_that_holds(Held("shape:smollm2-135m", *REFERENCE))  # 0.54 GB and 0.65 GB beside it
     free = [1.2e9]
-    monkeypatch.setattr(runner.device, "free_memory_bytes", lambda on: free[0])
+    monkeypatch.setattr(local.devices, "free_memory_bytes", lambda on: free[0])
     refused = run_toy([unit])
     [skip] = refused.skips
     assert skip.expected and not skip.tried and not refused.rows and not refused.unexpected
@@ -391,11 +392,11 @@ def test_units_that_open_the_same_copy_come_one_after_the_other():
              for again in "ab" for number, chain in enumerate(chains)}
     units |= {f"x{number}": dataclasses.replace(unit_that_holds(), holds=()) for number in range(8)}
     for seed in range(5):
-        order = [key for key, _ in runner._order(units, seed)]
+        order = [key for key, _ in ordered(units, seed)]
         assert sorted(order) == sorted(units)
         places = {number: [place for place, key in enumerate(order) if key[0] == number] for number in "0123"}
         assert all(second == first + 1 for first, second in places.values()), order
-    assert [key for key, _ in runner._order(units, 0)] != [key for key, _ in runner._order(units, 1)]
+    assert [key for key, _ in ordered(units, 0)] != [key for key, _ in ordered(units, 1)]
 
 
 @pytest.mark.parametrize("profile", ["jetson-orin-nx", "ci"])

@@ -32,8 +32,11 @@ MAY = {
     "plots": {"errors", "schema", "store", "catalog", "analyze"},
     "studies": BASE | WORKS,  # what every study does the same way; each one's own modules go by their role, below
     "claims": BASE | {"analyze", "studies"}, "compare": BASE | {"studies", "analyze", "claims"},
+    "exchange": BASE | {"studies"},
     "report": BASE | {"studies", "analyze", "plots", "claims", "compare"},
     "publish": BASE | {"studies", "analyze", "plots", "claims"},
+    "fleet": BASE | {"compress", "engines", "measure", "studies"},  # nothing that measures imports it, or Dask
+    "unattended": BASE | {"studies", "report"},
     "generated": {"store"}, "plan": BASE | {"studies"}, "advice": BASE, "environment": set(), "arguments": BASE | {"studies"},
     "doctor": BASE | {"advice", "compress", "measure", "engines"}, "cli": None,
 }
@@ -164,6 +167,13 @@ for module in {light}:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_only_a_fleet_knows_of_what_connects_its_boards():
+    text = {path: path.read_text() for path in MODULES}
+    assert {part_of(path) for path, source in text.items() if re.search(r"^\s*(from|import) (dask|distributed)\b", source, re.M)
+            } == {"fleet"}
+    assert {part_of(path) for path in MODULES if "fleet" in imported_parts(path)} == {"fleet", "cli"}
 
 
 def test_help_imports_nothing_heavy():

@@ -19,7 +19,8 @@ import pytest
 
 from edgekit import provenance, store
 from edgekit.compress import foreseen, variant
-from edgekit.studies import runner
+from edgekit.studies import local, runner
+from edgekit.studies.order import ordered
 from edgekit.studies.runner import Unit, run_units
 
 HERE = Path(__file__).parent
@@ -129,8 +130,8 @@ def test_what_a_unit_opens_is_built_once_before_it_and_its_rows_say_how_they_kno
             return {}
         return run_job(function, arguments, **limits)
 
-    run_job = runner.run_job
-    monkeypatch.setattr(runner, "run_job", recorded)
+    run_job = local.run_job
+    monkeypatch.setattr(local, "run_job", recorded)
     chains = ("pocket-200k > rtn(bits=4, group=32)", "shape:smollm2-135m", "pocket-200k")
     made = [dataclasses.replace(unit, variants=chains, source="modelled") for unit in units("jobs:square")[:2]]
     itself = dataclasses.replace(units("jobs:square")[2], variants=("pocket-900k > rtn(bits=4, group=32)",), makes=True)
@@ -151,8 +152,8 @@ def test_a_float_copy_of_quantized_weights_goes_with_the_last_unit_that_opens_it
             stood.append(foreseen.whole(copy).is_built())
         return run_job(function, arguments, **limits)
 
-    run_job = runner.run_job
-    monkeypatch.setattr(runner, "run_job", seen)
+    run_job = local.run_job
+    monkeypatch.setattr(local, "run_job", seen)
     opens = [dataclasses.replace(unit, variants=(copy,)) for unit in units("jobs:square")[:2]]
     run_study([*opens, dataclasses.replace(units("jobs:square")[2], repeat=1)])
     assert stood == [True, True, False], "opened by two, and gone before the third"
@@ -163,7 +164,7 @@ def test_a_float_copy_of_quantized_weights_goes_with_the_last_unit_that_opens_it
 
 def test_a_second_run_measures_nothing(monkeypatch):
     first = run_study(units("jobs:square"))
-    monkeypatch.setattr(runner, "run_job", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(local, "run_job", lambda *_, **__: pytest.fail("measured again"))
     before = first.path.read_bytes()
     second = run_study(units("jobs:square"))
     assert (second.measured, second.reused) == (0, 12)
@@ -208,7 +209,7 @@ def test_a_unit_that_is_too_slow_is_no_failure_and_stands_until_it_is_asked_for(
     [skip] = result.skips
     assert skip.expected and skip.tried and re.match("slow: stopped after . s, the longest", skip.reason)
     assert not result.unexpected and result.tried == [skip]
-    monkeypatch.setattr(runner, "run_job", lambda *_, **__: pytest.fail("tried again"))
+    monkeypatch.setattr(local, "run_job", lambda *_, **__: pytest.fail("tried again"))
     assert run_units("toy", 1, asked, slow).skips == [skip]
     monkeypatch.undo()
     monkeypatch.setenv("PYTHONPATH", str(HERE))
@@ -226,8 +227,8 @@ def test_what_a_unit_took_foretells_its_other_repeats(monkeypatch):
             foretold.append(limits["foretold_s"])
         return run_job(function, arguments, **limits)
 
-    run_job = runner.run_job
-    monkeypatch.setattr(runner, "run_job", recorded)
+    run_job = local.run_job
+    monkeypatch.setattr(local, "run_job", recorded)
     run_study(units("jobs:square"))
     assert foretold[:4] == [None] * 4 and all(0 < seconds < 60 for seconds in foretold[4:])
 
@@ -242,15 +243,15 @@ def test_a_planned_refusal_is_expected_and_starts_nothing():
 
 def test_units_run_in_another_order_each_repeat_and_the_same_each_time(monkeypatch):
     waiting = {str(i): unit for i, unit in enumerate(units() * 1)}
-    order = [(unit.repeat, unit.condition["model"]) for _, unit in runner._order(waiting, seed=5)]
-    assert order == [(unit.repeat, unit.condition["model"]) for _, unit in runner._order(waiting, seed=5)]
+    order = [(unit.repeat, unit.condition["model"]) for _, unit in ordered(waiting, seed=5)]
+    assert order == [(unit.repeat, unit.condition["model"]) for _, unit in ordered(waiting, seed=5)]
     assert [repeat for repeat, _ in order] == sorted(repeat for repeat, _ in order)
     rounds = [[model for r, model in order if r == repeat] for repeat in REPEATS]
     assert len({tuple(models) for models in rounds}) > 1 and all(sorted(models) == sorted(rounds[0]) for models in rounds)
 
 
 def test_ctrl_c_keeps_what_was_measured(monkeypatch):
-    real, calls = runner.run_job, []
+    real, calls = local.run_job, []
 
     def interrupted(*arguments, **options):
         calls.append(1)
@@ -258,7 +259,7 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(runner, "run_job", interrupted)
+    monkeypatch.setattr(local, "run_job", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_study(units("jobs:square"))
     path = store.runs_folder("test") / "toy.jsonl"

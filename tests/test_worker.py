@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edgekit.measure import worker
 from edgekit.measure.worker import JobFailed, Worker, run_job
 
 HERE = str(Path(__file__).parent)
@@ -103,6 +104,13 @@ def test_a_job_that_outgrows_its_memory_is_ended():
     with pytest.raises(JobFailed, match="the limit is 0.3 GB") as caught:
         run_job("jobs:eat", {"gigabytes": 2.0}, timeout_s=60, memory_limit_bytes=300_000_000)
     assert caught.value.kind == "memory"
+
+
+def test_what_a_job_prints_does_not_fill_the_disk(monkeypatch):
+    monkeypatch.setattr(worker, "LOG_BYTES", 3_000_000)
+    with Worker() as one:
+        assert one.run("jobs:chatter", {"megabytes": 12}, timeout_s=60) == {"done": True}
+        assert one._log.stat().st_size < 9_000_000
 
 
 def test_a_job_ends_when_its_parent_is_killed():

@@ -27,6 +27,7 @@ from edgekit.measure.waiting import Limits, Watch
 
 POLL_S = 0.2
 FULL = "No space left on device"
+LOG_BYTES = 64 << 20  # of what one process prints; past that what it printed goes, so that a night of it does not fill the disk
 
 
 class JobFailed(RunFailed):
@@ -50,7 +51,7 @@ class Worker:
         signs = Path(self._folder.name) / "progress"
         self._progress = progress.create(signs)
         self._done, done = os.pipe()
-        with open(self._log, "wb") as output:
+        with open(self._log, "ab") as output:  # appending, so that it may be cut while it is written
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "edgekit.measure.worker", str(done), str(signs)], stdin=subprocess.PIPE, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(done,), env={**os.environ, **(environment or {})})
@@ -110,6 +111,8 @@ class Worker:
         while not select.select([self._done], [], [], POLL_S)[0]:
             if verdict := watch.verdict():
                 return verdict
+            if self._log.stat().st_size > LOG_BYTES:
+                os.truncate(self._log, 0)
             if most is not None:
                 try:
                     used = psutil.Process(self._child.pid).memory_info().rss

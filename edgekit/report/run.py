@@ -48,7 +48,7 @@ def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False
     units again that failed or were too slow, which are otherwise left as they are and told.
     """
     values = {notebook: check(notebook, profile) for notebook in notebooks}
-    _fetch(value for parameters in values.values() for value in parameters.values())
+    fetch_named(value for parameters in values.values() for value in parameters.values())
     expected = durations.expected(values, profile)
     begun, outcomes, pictured = time.monotonic(), [], False
     print(f"{closing.notebooks(len(values))}, profile {profile}: {durations.told(expected.values())}", flush=True)
@@ -67,7 +67,7 @@ def run_notebooks(notebooks: Iterable[str], profile: str, *, force: bool = False
     return outcomes
 
 
-def _fetch(values: Iterable[object]) -> None:
+def fetch_named(values: Iterable[object]) -> None:
     """Bring the trained weights that parameters name, before anything is timed. What is not to be had is told, and its units
     are skipped with the same sentence."""
     try:
@@ -94,7 +94,7 @@ def _run(notebook: str, profile: str, values: dict, force: bool, retry: bool) ->
     skips, refused = _skips(notebook, profile), _refused(notebook, profile)
     again = force or refused or (retry and skips["tried"])
     unchanged = not again and stamp.get("made_of") == [made_of, _rows_hash(notebook, profile, values)]
-    if unchanged and (elsewhere or _plans_the_same(notebook, profile)):
+    if unchanged and (elsewhere or plans_the_same(notebook, profile)):
         return Outcome(notebook, "unchanged", stamp["seconds"], executed,
                        f"nothing changed since {shown(executed)} was made; not executed again", **skips)
     begun = time.monotonic()
@@ -126,7 +126,7 @@ def _sources(notebook: str, profile: str) -> str:
     return digest.hexdigest()
 
 
-def _plans_the_same(notebook: str, profile: str) -> bool:
+def plans_the_same(notebook: str, profile: str) -> bool:
     """Whether the study asks for the units of the plan beside its rows: a model, task or text outside of this folder may be
     another now, or a runtime another build, and all that decides a number is in the units' keys."""
     if not studies.measures(notebook):

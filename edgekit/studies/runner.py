@@ -1,9 +1,8 @@
 """Units to rows: what every study does the same way.
 
-A unit is one condition, once, in one process (its own where times or memory are measured). Units run in shuffled order
-within each repeat, so that drift of the machine is noise and not bias; finished ones are skipped on a rerun; a failed one
-becomes a `Skip` and the rest go on. What failed or was too slow is tried again when that is asked for (RETRY), and stands until
-then.
+A unit is one condition, once. Where it runs is for others to know (local.py, and the boards of a fleet); here it is decided
+what there is to run, and what comes back is kept: finished units are skipped on a rerun; a failed one becomes a `Skip` and the
+rest go on. What failed or was too slow is tried again when that is asked for (RETRY), and stands until then.
 """
 
 from __future__ import annotations
@@ -13,11 +12,9 @@ import dataclasses
 import datetime
 import hashlib
 import os
-import random
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,18 +22,17 @@ from edgekit import provenance, store
 from edgekit.catalog import boards, platforms
 from edgekit.compress import variant
 from edgekit.console import Console, Progress, fields
-from edgekit.measure import device, readiness
-from edgekit.measure.device import DeviceError
-from edgekit.measure.monitor import Monitor, Stood
-from edgekit.measure.worker import JobFailed, Worker, run_job
+from edgekit.measure import readiness
+from edgekit.measure.monitor import Stood
 from edgekit.provenance import Manifest
 from edgekit.store import Row, Skip, Store, StoreError
 from edgekit.studies import needs
+from edgekit.studies.local import ACCEPT, Facts, Local, Outcome, allowed_of
 from edgekit.studies.needs import Held
+from edgekit.studies.order import ordered
 
-BUILD_TIMEOUT_S = 3600.0
+SAVE_S = 5.0  # a manifest's counts are written as often: those of a fleet are many, and rows name what is there already
 RETRY = "EDGEKIT_RETRY"  # set in the environment, which notebooks inherit, by --retry
-ACCEPT = "EDGEKIT_ACCEPT"  # and by --accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,51 +138,137 @@ def run_units(study: str, version: int, config, units: Sequence[Unit]) -> Result
     Raises BoardError and NotReady as readiness.require; StoreError when rows cannot be written; DeviceError when the device
     that was asked for is not there. KeyboardInterrupt passes through with everything measured so far kept.
     """
-    memory_limit_bytes = int(config.memory_share * device.free_memory_bytes(config.device))
-    free = needs.free_here(config.memory_share, device.total_memory_bytes(config.device))
-    units = needs.fitting(units, memory_limit_bytes, free)
-    platform = platforms.current().slug
-    path = store.runs_folder(config.profile) / f"{study}.jsonl"
-    keys = keys_of(study, version, units)
-    measured, console = 0, Console(sys.stderr)
-    with Store(path) as file:
-        store.write_plan(path, keys)
-        waiting = {key: unit for key, unit in keys.items() if key not in file.done and not _stands(file, key, unit)}
-        reused = len(file.done & keys.keys())
-        if waiting:
-            caveats = _caveats(config.profile, waiting.values(), console)
-            manifest = _manifest(study, version, config, units, waiting.values(), platform, reused, caveats)
-            started = time.monotonic()
-            built: set[str] = set()
-            provenance.write_manifest(path, manifest)
-            progress = Progress(console.now, study, [kind_of(unit) for unit in waiting.values()])
-            with _Processes(config.timeout_s, memory_limit_bytes) as processes:
-                ahead = _order(waiting, config.seed)
-                while ahead:
-                    key, unit = ahead.pop(0)
-                    progress.begins(kind_of(unit), unit.condition)
-                    has_rows = _measure(file, key, unit, study, built, manifest, processes)
-                    progress.ends(kind_of(unit), has_rows)
-                    if not has_rows and (skip := file.standing(key)) is not None and not skip.expected:
-                        console.stays(f"{study}: failed: {fields(unit.condition)}: {skip.reason}")
-                    measured += has_rows
-                    manifest.completed, manifest.skipped = measured, manifest.skipped + (not has_rows)
-                    manifest.duration_s = time.monotonic() - started
-                    for copy in needs.passing(unit, [other for _, other in ahead]):
-                        variant.forget(copy)
-                    # After each unit, so that a killed run's rows have their manifest too.
-                    provenance.write_manifest(path, manifest)
-            console.clear()
-    rows, skips = store.read(path)
-    return Result(path, platform, rows, skips, measured, reused)
+    console, allowed = Console(sys.stderr), allowed_of(config)
+    with Local() as here, Sitting(study, version, config, here.fitting(units, allowed)) as sitting:
+        ahead = ordered(sitting.waiting, config.seed)
+        here.require_ready(config.profile, sitting.waiting.values(), console.now)
+        progress = Progress(console.now, study, [kind_of(unit) for _, unit in ahead])
+        while ahead:
+            key, unit = ahead.pop(0)
+            progress.begins(kind_of(unit), unit.condition)
+            has_rows = sitting.keep(key, here.run(unit, allowed))
+            progress.ends(kind_of(unit), has_rows)
+            if not has_rows and (skip := sitting.file.standing(key)) is not None and not skip.expected:
+                console.stays(f"{study}: failed: {fields(unit.condition)}: {skip.reason}")
+            for copy in needs.passing(unit, [other for _, other in ahead]):
+                variant.forget(copy)
+        console.clear()
+    return sitting.result()
 
 
-def _caveats(profile: str, waiting: Iterable[Unit], console: Console) -> list[str]:
-    """In what the board of a profile is not as it should be; nothing for one that runs anywhere, or where nothing starts."""
-    board = boards.of_profile(profile)
-    if board is None or all(unit.refusal for unit in waiting):
-        return []
-    return readiness.require(board, ACCEPT in os.environ, say=console.now)
+class Sitting:
+    """A study at work: its rows file open for writing, the units that wait, and a manifest of each machine that measures.
+
+    Opening it writes the plan. `platform`: of the keys, by default this machine's; `content_hash`: of a chain, for manifests.
+    Also a context manager, which closes the file. Raises StoreError.
+    """
+
+    def __init__(self, study: str, version: int, config, units: Sequence[Unit], platform: str | None = None,
+                 content_hash: Callable[[str], str] = variant.content_hash):
+        self.study, self.version, self.config, self.units = study, version, config, list(units)
+        self.platform = platform or platforms.current().slug
+        self._content_hash = content_hash
+        self.path = store.runs_folder(config.profile) / f"{study}.jsonl"
+        self.keys = keys_of(study, version, self.units, self.platform)
+        self.file = Store(self.path)
+        self.measured, self.reused = 0, len(self.file.done & self.keys.keys())
+        self._saved = self._began = time.monotonic()
+        self._now = datetime.datetime.now(datetime.UTC)
+        self._manifests: dict[str, Manifest] = {}
+        try:
+            store.write_plan(self.path, self.keys)
+        except BaseException:
+            self.file.close()
+            raise
+        self.waiting = {key: unit for key, unit in self.keys.items()
+                        if key not in self.file.done and not _stands(self.file, key, unit)}
+
+    def keep(self, key: str, outcome: Outcome) -> bool:
+        """Write the rows of a unit, or why there are none. True if there are rows.
+
+        What the engine says of itself (version, kernel) and what the job warns of go into the manifest of who measured.
+        """
+        manifest = self._manifest(outcome.facts)
+        has_rows = self._write(key, self.keys[key], outcome, manifest)
+        self.measured += has_rows
+        manifest.completed, manifest.skipped = manifest.completed + has_rows, manifest.skipped + (not has_rows)
+        manifest.duration_s = time.monotonic() - self._began
+        if time.monotonic() - self._saved > SAVE_S:
+            self._save()
+        return has_rows
+
+    def _save(self) -> None:
+        provenance.write_manifest(self.path, *self._manifests.values())
+        self._saved = time.monotonic()
+
+    def _write(self, key: str, unit: Unit, outcome: Outcome, manifest: Manifest) -> bool:
+        run, answer = manifest.run, outcome.answer
+
+        def skip(reason: str, expected: bool, tried: bool = True) -> bool:
+            self.file.skip(Skip(run, self.study, unit.condition, reason, expected, key, tried))
+            return False
+
+        if answer is None:
+            return skip(outcome.reason, outcome.expected, outcome.tried)
+        try:
+            marks = _marks(manifest, outcome.stood)
+            rows = [Row(run, self.study, {**unit.condition, **marks, **{name: value for name, value in seen.items()
+                                                                        if name not in ("metric", "value")}},
+                        seen["metric"], seen["value"], unit.repeat, unit.source) for seen in answer["observations"]]
+        except StoreError as error:
+            return skip(f"gave a number that cannot be kept: {error}", expected=False)
+        if not rows:
+            return skip("gave no observations", expected=False)
+        self.file.append(key, rows, outcome.took_s)
+        if "engine" in answer:
+            manifest.engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
+        if outcome.stood is not None:
+            manifest.states[key] = dataclasses.asdict(outcome.stood)
+        manifest.warnings += [told for told in answer.get("warnings", ()) if told not in manifest.warnings]
+        return True
+
+    def _manifest(self, facts: Facts) -> Manifest:
+        """The manifest of this sitting on one machine; on disk before the first row that names it."""
+        if facts.board not in self._manifests:
+            stamp = task_hash({"t": self._now.isoformat(), "p": self.platform})[:6]
+            run = f"{self._now:%Y%m%dT%H%M%S}-{stamp}" + f".{facts.board}" * bool(facts.board)
+            asked = [unit for unit in self.waiting.values() if unit.refusal is None]
+            opened = dict.fromkeys(chain for unit in asked for chain in unit.variants)
+            read = {name: digest[:16] for unit in asked for name, digest in unit.reads}
+            self._manifests[facts.board] = Manifest(
+                run=run, study=self.study, params=dataclasses.asdict(self.config), seed=self.config.seed,
+                git_commit=facts.git_commit, git_dirty=facts.git_dirty, packages=dict(facts.packages),
+                machine=dict(facts.machine), platform=facts.platform, memory_bandwidth_byte_per_s=facts.bandwidth,
+                inputs={chain: self._content_hash(chain) for chain in opened} | read,
+                started=self._now.isoformat(timespec="seconds"), planned=len(self.units), reused=self.reused,
+                version=self.version, caveats=list(facts.caveats))
+            self._save()
+        return self._manifests[facts.board]
+
+    def result(self) -> Result:
+        """What the file now holds of the plan."""
+        rows, skips = store.read(self.path)
+        return Result(self.path, self.platform, rows, skips, self.measured, self.reused)
+
+    def __enter__(self) -> Sitting:
+        return self
+
+    def __exit__(self, *_) -> None:
+        try:
+            if self._manifests:
+                self._save()
+        finally:
+            self.file.close()
+
+
+def _marks(manifest: Manifest, stood: Stood | None) -> dict[str, str]:
+    """The coordinates that say in what a number is to be doubted: a board that was not as it should be, a device that held
+    itself back meanwhile."""
+    held = list(stood.throttled) if stood else []
+    if stood and readiness.fixes_clocks(boards.of_profile(manifest.params["profile"])):
+        held += stood.moved()
+    marks = dict(caveat="; ".join(manifest.caveats), throttled=", ".join(held))
+    return {name: told for name, told in marks.items() if told}
 
 
 def kind_of(unit: Unit) -> str:
@@ -202,136 +284,3 @@ def _stands(file: Store, key: str, unit: Unit) -> bool:
     if standing is None:
         return False
     return standing.reason == unit.refusal if unit.refusal is not None else standing.tried and RETRY not in os.environ
-
-
-def _order(waiting: dict[str, Unit], seed: int) -> list[tuple[str, Unit]]:
-    shuffled = list(waiting.items())
-    random.Random(seed).shuffle(shuffled)
-    ordered = sorted(shuffled, key=lambda item: (item[1].repeat, not item[1].first))  # stable: shuffled within each repeat
-    # Units that open the same copy come one after the other, where the first of them stands: one copy is there at a time.
-    places: dict[str, int] = {}
-    at = [min((places.setdefault(copy, place) for copy in needs.copies(unit)), default=place)
-          for place, (_, unit) in enumerate(ordered)]
-    return [item for _, item in sorted(zip(at, ordered, strict=True), key=lambda pair: pair[0])]
-
-
-class _Processes:
-    """Where units run: each in a process of its own, or those that may share one in one after another."""
-
-    def __init__(self, timeout_s: float, memory_limit_bytes: int):
-        self.limits = dict(timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes)
-        self._shared: dict[int, Worker] = {}
-        self._took: dict[str, float] = {}
-
-    def run(self, unit: Unit) -> dict:
-        """The answer of a unit's job. Raises JobFailed. What a unit took foretells what its other repeats take."""
-        same, began = store.canonical(dict(unit.condition)), time.monotonic()
-        answer = self._run(unit, self._took.get(same))
-        self._took[same] = max(time.monotonic() - began, self._took.get(same, 0.0))
-        return answer
-
-    def _run(self, unit: Unit, foretold_s: float | None) -> dict:
-        threads, limits = unit.condition["threads"], self.limits | dict(foretold_s=foretold_s)
-        environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-        if not unit.shared:
-            return run_job(unit.function, unit.arguments, environment=environment, **limits)
-        if threads not in self._shared or not self._shared[threads].alive:
-            self._end(threads)
-            self._shared[threads] = Worker(environment)
-        return self._shared[threads].run(unit.function, unit.arguments, **limits)
-
-    def _end(self, threads: int) -> None:
-        if worker := self._shared.pop(threads, None):
-            worker.close()
-
-    def __enter__(self) -> _Processes:
-        return self
-
-    def __exit__(self, *_) -> None:
-        for threads in list(self._shared):
-            self._end(threads)
-
-
-def _measure(file: Store, key: str, unit: Unit, study: str, built: set[str], manifest: Manifest,
-             processes: _Processes) -> bool:
-    """Measure one unit and write its rows, or why there are none. True if there are rows.
-
-    What the engine says of itself (version, kernel) and what the job warns of go into the manifest; `built` grows.
-    """
-    run = manifest.run
-
-    began = time.monotonic()
-
-    def skip(reason: str, expected: bool, tried: bool = True) -> bool:
-        file.skip(Skip(run, study, unit.condition, reason, expected, key, tried))
-        return False
-
-    if unit.refusal:
-        return skip(unit.refusal, expected=unit.planned, tried=False)
-    try:
-        for chain in () if unit.makes else unit.variants:
-            if chain not in built and variant.is_made(chain):
-                run_job("edgekit.compress.variant:build_path", {"text": chain}, timeout_s=BUILD_TIMEOUT_S)
-                built.add(chain)
-        answer, stood = _watched(unit, processes)
-    except JobFailed as failure:
-        if failure.kind == "disk":  # the next unit would fail as well
-            raise StoreError(f"{failure}; what was measured before is kept: free some space, in {tempfile.gettempdir()} too, "
-                             "and run the same command again") from failure
-        return skip(str(failure), expected=failure.kind == "slow")
-    try:
-        marks = _marks(manifest, stood)
-        rows = [Row(run, study, {**unit.condition, **marks, **{name: value for name, value in seen.items()
-                                                               if name not in ("metric", "value")}},
-                    seen["metric"], seen["value"], unit.repeat, unit.source) for seen in answer["observations"]]
-    except StoreError as error:
-        return skip(f"gave a number that cannot be kept: {error}", expected=False)
-    if not rows:
-        return skip("gave no observations", expected=False)
-    file.append(key, rows, round(time.monotonic() - began, 3))
-    if "engine" in answer:
-        manifest.engines[f"{answer['engine']['name']} {answer['engine']['dtype']}"] = answer["engine"]
-    if stood is not None:
-        manifest.states[key] = dataclasses.asdict(stood)
-    manifest.warnings += [told for told in answer.get("warnings", ()) if told not in manifest.warnings]
-    return True
-
-
-def _watched(unit: Unit, processes: _Processes) -> tuple[dict, Stood | None]:
-    """The answer of a unit's job, and how the device stood meanwhile, of those that may be timed. Raises JobFailed."""
-    if unit.shared:
-        return processes.run(unit), None
-    with Monitor() as monitor:
-        answer = processes.run(unit)
-    return answer, monitor.stood()
-
-
-def _marks(manifest: Manifest, stood: Stood | None) -> dict[str, str]:
-    """The coordinates that say in what a number is to be doubted: a board that was not as it should be, a device that held
-    itself back meanwhile."""
-    held = list(stood.throttled) if stood else []
-    if stood and readiness.fixes_clocks(boards.of_profile(manifest.params["profile"])):
-        held += stood.moved()
-    marks = dict(caveat="; ".join(manifest.caveats), throttled=", ".join(held))
-    return {name: told for name, told in marks.items() if told}
-
-
-def _manifest(study: str, version: int, config, units: Sequence[Unit], waiting: Iterable[Unit], platform: str, reused: int,
-              caveats: list[str]) -> Manifest:
-    """What a run is made of; its inputs are the artifacts of what it measures, not of what earlier runs did."""
-    now = datetime.datetime.now(datetime.UTC)
-    commit, dirty = provenance.git_state()
-    asked = [unit for unit in waiting if unit.refusal is None]
-    opened = dict.fromkeys(chain for unit in asked for chain in unit.variants)
-    read = {name: digest[:16] for unit in asked for name, digest in unit.reads}
-    try:
-        bandwidth = run_job("edgekit.measure.roofs:bandwidth_samples",
-                            dict(threads=units[0].condition["threads"], device=config.device), timeout_s=300)
-    except JobFailed as failure:
-        raise DeviceError(str(failure)) from failure
-    return Manifest(
-        run=f"{now:%Y%m%dT%H%M%S}-{task_hash({'t': now.isoformat(), 'p': platform})[:6]}", study=study,
-        params=dataclasses.asdict(config), seed=config.seed, git_commit=commit, git_dirty=dirty,
-        packages=provenance.packages(), machine=device.describe(), platform=platform, memory_bandwidth_byte_per_s=bandwidth,
-        inputs={chain: variant.content_hash(chain) for chain in opened} | read, started=now.isoformat(timespec="seconds"),
-        planned=len(units), reused=reused, version=version, caveats=caveats)

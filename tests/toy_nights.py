@@ -1,0 +1,64 @@
+"""A study of jobs that take as long as they are told, for tests of nights and fleets: no model, no notebook.
+
+It is registered as `90_toy` in a kit whose parameters lie in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from edgekit import store, studies
+from edgekit.studies.config import MeasuringConfig, parameter
+from edgekit.studies.runner import Unit
+from edgekit.studies.units import study_run
+
+STUDY = "90_toy"
+VERSION = 1
+TOY = dict(profile="ci", rows="measure", seed=1, device="cpu", threads=1, timeout_s=60.0, memory_share=0.9, jobs=6, repeats=1,
+           function="jobs:square", arguments="", shared=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Config(MeasuringConfig):
+    jobs: int = parameter("units of each repeat")
+    repeats: int = parameter("repeats")
+    function: str = parameter("the job")
+    arguments: str = parameter("its arguments beside its number, as name=value with blanks between")
+    shared: bool = parameter("whether units share a process")
+
+
+def plan(config: Config):
+    given = {name: float(value) for name, value in (pair.split("=") for pair in config.arguments.split())}
+    for repeat in range(config.repeats):
+        for number in range(config.jobs):
+            yield Unit(dict(task="speed", model=f"m{number}", **config.where), repeat, config.function,
+                       dict(number=number, **given), "a", "t", shared=config.shared)
+
+
+run = study_run(STUDY, VERSION, plan)
+
+
+def register() -> None:
+    """Make the study known in this process."""
+    module = sys.modules[__name__]
+    sys.modules["toy_nights.plan"] = module
+    studies.STUDIES[STUDY] = "toy_nights"
+
+
+def build(home: Path, patch, **changed) -> None:
+    """A kit in `home` with these parameters of the study, the root of this process as long as `patch` lasts."""
+    patch.setitem(studies.STUDIES, STUDY, "toy_nights")
+    patch.setitem(sys.modules, "toy_nights.plan", sys.modules[__name__])
+    for folder in ("params/ci", "data/results"):
+        (home / folder).mkdir(parents=True)
+    for name in ("published", "boards.yaml"):
+        (home / "data" / name).symlink_to(store.ROOT / "data" / name)
+    patch.setattr(store, "ROOT", home)
+    patch.setattr(store, "OUTPUT", home / "output")
+    values = TOY | changed
+    (home / "params/ci/90_toy.yaml").write_text("# Profile ci: seconds\n" + yaml.safe_dump(values))
+    assert asdict(Config(**values)) == values
