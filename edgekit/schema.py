@@ -86,6 +86,10 @@ METRICS = {
     "give_up_s": "time that a query spends on a cloud in an outage, all its attempts, before the device answers",
     "answers": "answers that one query got, counted where they are given",
     "wait_s": "time of the network, of pauses and of time limits, that one query spent on the cloud",
+    "likeliest_token": "id of the token that a runtime finds likeliest at one position of a text, given the text before it",
+    "written_token": "id of the token that a runtime writes at one position after the first half of a text",
+    "margin_nats": "by how much the likeliest token of such a position is likelier than the next, in log-probability",
+    "ran": "1 if one `call` of a document's listing did what it should under today's versions, else 0",
     "memory_bandwidth_byte_per_s": "read bandwidth measured on this device",
     "matmul_flop_per_s": "matrix-multiplication rate measured on this device",
 }
@@ -138,8 +142,9 @@ COORDINATES = {
     "techniques": "which of the pipeline's techniques a stage has, or none; drafting is told by `draft`",
     "rung": "how well a variant of a search was measured, from 0: the rungs that it came to say how good it looked",
     "draft": "the draft that met the target", "temperature": "0: the likeliest token", "length": "drafted tokens in a block",
-    "pass_tokens": "tokens of one pass",
-    "position": "place in a block, from 1", "drafted": "tokens that were drafted", "judged": "drafted tokens up to a refusal",
+    "pass_tokens": "tokens of one pass", "draft_on": "where the draft runs: none, host, or as the target",
+    "position": "place in a block or a text, from 1", "drafted": "tokens that were drafted",
+    "judged": "drafted tokens up to a refusal",
     "written": "tokens of the text", "round": "pass over the prompts", "recorded": "pair whose acceptance was replayed",
     # of a query between a device and a cloud
     "network": "what the network does: none (no cloud), clear, faulty, down",
@@ -148,6 +153,9 @@ COORDINATES = {
     "whether a query may not leave the device", "attempts": "requests to the cloud for one query",
     "rest_tokens": "tokens after the first blocks", "rest_blocks": "blocks after the first", "rest_drafted":
     "tokens drafted after the first blocks",
+    # of a runtime
+    "acceleration": "what kernels may use: an instruction set and those before it, everything, or the host without its GPU",
+    "listing": "listing of a document whose calls were made", "call": "one of its calls, or what takes its place",
     # of an engine that is checked
     "check": "what of the promises of every engine was checked", "outcome": "passed, declared, untold or failed",
     "seen": "what was seen, in words",
@@ -166,6 +174,7 @@ COLUMNS = ("metric", "value", "repeat", "source", "run")
 NO_ANSWER = "[no answer]"  # as an answer: none could be read in the text
 NONE = "none"  # as a method, score, step of a chain, engine or dtype: nothing was done, or none had a part in it
 ENDPOINT = "endpoint"  # as an engine: a cloud that is none of this machine's models
+EVERYTHING, HOST_ONLY = "everything", "host only"  # as an acceleration: nothing left out, or the GPU
 STORED = "stored"  # as a method or weights: a GGUF file as it came
 ENGINE, DTYPE = REFERENCE = ("transformers", "float32")  # in which variants are compared with the model that they come from
 UNQUANTIZED, DEQUANTIZED = "unquantized", "dequantized"  # `against`: the model as it was, or its quantized weights as floats

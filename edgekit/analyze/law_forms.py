@@ -51,8 +51,10 @@ BYTES = Law("bytes over bandwidth", "bytes of all steps over a rate", ("seconds_
             lambda at: [at.step_bytes])
 BYTES_AND_STEPS = Law("bytes and steps", "bytes of all steps over a rate, and a time for each step",
                       ("seconds_a_byte", "seconds_a_step"), ("step_bytes", "steps"), lambda at: [at.step_bytes, at.steps])
-# Of one model the last says the same as the published law with O − 1 steps, n being a step's own time and its weights' bytes
-# over the rate, and m a token's keys and values over it; of several models it says more.
+BYTES_AND_LAYERS = Law("bytes and layers", "bytes of all steps over a rate, and a time for each layer of each step",
+                       ("seconds_a_byte", "seconds_a_layer"), ("step_bytes", "layers"), lambda at: [at.step_bytes, at.layers])
+# Of one model BYTES_AND_STEPS says the same as the published law with O − 1 steps, n being a step's own time and its weights'
+# bytes over the rate, and m a token's keys and values over it; of several models it says more.
 DECODE = (STEPS_O, STEPS_LESS, SAME_STEP, BYTES)
 
 POWER_CONSTANT = Law("constant", "P", ("p",), (), lambda at: [np.ones(len(at))])

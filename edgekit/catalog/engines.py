@@ -52,11 +52,10 @@ class EngineEntry:
     module, cls: where it is. formats: of the artifacts that it loads, the one for plain weights first. probe: `module:function`
     that tells, in a process that it may crash, what this build lacks on this processor (see engines.probe). takes_back: it can
     score a block of tokens and take some of them back; several_texts: of several texts at a time; scores: it gives logits;
-    withholds: it can be kept from writing some ids. shares_process: jobs that
-    nothing times may share one process with it. steps: the step that writes a model in the engine's own format, by what the
-    weights are stored as; a float type without one is loaded as plain weights.
-    kv_bytes: of a key or value, whatever the weights are stored as; None: they have the weights' float type.
-    colour, half, full: of its marks, and their shapes at 16 and 32 bits.
+    withholds: it can be kept from writing some ids. shares_process: jobs that nothing times may share one process with it.
+    steps: the step that writes a model in the engine's own format, by what the weights are stored as; a float type without one
+    is loaded as plain weights. kv_bytes: of a key or value, whatever the weights are stored as; None: they have the weights'
+    float type. devices: what it can be asked to run on. colour, half, full: of its marks, and their shapes at 16 and 32 bits.
     """
 
     module: str
@@ -74,12 +73,15 @@ class EngineEntry:
     shares_process: bool = True
     steps: Mapping[str, str] = field(default_factory=dict)
     kv_bytes: int | None = None
+    devices: tuple[str, ...] = ("cpu", "cuda", "mps")
 
 
 # Okabe and Ito's colours, safe for colour-blind readers; the mark (16 bits, 32 bits) tells engines apart in grey.
 ENGINES = {
     "transformers": EngineEntry("edgekit.engines.transformers", "Transformers", TRANSFORMERS, ("safetensors", "awq", "gptq"),
                                 "#0072B2", "o", "D", takes_back=True),
+    "transformers-static": EngineEntry("edgekit.engines.transformers", "TransformersStatic", TRANSFORMERS, ("safetensors",),
+                                       "#332288", "H", "d"),
     "transformers-compiled": EngineEntry("edgekit.engines.transformers", "TransformersCompiled", TRANSFORMERS, ("safetensors",),
                                          "#56B4E9", "^", "v"),
     "llama_cpp": EngineEntry("edgekit.engines.llama_cpp", "LlamaCpp", LLAMA_CPP, ("gguf",), "#D55E00", "s", "P",
@@ -87,11 +89,12 @@ ENGINES = {
                              steps={dtype: f"gguf(dtype={dtype})" for dtype in ("float32", "float16", "bfloat16")}),
     # vLLM changes the whole process that it runs in.
     "vllm": EngineEntry("edgekit.engines.vllm", "Vllm", VLLM, ("safetensors", "awq", "gptq"), "#009E73", "h", "X",
-                        probe="edgekit.engines.probe:vllm", shares_process=False),
+                        probe="edgekit.engines.probe:vllm", shares_process=False, devices=("cpu", "cuda")),
     "mlx": EngineEntry("edgekit.engines.mlx", "Mlx", MLX, ("safetensors", "mlx"), "#882255", "p", "*", takes_back=True,
+                       devices=("cpu", "mps"),
                        steps={"int8": "mlx_quantized(bits=8, group=64)", "int4": "mlx_quantized(bits=4, group=64)"}),
     "onnxruntime": EngineEntry("edgekit.engines.onnxruntime", "OnnxRuntime", ONNXRUNTIME, ("onnx",), "#8C510A", "<", ">",
-                               takes_back=True, kv_bytes=4,
+                               takes_back=True, kv_bytes=4, devices=("cpu", "cuda"),
                                steps={weights: f"onnx(precision={weights})" for weights in ("float32", "int4")}),
 }
 

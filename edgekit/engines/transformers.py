@@ -201,20 +201,17 @@ class TransformersSession(Session):
         self.cache.crop(length - self.length)
 
 
-class TransformersCompiled(Transformers):
-    """The decode step through torch.compile, with a cache of fixed size: what the framework gives when asked for speed."""
+class TransformersStatic(Transformers):
+    """Eager execution with a cache of fixed size: no keys and values are copied when one is added, and all are attended to."""
 
-    name = "transformers-compiled"
+    name = "transformers-static"
 
     def __init__(self, artifact: Artifact, **options):
         super().__init__(artifact, **options)
-        # "reduce-overhead" records CUDA graphs; on a CPU it would only warn, so the plain compiler is asked for there.
-        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
-        self.compiled = torch.compile(self.model, mode=mode, fullgraph=False)
         self.static = transformers.StaticCache(config=self.config, max_cache_len=self.info.context)
 
     def session(self) -> Session:
-        """Refused: every length of block would be compiled anew, and an eager one would not be this engine."""
+        """Refused: a session's cache grows and shrinks, and would not be this engine's."""
         return Engine.session(self)
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Collection[int], *,
@@ -226,6 +223,18 @@ class TransformersCompiled(Transformers):
     def _cache(self):
         self.static.reset()
         return self.static
+
+
+class TransformersCompiled(TransformersStatic):
+    """The decode step through torch.compile, with a cache of fixed size: what the framework gives when asked for speed."""
+
+    name = "transformers-compiled"
+
+    def __init__(self, artifact: Artifact, **options):
+        super().__init__(artifact, **options)
+        # "reduce-overhead" records CUDA graphs; on a CPU it would only warn, so the plain compiler is asked for there.
+        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+        self.compiled = torch.compile(self.model, mode=mode, fullgraph=False)
 
     def _forward(self, token: torch.Tensor, cache) -> torch.Tensor:
         # Prompts of every length would each be compiled anew; prefill is one pass and stays eager.

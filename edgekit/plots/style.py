@@ -56,6 +56,7 @@ TECHNIQUES = {"none": ("0.45", "", "o"), "runtime": ("#0072B2", "", "s"), "bits"
 # Stages of a pipeline: colour, line and hatch, so that they are told apart in grey too.
 STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"), "optimized": ("#009E73", "-.", "...")}
 DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":", STORED: "-."}
+PACKED = (0, (3, 1, 1, 1))  # the line of any other weights: of few bits
 FILL = {"measured": "full", "modelled": "none", "replayed": "left"}
 PUBLISHED = {"marker": "X", "color": "black", "linestyle": "none", "markersize": 5.5, "markeredgecolor": "white",
              "markeredgewidth": 0.5}
@@ -134,6 +135,11 @@ def engine_style(engine: str, dtype: str) -> tuple[str, str]:
     return entry.colour, entry.full if dtype == "float32" else entry.half
 
 
+def line_of(dtype: str) -> str | tuple:
+    """The line of a precision."""
+    return DTYPES.get(dtype, PACKED)
+
+
 def model_label(model: str) -> str:
     """A model's name for an axis: a shape without its prefix, a hub id without its owner."""
     return model.removeprefix("shape:").rsplit("/", 1)[-1]
@@ -172,7 +178,7 @@ def key(table: pd.DataFrame, lines: bool = True) -> list[Line2D]:
     """Legend entries for the engines and dtypes of a table."""
     found = sorted(set(zip(table["engine"], table["dtype"], strict=True)))
     looks = [(engine, dtype, *engine_style(engine, dtype)) for engine, dtype in found]
-    return [Line2D([], [], color=colour, marker=marker, linestyle=DTYPES[dtype] if lines else "none",
+    return [Line2D([], [], color=colour, marker=marker, linestyle=line_of(dtype) if lines else "none",
                    label=f"{engine}, {dtype}") for engine, dtype, colour, marker in looks]
 
 

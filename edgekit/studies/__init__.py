@@ -23,6 +23,7 @@ STUDIES = {
     "07_pipeline": "edgekit.studies.pipeline",
     "08_latency_law": "edgekit.studies.latency_law",
     "09_frontier": "edgekit.studies.frontier",
+    "10_runtimes": "edgekit.studies.runtimes",
     "11_routing": "edgekit.studies.routing",
 }
 

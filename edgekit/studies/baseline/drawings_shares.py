@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from edgekit.analyze import roofline, stats
 from edgekit.plots import claim, intervals, style
-from edgekit.studies.baseline.drawings_latency import length_ticks
+from edgekit.plots.latency import length_ticks
 
 CELL = ["engine", "dtype", "threads", "batch", "device"]  # what one line of a panel has in common
 

@@ -6,10 +6,11 @@ import pandas as pd
 
 from edgekit.analyze import roofline
 from edgekit.catalog import platforms, published
+from edgekit.plots import latency
 from edgekit.plots.accuracy import accuracy_by_depth
 from edgekit.plots.figure import Figure
 from edgekit.plots.intervals import AGAIN
-from edgekit.studies.baseline import drawings_ceilings, drawings_latency, drawings_resources, drawings_shares, tables
+from edgekit.studies.baseline import drawings_ceilings, drawings_resources, drawings_shares, tables
 
 
 def _boards() -> pd.DataFrame:
@@ -20,11 +21,11 @@ def _boards() -> pd.DataFrame:
 
 
 FIGURES = (
-    Figure("ttft_vs_prompt", lambda frame: (roofline.speed_table(frame),), drawings_latency.ttft_vs_prompt,
+    Figure("ttft_vs_prompt", lambda frame: (roofline.speed_table(frame),), latency.ttft_vs_prompt,
            "times to first token",
            "Time to first token against prompt length; engines are set a little apart. Points are geometric means over "
            f"processes, bars 95 % t-intervals on the log scale; dotted: what grows in proportion to the prompt. {AGAIN}"),
-    Figure("tpot_vs_context", lambda frame: (roofline.speed_table(frame),), drawings_latency.tpot_vs_context, "decode times",
+    Figure("tpot_vs_context", lambda frame: (roofline.speed_table(frame),), latency.tpot_vs_context, "decode times",
            "Time per output token against the mean context of its steps; engines are set a little apart. Points are "
            f"geometric means over processes, bars 95 % t-intervals on the log scale. {AGAIN}"),
     Figure("shares", lambda frame: (tables.share_table(frame), published.numbers("S3.1")), drawings_shares.shares,

@@ -89,7 +89,7 @@ def _by_model(table: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, *
         apart = ["engine", "dtype", "threads", "batch", "device"]
         for (engine, dtype, *_), lines in table[table.model == model].groupby(apart, dropna=False):
             colour, marker = style.engine_style(engine, dtype)
-            style.series(ax, lines, x, y, colour=colour, marker=marker, linestyle=style.DTYPES[dtype])
+            style.series(ax, lines, x, y, colour=colour, marker=marker, linestyle=style.line_of(dtype))
         ax.set(title=style.model_label(model), xscale="log")
         ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         ax.tick_params(labelbottom=True)
