@@ -96,9 +96,9 @@ def test_what_decides_a_number_is_in_its_key_and_a_run_sees_it(asked, monkeypatc
     before = keys(values)
     store.runs_folder("ci").mkdir(parents=True)
     store.write_plan(store.runs_folder("ci") / f"{quantization.STUDY}.jsonl", before)
-    assert keys(values) == before and report_run._plans_the_same(quantization.STUDY, "ci")
+    assert keys(values) == before and report_run.plans_the_same(quantization.STUDY, "ci")
     DECIDES[name](folder)
-    assert keys(values) != before and not report_run._plans_the_same(quantization.STUDY, "ci")
+    assert keys(values) != before and not report_run.plans_the_same(quantization.STUDY, "ci")
 
 
 DOES_NOT = {
