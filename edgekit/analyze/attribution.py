@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekit.errors import RunFailed
+
 Subset = frozenset[str]
 
 
-class Unattributable(LookupError):
+class Unattributable(RunFailed):
     """No order of the players was measured throughout; the message says which sets are missing."""
 
 
