@@ -31,7 +31,7 @@ def pipeline_shares(table: pd.DataFrame) -> style.Drawn:
                 ax.remove()
                 continue
             _fall(ax, here, of)
-            ax.set_title(f"{style.model_label(model)}: {_orders(here)}", fontsize=7.5, loc="left")
+            ax.set_title(f"{style.model_label(model)}\n{_orders(here)}", fontsize=7.5, loc="left")
     return fig, table
 
 
