@@ -309,7 +309,7 @@ def test_a_throttled_repeat_is_kept_and_moves_no_verdict(measured):
 
 @pytest.mark.parametrize(("holding", "clocks", "says"), [
     ({"cooling by cpufreq-cpu0"}, [1.98e9] * 9, "cooling by cpufreq-cpu0"),
-    (set(), [*[1.98e9] * 6, 0.73e9], "cpu clock fell from 1.98 to 0.73 GHz"), (set(), [1.98e9] * 9, "")])
+    (set(), [1.98e9, 0.73e9], "cpu clock fell from 1.98 to 0.73 GHz"), (set(), [1.98e9] * 9, "")])
 def test_a_repeat_in_which_the_device_held_itself_back_is_marked(here, monkeypatch, holding, clocks, says):
     """On a board whose clocks are fixed before a run, a clock that moves is held back by something, whoever says so."""
     fixed = boards.Board("here", "This Machine", (boards.Demand("clocks", "fix them", wanted="fixed"),), (), (), None)
