@@ -22,7 +22,7 @@ def unit(told: Mapping) -> Unit:
 
 def outcome(told: Mapping) -> Outcome:
     """An outcome, as above."""
-    facts, stood = told["facts"], told["stood"]
+    facts, stood = told["facts"], told.get("stood")  # what waits on a board may be older
     return Outcome(**{**told, "facts": facts and Facts(**facts), "stood": stood and Stood(**stood)})
 
 
