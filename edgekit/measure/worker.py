@@ -13,6 +13,7 @@ import json
 import os
 import queue
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from edgekit.measure.waiting import Limits, Watch
 
 POLL_S = 0.2
 FULL = "No space left on device"
+FULL_BYTES = 64 << 10  # less than what a process writes that does nothing: log, progress, result
 LOG_BYTES = 64 << 20  # of what one process prints; past that what it printed goes, so that a night of it does not fill the disk
 
 
@@ -84,9 +86,12 @@ class Worker:
         if self._child.returncode == -signal.SIGKILL:
             raise JobFailed("memory", "killed from outside (signal 9): the system ran out of memory, as a rule")
         code = self._child.returncode
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
         if FULL in tail[0]:
             raise JobFailed("disk", tail[0])
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        if (free := shutil.disk_usage(self._folder.name).free) < FULL_BYTES:  # then not even the reason could be written
+            raise JobFailed("disk", f"the process ended with {how} and no result: {FULL}, {free} bytes are free in "
+                            f"{self._folder.name}")
         raise JobFailed("crash", f"the process ended with {how} and no result; it last said: {tail[0]}")
 
     @property

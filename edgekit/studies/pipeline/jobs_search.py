@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import psutil
-
 from edgekit.catalog import chat_template
 from edgekit.schema import NONE
 from edgekit.studies.pipeline.jobs import measure_answers, opened
@@ -19,8 +17,9 @@ def measure_candidate(*, variant: str, draft: str, draft_variant: str, length: i
 
     Observations: `request_s` of each prompt of each domain, after one that is not counted; `correct` of each problem, which
     drafting does not change, so it is asked without; artifact_bytes; and evaluate_s, the time of all that and of what was built
-    for it, from the start of the process. Raises as `jobs.opened`.
+    for it. Raises as `jobs.opened`.
     """
+    began = time.monotonic()
     where = dict(engine=engine, dtype=dtype, threads=threads, device=device, prompt_form=prompt_form)
     drafts = [] if draft == NONE else [(draft, draft_variant)]
     with opened(variant, drafts=drafts, domains=domains, prompts=prompts, output_tokens=output_tokens, first_token_prompt=1,
@@ -31,5 +30,5 @@ def measure_candidate(*, variant: str, draft: str, draft_variant: str, length: i
         seen.append(dict(metric="artifact_bytes", value=at.artifact.size_bytes()))
     answered = measure_answers(variant=variant, tasks=tasks, items_per_depth=items_per_depth, draft=NONE, length=0, **where)
     seen += [one for one in answered["observations"] if one["metric"] == "correct"]
-    seen.append(dict(metric="evaluate_s", value=time.time() - psutil.Process().create_time()))
+    seen.append(dict(metric="evaluate_s", value=time.monotonic() - began))
     return answered | dict(observations=seen)
