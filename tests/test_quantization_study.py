@@ -177,7 +177,7 @@ def test_a_hub_model_that_cannot_be_had_is_an_unplanned_skip(monkeypatch):
     ({"runtime_cells": ["llama_cpp"]}, "cell 'llama_cpp': expected engine/weights"),
     ({"runtime_cells": ["llama_cpp/awq"]}, "cell 'llama_cpp/awq': llama_cpp loads gguf"),
     ({"speed_cells": ["transformers/Q4_0"]}, "cell 'transformers/Q4_0': transformers loads safetensors, awq, gptq"),
-    ({"speed_cells": ["mlx/float16"]}, "cell 'mlx/float16': unknown engine 'mlx'"),
+    ({"speed_cells": ["exllama/float16"]}, "cell 'exllama/float16': unknown engine 'exllama'"),
     ({"models": ["shape:smollm2-135m"]}, "no trained weights|random weights"),
     ({"tasks": ["arithmetic"]}, "unknown task 'arithmetic'"),
 ])
