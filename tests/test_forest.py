@@ -88,12 +88,13 @@ def test_a_miss_is_told_in_one_sentence():
 
 def test_the_front_page_counts_all_and_draws_what_has_a_value(tmp_path):
     found = result.result(ALL, tmp_path)
-    assert found["total"] == 9 == sum(number["count"] for number in found["numbers"])
+    assert found["decided"].startswith("Of 9 claims") and sum(number["count"] for number in found["numbers"]) == 9
     assert [miss["id"] for miss in found["misses"]] == ["C", "A", "B"] and len(found["values"]) == 8
     assert '<figure id="fig-claims">' in found["figure"] and (tmp_path / "claims.csv").read_text().count("\n") == 9
     assert found["misses"][1]["missed"] == "50 % (40 to 60)"
     nothing = result.result(ABSENT, tmp_path)
-    assert (nothing["figure"], nothing["values"], nothing["misses"], nothing["total"]) == ("", [], [], 2)
+    assert (nothing["figure"], nothing["values"], nothing["misses"]) == ("", [], [])
+    assert nothing["decided"].startswith("Of 2 claims")
 
 
 def test_every_test_has_a_line_with_its_claim_its_value_and_a_band_of_what_is_accepted():
