@@ -76,7 +76,7 @@ METRICS = {
     "coverage": "share of an item's words and pairs of words that another item held which the estimator learnt from",
     "depth_steps": "the estimator's guess of an item's depth, in steps",
     "query_characters": "characters of what the user asks",
-    "evaluate_s": "time of one evaluation of a search, from the start of its process, with what was built for it",
+    "evaluate_s": "time of one evaluation of a search, with what was built for it",
     "decide_s": "time of one decision of the estimator, from the text to the probability",
     "decide_j": "energy of one decision, idle power included",
     "estimator_parameters": "number of weights of the estimator", "estimator_bytes": "bytes of them",

@@ -201,6 +201,12 @@ def test_what_was_interrupted_or_refused_has_not_failed_and_is_measured_at_the_n
     assert run_study(units("jobs:square")).measured == 12
 
 
+def test_a_unit_may_have_a_time_limit_of_its_own_below_the_studys():
+    [slow] = [dataclasses.replace(unit, arguments={"seconds": 30}, most_s=1.0) for unit in units("jobs:spin", seconds=30)[:1]]
+    [skip] = run_units("toy", 1, Config(), [slow]).skips
+    assert skip.tried and re.match("slow: stopped after . s, the longest", skip.reason)
+
+
 def test_a_unit_that_is_too_slow_is_no_failure_and_stands_until_it_is_asked_for(monkeypatch):
     slow = units("jobs:spin", seconds=30)[:1]
     slow = [dataclasses.replace(unit, arguments={"seconds": 30}) for unit in slow]

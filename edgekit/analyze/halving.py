@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One evaluation. speed: larger is better. low, high: the interval of the loss. cost_s: seconds that it took."""
+    """One evaluation. speed: larger is better. loss, low, high: what it seems to lose, and the interval of that. cost_s: the
+    seconds that it took."""
 
     speed: float
+    loss: float
     low: float
     high: float
     cost_s: float
@@ -96,11 +98,11 @@ def state(space: Sequence[str], schedule: Schedule, seen: Mapping[tuple[str, int
 
 def promoted(seen: Mapping[str, Seen | None], keep: float, losses: Sequence[float]) -> tuple[str, ...]:
     """Which candidates go on from a rung, the best first, no more than the share `keep` of those that did not fail: in turn for
-    each of the losses, the fastest of those that are not yet known to lose more (`low` is within it). Of equals, the one whose
-    loss may be smallest, then the first by name."""
+    each of the losses, of those that are not yet known to lose more (`low` is within it) the fastest that seem to lose less,
+    and then the fastest of the others. Of equals, the one whose loss may be smallest, then the first by name."""
     alive = {name: one for name, one in seen.items() if one is not None}
-    queues = [sorted((name for name, one in alive.items() if one.low <= loss), key=lambda name: _rank(name, alive[name]))
-              for loss in losses]
+    queues = [sorted((name for name, one in alive.items() if one.low <= loss),
+                     key=lambda name, loss=loss: (alive[name].loss > loss, _rank(name, alive[name]))) for loss in losses]
     going: dict[str, None] = {}
     places = math.ceil(keep * len(alive))
     while any(queues) and len(going) < places:

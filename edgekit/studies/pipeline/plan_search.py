@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgekit import store
@@ -55,10 +55,7 @@ class Candidate:
     def chain(self, config) -> str:
         """The variant that the fast runtime loads. What was quantized first is pruned as floats that lie on the quantized
         grid, and stored in the same format again."""
-        if self.pruning == NONE:
-            start = shaped(config, False, self.weights not in FLOATS)
-        else:
-            start = shaped(dataclasses.replace(config, pruning=self.pruning), True, self.weights not in FLOATS)
+        start = shaped(config, self.pruning, self.weights not in FLOATS)
         if self.order == QUANTIZE_FIRST:
             made = variants.parse(start)
             before = [str(step) for step in made.steps]
@@ -120,8 +117,9 @@ def search_units(config, study: str, version: int) -> Iterator[Unit]:
     if not config.search_weights:
         return
     candidates = {one.name: one for one in space(config)}
-    units = {(name, rung): _unit(config, one, rung) for name, one in candidates.items()
-             for rung in range(len(config.search_items))}
+    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {
+        name: prompts.content_hash(name) for name in config.domains}
+    units = {(name, rung): unit for name, one in candidates.items() for rung, unit in enumerate(_units(config, one, hashes))}
     now = _state(config, list(candidates), units, study, version)
     for rung, (counted, unreached) in enumerate(zip(now.counted, now.unreached, strict=True)):
         yield from (units[name, rung] for name in counted)
@@ -143,18 +141,19 @@ def _state(config, names: list[str], units: dict[tuple[str, int], Unit], study: 
     return halving.state(names, schedule, seen)
 
 
-def _unit(config, one: Candidate, rung: int) -> Unit:
-    """One evaluation, in a process of its own, which builds what it needs: its time, and the limit of that, are all of it."""
-    of, asked, most_s = Cell(engine_of(config), one.weights), asking(config.prompt_form), config.search_limits_s[rung]
+def _units(config, one: Candidate, hashes: Mapping[str, str]) -> Iterator[Unit]:
+    """The evaluations of a variant, one a rung, each in a process of its own, which builds what it needs: its time, and the
+    limit of that, are all of it. `hashes`: of the tasks and prompts that it is asked."""
+    of, asked, chain = Cell(engine_of(config), one.weights), asking(config.prompt_form), one.chain(config)
     work = dict(draft=one.draft, draft_variant=one.draft_chain(config), length=one.length, domains=list(config.domains),
-                prompts=config.search_prompts[rung], output_tokens=config.output_tokens,
-                tasks=by_depth(config.tasks, config.depths), items_per_depth=config.search_items[rung], **asked)
-    chain = one.chain(config)
+                output_tokens=config.output_tokens, tasks=by_depth(config.tasks, config.depths), **asked)
     drafts = [] if one.draft in (NONE, LOOKUP) else [(one.draft, work["draft_variant"])]
-    hashes = {name: tasks.content_hash(name) for name in config.tasks} | {
-        name: prompts.content_hash(name) for name in config.domains}
-    unit = timed_unit(config, dict(task="search", rung=rung, **one.condition(config), **asked), chain,
-                      "edgekit.studies.pipeline.jobs_search:measure_candidate", work, 0, tokens=MOST_CONTEXT, engine=of.engine,
-                      dtype=of.dtype(config.activations), refusal=of.refusal(chain, *(chain for _, chain in drafts)))
-    asked_of = task_hash({**work, "hashes": hashes, "most_s": most_s})
-    return with_drafts(dataclasses.replace(unit, task=asked_of, makes=True, most_s=most_s), drafts)
+    condition = dict(task="search", **one.condition(config), **asked)
+    unit = timed_unit(config, condition, chain, "edgekit.studies.pipeline.jobs_search:measure_candidate", work, 0,
+                      tokens=MOST_CONTEXT, engine=of.engine, dtype=of.dtype(config.activations),
+                      refusal=of.refusal(chain, *(draft for _, draft in drafts)))
+    unit = with_drafts(unit, drafts)
+    for rung, (items, count, most_s) in enumerate(zip(*(getattr(config, name) for name in RUNGS), strict=True)):
+        more = dict(prompts=count, items_per_depth=items)
+        yield dataclasses.replace(unit, condition=unit.condition | dict(rung=rung), arguments=unit.arguments | more, makes=True,
+                                  task=task_hash({**work, **more, "hashes": hashes, "most_s": most_s}), most_s=most_s)

@@ -33,7 +33,8 @@ class Stage:
 
     def chain(self, config) -> str:
         """The variant that its engine loads."""
-        return self.cell.chain(shaped(config, PRUNING in self.used, BITS in self.used), config.group)
+        pruning = config.pruning if PRUNING in self.used else NONE
+        return self.cell.chain(shaped(config, pruning, BITS in self.used), config.group)
 
     def where(self, config) -> dict:
         """Engine and float type (or GGUF type), and why this machine cannot run it; None where it can."""
@@ -61,14 +62,14 @@ def stages(config) -> Iterator[Stage]:
         yield Stage((*used, PRUNING), cell)
 
 
-def shaped(config, pruned: bool, rounded: bool) -> str:
-    """The model, pruned and retrained where asked. One whose weights came rounded is taken off their grid before it is made
-    small, so that neither rounding nor what retraining leaves alone finds the grid that it came from."""
-    made = pruned or rounded
+def shaped(config, pruning: str, rounded: bool) -> str:
+    """The model, pruned (`heads/mlp`, or NONE) and then retrained. One whose weights came rounded is taken off their grid
+    before it is made small, so that neither rounding nor what retraining leaves alone finds the grid that it came from."""
+    made = pruning != NONE or rounded
     start = variants.to_round(config.model) if made and not models.is_hub_id(config.model) else config.model
-    if not pruned:
+    if pruning == NONE:
         return start
-    heads, mlp = shares(config.pruning)
+    heads, mlp = shares(pruning)
     drawn = f"calibration={config.calibration}, samples={config.samples}, length={config.length}, seed={config.seed}"
     return f"{start} > pruned(heads={heads}, mlp={mlp}, {drawn}) > {_healing(config, drawn)}"
 

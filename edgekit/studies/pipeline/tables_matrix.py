@@ -166,6 +166,7 @@ def _whole(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[frame.source == "measured"] if len(frame) else frame
     named = ["task", "model", "engine", "weights", "dtype", "method", "pruning", "draft"]
     rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named])))
+    rows[["weights", "method", "dtype"]] = rows[["weights", "method", "dtype"]].astype(object)  # where no row has one: numbers
     kind = rows.weights.fillna(rows.method.where(rows.method.isin(ENGINE_OF))).fillna(rows["dtype"])
     engine = kind.map(ENGINE_OF).fillna(RUNTIME)
     plain = (rows.pruning.isna() | (rows.pruning == NONE)) & (rows.draft.isna() | (rows.draft == NONE))

@@ -132,8 +132,8 @@ def measured_gain(frame: pd.DataFrame) -> Gain | None:
     if not {FULL, RUNTIME} <= set(table.index) or plain.empty:
         return None
     nbytes = table.loc[FULL, "stored_bits_per_weight"] * table.loc[FULL, "parameters"]
-    drafted = times[times.draft != NONE].groupby(["draft", "length"])["value"].sum()
-    gain = plain["value"].sum() / drafted.min() if len(drafted) else 1.0
+    drafted = times[times.draft != NONE].groupby(["draft", "length"])["value"].mean()
+    gain = plain["value"].mean() / drafted.min() if len(drafted) else 1.0
     return Gain(times.model.iloc[0], nbytes / (BITS_BEFORE * table.loc[RUNTIME, "parameters"]), max(1.0, gain))
 
 

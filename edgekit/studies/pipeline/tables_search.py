@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from edgekit.analyze import halving, stats
@@ -40,44 +41,47 @@ def evaluation_table(frame: pd.DataFrame) -> pd.DataFrame:
     time of the evaluation. No loss where the reference has no right answer or no rows on that rung."""
     columns = [*KEY, "name", "reference", "tok_per_s", *stats.with_ends("speed_up", "loss"), "n", "prompts", "cost_s", "source"]
     lines = []
-    rows = rows_of(frame, "search")
-    for (model, engine, rung), here in rows.groupby(["model", "engine", "rung"]):
-        groups = dict(list(here.groupby(WHAT)))
-        whole = next((what for what, group in groups.items()
-                      if what[3] == NONE and (group.techniques == RUNTIME).all()), None)
-        for what, group in groups.items():
-            line = dict(zip(KEY, (model, engine, *what, int(rung)), strict=True), name=named(*what[:4], int(what[4])),
-                        reference=what == whole, source=group.source.iloc[0])
-            requests, answers = _of(group, "request_s", TIMED), _of(group, "correct", ASKED)
-            line |= dict(tok_per_s=group[group.metric == "request_s"].written.sum() / requests.sum(), n=len(answers),
-                         prompts=len(requests), cost_s=group[group.metric == "evaluate_s"].value.sum())
+    for (model, engine, rung), rows in rows_of(frame, "search").groupby(["model", "engine", "rung"]):
+        variants = rows.drop_duplicates(WHAT)
+        names = {tuple(what): named(*what[:4], int(what[4])) for what in variants[WHAT].itertuples(index=False)}
+        rows = rows.assign(name=list(map(names.__getitem__, rows[WHAT].itertuples(index=False, name=None))))
+        references = variants[(variants.techniques == RUNTIME) & (variants.draft == NONE)][WHAT]
+        whole = next(map(names.__getitem__, references.itertuples(index=False, name=None)), None)
+        requests, answers = _side_by_side(rows, "request_s", TIMED), _side_by_side(rows, "correct", ASKED)
+        written = rows[rows.metric == "request_s"].groupby("name").written.sum()
+        cost = rows[rows.metric == "evaluate_s"].groupby("name")["value"].sum()
+        for what, name in names.items():
+            times, right = requests[name].dropna(), answers[name].dropna()
+            line = dict(zip(KEY, (model, engine, *what, int(rung)), strict=True), name=name, reference=name == whole,
+                        tok_per_s=written[name] / times.sum(), n=len(right), prompts=len(times), cost_s=cost[name],
+                        source=rows.source.iloc[0])
             if whole is not None:
-                both = pd.concat([_of(groups[whole], "request_s", TIMED), requests], axis=1, join="inner")
-                line |= stats.ends_of("speed_up", stats.ratio_interval(both.iloc[:, 0], both.iloc[:, 1]))
-                line |= stats.ends_of("loss", _loss(answers, _of(groups[whole], "correct", ASKED)))
+                both = requests[[whole, name]].dropna().to_numpy()
+                line |= stats.ends_of("speed_up", stats.ratio_interval(both[:, 0], both[:, -1]))
+                line |= stats.ends_of("loss", _loss(*answers[[name, whole]].dropna().to_numpy().T))
             lines.append(line)
     table = pd.DataFrame(lines, columns=columns).astype(dict.fromkeys(stats.with_ends("speed_up", "loss"), float))
     return table.astype({"rung": int, "length": int, "reference": bool})
 
 
-def _of(rows: pd.DataFrame, metric: str, pairing: list[str]) -> pd.Series:
-    return rows[rows.metric == metric].set_index(pairing).value
+def _side_by_side(rows: pd.DataFrame, metric: str, pairing: list[str]) -> pd.DataFrame:
+    """A line each of what pairs the variants, which are the columns."""
+    return rows[rows.metric == metric].pivot(index=pairing, columns="name", values="value")
 
 
-def _loss(answers: pd.Series, whole: pd.Series) -> stats.Estimate | None:
-    both = pd.concat([answers, whole], axis=1, join="inner", keys=["right", "whole"])
-    if not both.whole.sum():
+def _loss(right: np.ndarray, whole: np.ndarray) -> stats.Estimate | None:
+    if not whole.sum():
         return None
-    kept = retained(both.right, both.whole)
+    kept = retained(right, whole)
     return stats.Estimate(100 * (1 - kept.value), 100 * (1 - kept.high), 100 * (1 - kept.low), kept.n, "%")
 
 
 def seen(table: pd.DataFrame) -> dict[tuple[str, int], Seen]:
     """The evaluations of one model's table by name and rung, as the search takes them. Nothing is known of a loss that is not
     there."""
-    return {(line.name, line.rung): Seen(line.tok_per_s, -math.inf if math.isnan(line.loss) else line.loss_low,
-                                         math.inf if math.isnan(line.loss) else line.loss_high, line.cost_s)
-            for line in table.itertuples(index=False)}
+    return {(line.name, line.rung): Seen(line.tok_per_s, *(
+        (math.inf, -math.inf, math.inf) if math.isnan(line.loss) else (line.loss, line.loss_low, line.loss_high)), line.cost_s)
+        for line in table.itertuples(index=False)}
 
 
 @once
