@@ -107,10 +107,7 @@ def summary(samples: list[Sample], events: Mapping[str, int], period_s: float) -
 
 def _mean(seen: list[tuple[float, float]]) -> float:
     """Mean over time, by trapezoids; of one sample itself."""
-    if len(seen) < 2:
-        return seen[0][1]
-    joules = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(seen, seen[1:], strict=False))
-    return joules / (seen[-1][0] - seen[0][0])
+    return seen[0][1] if len(seen) < 2 else power.joules_of(seen) / (seen[-1][0] - seen[0][0])
 
 
 class Monitor:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,6 +265,11 @@ def of_tool(tool: Tool) -> Source:
     return Source(tool.name, SOC, watts)
 
 
+def joules_of(seen: Sequence[tuple[float, float]]) -> float:
+    """The energy under readings (seconds, watts) in order, by trapezoids; 0 of a single one."""
+    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(seen, seen[1:], strict=False))
+
+
 class Integral:
     """A context manager: the energy of a source meanwhile, its power read every SAMPLE_S and summed by trapezoids."""
 
@@ -298,7 +303,6 @@ class Integral:
         """Raises PowerError where the source stopped meanwhile: a part of the energy is no energy."""
         if self._failed is None:
             self._one()
-            seen = self._seen
-            return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(seen, seen[1:], strict=False))
+            return joules_of(self._seen)
         after = self._seen[-1][0] - self._seen[0][0]
         raise PowerError(f"{self.source.name} stopped after {after:.1f} s of a window: {self._failed}") from self._failed
