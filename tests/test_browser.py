@@ -51,7 +51,7 @@ window.addEventListener("load", () => {
   const visible = () => [...document.querySelectorAll("#here [data-claim]")]
     .filter(row => row.checkVisibility() && row.getBoundingClientRect().height > 0).map(row => row.dataset.verdict);
   const seen = {before: visible()};
-  for (const word of ["not yet run", "inconsistent"]) {
+  for (const word of ["not testable here", "inconsistent"]) {
     const button = document.querySelector(`#here button[data-show="${word}"]`);
     button.click();
     seen[word] = {left: visible(), pressed: button.getAttribute("aria-pressed"),
@@ -160,7 +160,7 @@ def test_notebook_pages_show_figures(site, browser, tmp_path):
 def test_a_badge_leaves_the_claims_of_its_verdict(site, browser, tmp_path):
     seen, console = see(browser, site.reports / "index.html", DESKTOP_PX, tmp_path, FILTER)
     assert not console and seen["before"] == seen["after"] and "not yet run" not in seen["before"]
-    for word in ("not yet run", "inconsistent"):
+    for word in ("not testable here", "inconsistent"):
         assert set(seen[word]["left"]) == {word} and seen[word]["pressed"] == "true"
         assert seen[word]["told"].startswith(f"{len(seen[word]['left'])} of ")
 
