@@ -12,14 +12,20 @@ from edgekit.analyze.observed import NotMeasured
 from edgekit.measure import worker
 from edgekit.studies.published_claims.printed import NotPrinted
 
+OPTIONAL = {"mlx", "mlx_lm"}  # no part of the default set-up
 SIGNALS = (NotMeasured, NotPrinted)  # inside the kit, always caught there
 
 
 def classes():
-    """All but those of the set-up, which runs before the kit can be imported."""
+    """All but those of the set-up, which runs before the kit can be imported, and of runtimes that are not installed."""
     for found in pkgutil.walk_packages(edgekit.__path__, "edgekit."):
         if not found.name.startswith("edgekit.environment"):
-            module = importlib.import_module(found.name)
+            try:
+                module = importlib.import_module(found.name)
+            except ModuleNotFoundError as error:
+                if error.name.partition(".")[0] not in OPTIONAL:
+                    raise
+                continue
             yield from (one for _, one in inspect.getmembers(module, inspect.isclass)
                         if issubclass(one, Exception) and one.__module__ == found.name)
 

@@ -206,3 +206,13 @@ def test_a_kernel_is_not_warned_of_widgets_that_nobody_asked_for(first):
     program = f"import sys\nsys.modules['ipywidgets'] = None\nimport ipykernel.zmqshell\n{first}import tqdm.auto"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert ("IProgress not found" in done.stderr) is (first == "")
+
+
+def test_an_engine_of_transformers_loads_no_library_that_it_does_not_use():
+    """What a model's class brings with it: scikit-learn alone would be a thousand modules."""
+    program = ("import sys, edgekit.engines.transformers\n"
+               "from transformers import LlamaForCausalLM\n"
+               "from transformers.generation import candidate_generator\n"
+               "print(','.join({'sklearn', 'scipy', 'pandas'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == ""
