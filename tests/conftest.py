@@ -1,11 +1,27 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and what each of several processes that test at once is given."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from types import SimpleNamespace
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy and torch are loaded: two processes with two threads each wait for another
+SHARED = {"site", "judged_rows"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """With `--dist loadgroup`, what shares a fixture of the session is one group, which begins first since it takes longest; of
+    everything else a file is one."""
+    if not config.getoption("loadgroup", False):
+        return
+    for item in items:
+        shares = SHARED & {*item.fixturenames}
+        item.add_marker(pytest.mark.xdist_group("site" if shares else item.path.stem))
+    items.sort(key=lambda item: not SHARED & {*item.fixturenames})
 
 
 @pytest.fixture(scope="session")
