@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy and torch are loaded: two processes with two threads each wait for another
+os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy and torch are loaded: two processes have two cores between them
 SHARED = {"site", "judged_rows"}
 
 

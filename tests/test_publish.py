@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -29,22 +30,25 @@ def named_of(rows: committed.Rows) -> str:
     return f"{rows.platform} {rows.profile} {rows.study}"
 
 
-each = pytest.mark.parametrize("rows", COMMITTED, ids=named_of)
+@pytest.fixture(scope="module", params=COMMITTED, ids=named_of)
+def read(request):
+    """A committed rows file with its `records`, `skips` and `manifests`, read once for the tests of it."""
+    records, skips = store.read(request.param.path)
+    return SimpleNamespace(file=request.param, records=records, skips=skips,
+                           manifests=provenance.read_manifests(request.param.path))
 
 
 def test_there_are_committed_rows():
     assert COMMITTED
 
 
-@each
-def test_committed_rows_come_with_the_manifest_of_every_run(rows):
-    records, skips = store.read(rows.path)
-    manifests = provenance.read_manifests(rows.path)
-    assert {record.run for record in records} <= set(manifests)
-    assert {record.study for record in records} == {rows.study}
+def test_committed_rows_come_with_the_manifest_of_every_run(read):
+    rows, manifests = read.file, read.manifests
+    assert {record.run for record in read.records} <= set(manifests)
+    assert {record.study for record in read.records} == {rows.study}
     assert {facts["platform"] for facts in manifests.values()} == {rows.platform}
     assert {facts["params"]["profile"] for facts in manifests.values()} == {rows.profile}
-    assert all(skip.expected for skip in skips)
+    assert all(skip.expected for skip in read.skips)
     config_class = studies.module(rows.study).Config
     for facts in manifests.values():
         assert len(facts["git_commit"]) == 40 and facts["packages"]["torch"] != "not installed"
@@ -52,10 +56,8 @@ def test_committed_rows_come_with_the_manifest_of_every_run(rows):
         params.validate(config_class, facts["params"], where=facts["run"])  # what a rerun would be asked
 
 
-@each
-def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_its_version(rows):
-    manifests = provenance.read_manifests(rows.path)
-    rows, _ = store.read(rows.path)
+def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_its_version(read):
+    manifests, rows = read.manifests, read.records
     engines = {run: {f"{told['name']} {told['version']}" for told in facts["engines"].values()}
                for run, facts in manifests.items()}
     for run, facts in manifests.items():
@@ -76,7 +78,7 @@ def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_i
             assert installed & set(registry.ENGINES[packages].runtime.packages), f"{run}: {told['name']} is in no package"
 
 
-@each
+@pytest.mark.parametrize("rows", COMMITTED, ids=named_of)
 def test_committed_files_name_no_place_on_a_machine(rows):
     for text in (gzip.decompress(rows.path.read_bytes()).decode(), provenance.manifest_path(rows.path).read_text()):
         assert len(text) > 1000
