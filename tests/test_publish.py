@@ -20,9 +20,10 @@ from edgekit.claims.quantities import QUANTITIES
 from edgekit.plots import verdict
 from edgekit.plots.figure import named
 from edgekit.schema import NONE
-from edgekit.studies.baseline.figures import FIGURES
+from edgekit.studies.baseline import figures as baseline
 
 COMMITTED = list(committed.files())
+DRAWN = tuple(named(baseline.FIGURES, name) for name in ("shares", "utilisation"))  # those of S3.1 and S3.9
 TAKE_A_MINUTE = [("reference", study) for study in ("04_pruning", "05_distillation", "06_speculative")]
 
 
@@ -195,7 +196,7 @@ def test_every_figure_that_a_verdict_links_to_shows_what_its_claim_accepts_and_o
 
 @pytest.fixture
 def kit(tmp_path, monkeypatch):
-    """A kit that may be written to: one run of the profile `reference`, and a README with its markers."""
+    """A kit that may be written to: one run of the profile `reference`, and the two figures of DRAWN."""
     import shutil
 
     import rows_02_baseline
@@ -204,6 +205,8 @@ def kit(tmp_path, monkeypatch):
         shutil.copytree(store.ROOT / folder, tmp_path / folder)
     monkeypatch.setattr(store, "ROOT", tmp_path)
     monkeypatch.setattr(store, "OUTPUT", tmp_path)
+    monkeypatch.setattr(baseline, "FIGURES", DRAWN)
+    monkeypatch.setattr(store.os, "fsync", lambda _: None)  # waits for the disk once a row
     source = store.runs_folder("reference") / "02_baseline.jsonl"
     with store.Store(source) as file:
         for number, row in enumerate(rows_02_baseline.rows()):
@@ -225,7 +228,7 @@ def test_publishing_copies_what_the_plan_asks_for_and_draws_it(kit):
     assert target in written and store.read(target)[0] == rows[:-3]
     assert json.loads(provenance.manifest_path(target).read_text()).keys() == {rows[0].run}
     names = {path.stem for path in written if path.suffix == ".svg"}
-    assert names == set(drawable(FIGURES, store.to_frame(rows[:-3])))
+    assert names == set(drawable(DRAWN, store.to_frame(rows[:-3]))) == {one.name for one in DRAWN}
     again = {path: path.read_bytes() for path in publish.publish("02_baseline", "reference")}
     assert all(path.read_bytes() == data for path, data in again.items())
 
