@@ -19,7 +19,7 @@ report:
 # In two processes; see tests/conftest.py for what each is given.
 test:
 	@$(setup)
-	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Open the notebooks in JupyterLab.
 lab:
