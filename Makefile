@@ -16,9 +16,10 @@ report:
 	@$(setup)
 	.venv/bin/edgekit report --profile $(PROFILE)
 
+# In two processes; see tests/conftest.py for what each is given.
 test:
 	@$(setup)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Open the notebooks in JupyterLab.
 lab:

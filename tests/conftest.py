@@ -1,20 +1,50 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and what each of two processes that test at once is given (`make test`)."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from types import SimpleNamespace
 
 import pytest
 
+os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy and torch are loaded: two processes have two cores between them
+SITE = ("test_browser.py", "test_notebooks.py")  # the files that ask for `site`: one process makes it, and begins at once
+LONG = ("test_vllm.py", "test_publish.py", "test_fleet.py")  # these begin early, so that none runs alone at the end
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first."""
+    items.sort(key=lambda item: (item.path.name not in SITE, item.path.name not in LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadfile` a file is one piece of work, and the files of SITE together are one."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "site" if file.endswith(SITE) else file
+
+    return Files(config, log)
+
 
 @pytest.fixture(scope="session")
 def judged_rows(tmp_path_factory):
-    """An output folder in which every committed rows file is judged, once a session: that takes half a minute."""
+    """An output folder in which every committed rows file is judged, once a session, whichever process asks first: that takes
+    half a minute."""
+    from filelock import FileLock
+
     from edgekit import publish, store
 
-    output = tmp_path_factory.mktemp("judged")
-    with pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.getbasetemp()
+    output = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "judged"
+    with FileLock(f"{output}.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "OUTPUT", output)
         publish.committed_cells()
     return output

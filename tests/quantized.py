@@ -16,6 +16,8 @@ SIZES = dict(hidden_size=128, intermediate_size=256)
 AWQ = "packed_awq(bits=4, group=32)"
 GPTQ = "packed_gptq(bits=4, group=32, symmetric=True)"
 ASYMMETRIC = "packed_gptq(bits=4, group=32, symmetric=False)"
+TELLS = 5.0  # errors: two logits that are moved at random come nearer by so many in one of 5,000 positions
+LEAST = 5  # positions
 
 
 def source(folder: Path, **changed) -> str:
@@ -60,7 +62,18 @@ def refusals(*, engine: str, asked: list[dict]) -> list[str]:
     return said
 
 
-def difference(ours, theirs) -> tuple[float, float]:
-    """(relative distance of the logits of two `scored`'s first texts, share of positions where both have one winner)."""
+def distance(ours, theirs) -> float:
+    """Relative distance of the logits of two `scored`'s first texts."""
     ours, theirs = (np.asarray(logits[0]) for logits in (ours, theirs))
-    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs), (ours.argmax(-1) == theirs.argmax(-1)).mean()
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+
+
+def agreement(ours, theirs) -> float:
+    """Share of the positions that tell, of their first texts, where both have one winner. A position tells where the two best
+    logits of `theirs` lie more than TELLS of its errors apart, each the root mean square over the vocabulary: of nearer ones
+    rounding alone may choose either. Fewer than LEAST such positions say nothing."""
+    ours, theirs = (np.asarray(logits[0]) for logits in (ours, theirs))
+    second, first = np.sort(theirs, axis=-1)[:, -2:].T
+    tell = first - second > TELLS * np.sqrt(np.mean((ours - theirs) ** 2, axis=-1))
+    assert tell.sum() >= LEAST, f"only {tell.sum()} of {len(tell)} positions tell rounding from another model"
+    return (ours.argmax(-1) == theirs.argmax(-1))[tell].mean()

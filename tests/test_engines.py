@@ -216,10 +216,10 @@ def test_packed_checkpoints_run_in_their_own_kernels_and_agree_with_their_weight
         worker.run("quantized:scored", dict(engine="transformers", variant=chain, dtype=dtype, texts=[text]), timeout_s=120)
         for chain, dtype in ((f"{source} > {step} > dequantized()", "float32"), (source, "float32"),
                              (f"{source} > {step}", "bfloat16")))
-    error, same = quantized.difference(ours["logits"], exact["logits"])
+    error = quantized.distance(ours["logits"], exact["logits"])
     assert 1e-5 < error < 0.08
-    assert same > 0.9
-    assert quantized.difference(whole["logits"], exact["logits"])[0] > error, "the quantized weights ran, and no others"
+    assert quantized.agreement(ours["logits"], exact["logits"]) == 1
+    assert quantized.distance(whole["logits"], exact["logits"]) > error, "the quantized weights ran, and no others"
     assert kernel in ours["info"]["kernel"]
     said, = worker.run("quantized:refusals", dict(engine="transformers", asked=[dict(of=f"{source} > {step}",
                                                                                     dtype="float32")]), timeout_s=120)

@@ -10,6 +10,7 @@ import nbformat
 import papermill
 import pytest
 import toy_kit
+from conftest import SITE
 
 from edgekit import params, store, studies
 from edgekit.params import ParamsError
@@ -163,6 +164,12 @@ def test_a_broken_promise_is_named(spoil, complaint):
     node = copy.deepcopy(GOOD)
     spoil(node)
     assert any(complaint in sentence for sentence in broken_promises(node, {"pocket": VALUES}))
+
+
+def test_one_process_executes_the_notebooks(request):
+    """Of two processes that test at once one makes `site`: all files that ask for it are one piece of work."""
+    asks = {item.path.name for item in request.session.items if "site" in item.fixturenames}
+    assert asks <= set(SITE), "a file of these is not in SITE of tests/conftest.py"
 
 
 @pytest.mark.notebook

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,9 +20,10 @@ from edgekit.claims.quantities import QUANTITIES
 from edgekit.plots import verdict
 from edgekit.plots.figure import named
 from edgekit.schema import NONE
-from edgekit.studies.baseline.figures import FIGURES
+from edgekit.studies.baseline import figures as baseline
 
 COMMITTED = list(committed.files())
+DRAWN = tuple(named(baseline.FIGURES, name) for name in ("shares", "utilisation"))  # those of S3.1 and S3.9
 TAKE_A_MINUTE = [("reference", study) for study in ("04_pruning", "05_distillation", "06_speculative")]
 
 
@@ -29,22 +31,25 @@ def named_of(rows: committed.Rows) -> str:
     return f"{rows.platform} {rows.profile} {rows.study}"
 
 
-each = pytest.mark.parametrize("rows", COMMITTED, ids=named_of)
+@pytest.fixture(scope="module", params=COMMITTED, ids=named_of)
+def read(request):
+    """A committed rows file with its `records`, `skips` and `manifests`, read once for the tests of it."""
+    records, skips = store.read(request.param.path)
+    return SimpleNamespace(file=request.param, records=records, skips=skips,
+                           manifests=provenance.read_manifests(request.param.path))
 
 
 def test_there_are_committed_rows():
     assert COMMITTED
 
 
-@each
-def test_committed_rows_come_with_the_manifest_of_every_run(rows):
-    records, skips = store.read(rows.path)
-    manifests = provenance.read_manifests(rows.path)
-    assert {record.run for record in records} <= set(manifests)
-    assert {record.study for record in records} == {rows.study}
+def test_committed_rows_come_with_the_manifest_of_every_run(read):
+    rows, manifests = read.file, read.manifests
+    assert {record.run for record in read.records} <= set(manifests)
+    assert {record.study for record in read.records} == {rows.study}
     assert {facts["platform"] for facts in manifests.values()} == {rows.platform}
     assert {facts["params"]["profile"] for facts in manifests.values()} == {rows.profile}
-    assert all(skip.expected for skip in skips)
+    assert all(skip.expected for skip in read.skips)
     config_class = studies.module(rows.study).Config
     for facts in manifests.values():
         assert len(facts["git_commit"]) == 40 and facts["packages"]["torch"] != "not installed"
@@ -52,10 +57,8 @@ def test_committed_rows_come_with_the_manifest_of_every_run(rows):
         params.validate(config_class, facts["params"], where=facts["run"])  # what a rerun would be asked
 
 
-@each
-def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_its_version(rows):
-    manifests = provenance.read_manifests(rows.path)
-    rows, _ = store.read(rows.path)
+def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_its_version(read):
+    manifests, rows = read.manifests, read.records
     engines = {run: {f"{told['name']} {told['version']}" for told in facts["engines"].values()}
                for run, facts in manifests.items()}
     for run, facts in manifests.items():
@@ -76,7 +79,7 @@ def test_every_manifest_names_each_artifact_with_its_hash_and_each_engine_with_i
             assert installed & set(registry.ENGINES[packages].runtime.packages), f"{run}: {told['name']} is in no package"
 
 
-@each
+@pytest.mark.parametrize("rows", COMMITTED, ids=named_of)
 def test_committed_files_name_no_place_on_a_machine(rows):
     for text in (gzip.decompress(rows.path.read_bytes()).decode(), provenance.manifest_path(rows.path).read_text()):
         assert len(text) > 1000
@@ -193,7 +196,7 @@ def test_every_figure_that_a_verdict_links_to_shows_what_its_claim_accepts_and_o
 
 @pytest.fixture
 def kit(tmp_path, monkeypatch):
-    """A kit that may be written to: one run of the profile `reference`, and a README with its markers."""
+    """A kit that may be written to: one run of the profile `reference`, and the two figures of DRAWN."""
     import shutil
 
     import rows_02_baseline
@@ -202,6 +205,8 @@ def kit(tmp_path, monkeypatch):
         shutil.copytree(store.ROOT / folder, tmp_path / folder)
     monkeypatch.setattr(store, "ROOT", tmp_path)
     monkeypatch.setattr(store, "OUTPUT", tmp_path)
+    monkeypatch.setattr(baseline, "FIGURES", DRAWN)
+    monkeypatch.setattr(store.os, "fsync", lambda _: None)  # waits for the disk once a row
     source = store.runs_folder("reference") / "02_baseline.jsonl"
     with store.Store(source) as file:
         for number, row in enumerate(rows_02_baseline.rows()):
@@ -223,7 +228,7 @@ def test_publishing_copies_what_the_plan_asks_for_and_draws_it(kit):
     assert target in written and store.read(target)[0] == rows[:-3]
     assert json.loads(provenance.manifest_path(target).read_text()).keys() == {rows[0].run}
     names = {path.stem for path in written if path.suffix == ".svg"}
-    assert names == set(drawable(FIGURES, store.to_frame(rows[:-3])))
+    assert names == set(drawable(DRAWN, store.to_frame(rows[:-3]))) == {one.name for one in DRAWN}
     again = {path: path.read_bytes() for path in publish.publish("02_baseline", "reference")}
     assert all(path.read_bytes() == data for path, data in again.items())
 

@@ -18,7 +18,7 @@ pytest.importorskip("vllm.version", reason="vLLM is not installed: python3 edgek
 
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 TEXT = np.random.default_rng(0).integers(0, 160, 48).tolist()
-LIMIT_S = 120
+LIMIT_S = 600  # no matter how many processes share the cores
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,8 @@ def test_16_bit_scores_differ_by_rounding_alone(ask, source):
     exact = ask("scored", engine="vllm", variant=source, dtype="float32", texts=[TEXT])["logits"]
     for dtype, ceiling in (("bfloat16", 0.08), ("float16", 0.01)):  # as for llama.cpp in test_engines
         ours = ask("scored", engine="vllm", variant=source, dtype=dtype, texts=[TEXT])["logits"]
-        error, same = quantized.difference(ours, exact)
-        assert 1e-5 < error < ceiling, dtype
-        assert same > 0.9, dtype
+        assert 1e-5 < quantized.distance(ours, exact) < ceiling, dtype
+        assert quantized.agreement(ours, exact) == 1, dtype
 
 
 def test_a_stream_is_exact_greedy_and_exactly_as_long_as_asked(ask, source):
@@ -122,12 +121,12 @@ def test_packed_checkpoints_agree_with_the_weights_that_they_stand_for(ask, sour
     # 0.085 was seen with the bfloat16 products of AMX
     for dtype, ceiling in (("bfloat16", 0.1), ("float16", 0.01)):
         ours = ask("scored", engine="vllm", variant=packed, dtype=dtype, texts=[TEXT])
-        error, same = quantized.difference(ours["logits"], exact)
+        error = quantized.distance(ours["logits"], exact)
         assert 1e-5 < error < ceiling, dtype
-        assert same > 0.9, dtype
+        assert quantized.agreement(ours["logits"], exact) == 1, dtype
         assert "WNA16" in ours["info"]["kernel"] or "Marlin" in ours["info"]["kernel"]
     unquantized = ask("scored", engine="vllm", variant=source, dtype="float16", texts=[TEXT])["logits"]
-    assert quantized.difference(unquantized, exact)[0] > 3 * error, "the quantized weights ran, and no others"
+    assert quantized.distance(unquantized, exact) > 3 * error, "the quantized weights ran, and no others"
 
 
 def test_threads_are_those_asked_and_torch_is_given_back(ask, source):
