@@ -77,6 +77,7 @@ class EngineEntry:
     devices: tuple[str, ...] = ("cpu", "cuda", "mps")
 
 
+OPENVINO_STEPS = {weights: f"openvino(precision={weights})" for weights in ("float32", "int8", "int4")}
 # Okabe and Ito's colours, safe for colour-blind readers; the mark (16 bits, 32 bits) tells engines apart in grey.
 ENGINES = {
     "transformers": EngineEntry("edgekit.engines.transformers", "Transformers", TRANSFORMERS, ("safetensors", "awq", "gptq"),
@@ -97,10 +98,13 @@ ENGINES = {
     "onnxruntime": EngineEntry("edgekit.engines.onnxruntime", "OnnxRuntime", ONNXRUNTIME, ("onnx",), "#8C510A", "<", ">",
                                takes_back=True, kv_bytes=4, devices=("cpu", "cuda"),
                                steps={weights: f"onnx(precision={weights})" for weights in ("float32", "int4")}),
-    # Its devices beside the CPU are Intel's.
-    "openvino": EngineEntry("edgekit.engines.openvino", "OpenVino", OPENVINO, ("openvino",), "#117733", ">", "<", takes_back=True,
-                            kv_bytes=4, devices=("cpu", "gpu", "npu"),
-                            steps={weights: f"openvino(precision={weights})" for weights in ("float32", "int8", "int4")}),
+    "openvino": EngineEntry("edgekit.engines.openvino", "OpenVino", OPENVINO, ("openvino",), "#117733", "8", "d",
+                            takes_back=True, kv_bytes=4, devices=("cpu",), steps=OPENVINO_STEPS),
+    # Intel's GPU and NPU share the host's memory: they are asked for under the device cpu, and rows tell which of them ran.
+    "openvino-gpu": EngineEntry("edgekit.engines.openvino", "OpenVinoGpu", OPENVINO, ("openvino",), "#44AA99", "8", "d",
+                                takes_back=True, kv_bytes=2, devices=("gpu",), steps=OPENVINO_STEPS),
+    "openvino-npu": EngineEntry("edgekit.engines.openvino", "OpenVinoNpu", OPENVINO, ("openvino",), "#999933", "8", "d",
+                                scores=False, withholds=False, kv_bytes=2, devices=("npu",), steps=OPENVINO_STEPS),
 }
 
 

@@ -40,7 +40,7 @@ class Artifact:
         if self.format == "gguf":
             files = [self.file]
         else:
-            own = {"onnx": "model.onnx*", "openvino": "openvino_model.*"}.get(self.format)
+            own = {"onnx": "model.onnx*", "openvino": "openvino_model.bin"}.get(self.format)
             files = self.path.glob(own) if own else weight_files.files_of(self.path)
         return sum(file.stat().st_size for file in files)
 

@@ -150,8 +150,9 @@ class _Graph:
             return op.convert(op.multiply(op.convert(_constant(stored, name), "f16"), _constant(scale, f"{name}.scale")), "f32")
         packed, scale = in_four_bits(wide)
         groups = (len(wide), wide.shape[1] // GROUP, GROUP)
-        stored = op.constant(ov.Tensor(packed, ov.Shape(groups), ov.Type.i4), name=name)
-        grouped = op.multiply(op.convert(stored, "f16"), _constant(scale, f"{name}.scale"))
+        stored = ov.Tensor(ov.Type.i4, ov.Shape(groups))  # with memory of its own: a constant does not keep an array alive
+        stored.data[:] = packed
+        grouped = op.multiply(op.convert(op.constant(stored, name=name), "f16"), _constant(scale, f"{name}.scale"))
         return op.convert(op.reshape(grouped, np.array(wide.shape), False), "f32")
 
 

@@ -1,7 +1,8 @@
 """OpenVINO: streams through OpenVINO GenAI's pipeline, scores and sessions through the runtime below it, of the same graph.
 
 The pipeline gives no logits, so the graph is compiled a second time when they are first asked for. Activations, keys and
-values are float32 on a CPU, where OpenVINO would take fewer bits unasked; on its other devices they are as it chooses.
+values are float32 on a CPU, where OpenVINO would take fewer bits unasked; on its other devices they are as it chooses. Those
+share the host's memory, so that an engine for each stands beside the one for the cores, all asked for on the device `cpu`.
 """
 
 from __future__ import annotations
@@ -18,45 +19,45 @@ import openvino_genai as genai
 from edgekit.compress import openvino_file
 from edgekit.compress.artifact import Artifact
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step
-from edgekit.errors import unknown_name
 
-DEVICES = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}  # as the kit names them, and OpenVINO
 FLOAT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 BACKEND = "SDPA"  # of the pipeline: one text at a time, its keys and values in one piece
 END = object()
 
 
 class OpenVino(Engine):
-    """A folder that the step `openvino` wrote."""
+    """A folder that the step `openvino` wrote, on the cores."""
+
+    name, asked, kv_bytes = "openvino", "CPU", 4
 
     def __init__(self, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int):
-        if device not in DEVICES:
-            raise EngineError("openvino: " + unknown_name("device", device, DEVICES))
+        if device != "cpu":
+            raise EngineError(f"{self.name}: unknown device {device!r}; known: cpu, beside which Intel's GPU and NPU are "
+                              "reached by openvino-gpu and openvino-npu")
         graph = openvino_file.read(artifact.path)
         if graph.weights != dtype:
-            raise EngineError(f"openvino: {artifact.variant} in {dtype} asked, its graph holds {graph.weights} matrices; name "
+            raise EngineError(f"{self.name}: {artifact.variant} in {dtype} asked, its graph holds {graph.weights} matrices; name "
                               f"what it holds, or build it with openvino(precision={dtype})")
         architecture = artifact.spec.architecture
         if context > architecture.context:
-            raise EngineError(f"openvino: a context of {context} tokens asked, {artifact.variant} was made for "
+            raise EngineError(f"{self.name}: a context of {context} tokens asked, {artifact.variant} was made for "
                               f"{architecture.context}")
-        self.core, self.folder, self.asked = ov.Core(), artifact.path, DEVICES[device]
+        self.core, self.folder = ov.Core(), artifact.path
         there = self.core.available_devices
         if not any(name.partition(".")[0] == self.asked for name in there):
-            raise EngineError(f"openvino: device {device!r} is not there; OpenVINO finds {', '.join(there)} on this machine")
-        self.options = dict(INFERENCE_NUM_THREADS=threads, **FLOAT) if device == "cpu" else {}
+            raise EngineError(f"{self.name}: {self.asked} is not there; OpenVINO finds {', '.join(there)} on this machine")
+        self.options = self._options(threads)
         self.compiled: ov.CompiledModel | None = None
-        # The CPU's plugin has nobody to hand anything to; of the others one compilation says on what it will run.
-        ran = self.asked if device == "cpu" else ", ".join(self._compiled().get_property("EXECUTION_DEVICES"))
+        ran = self._ran()
         try:
-            self.pipeline = genai.LLMPipeline(self.folder, self.asked, ATTENTION_BACKEND=BACKEND, **self.options)
+            self.pipeline = genai.LLMPipeline(self.folder, self.asked, **self._pipelines_own(context), **self.options)
         except RuntimeError as error:
             raise self._refused(error) from error
         self.info = EngineInfo(
-            name="openvino", version=f"{ov.__version__.partition('-')[0]} (genai {importlib.metadata.version('openvino-genai')})",
-            kernel=self._kernel(graph), device=device, dtype=dtype, threads=threads, vocabulary=architecture.vocabulary,
-            context=context, kv_bytes_per_token=(4 if device == "cpu" else 2) * architecture.kv_elements_per_token(),
-            provider_asked=self.asked, provider=ran)
+            name=self.name, version=f"{ov.__version__.partition('-')[0]} (genai {importlib.metadata.version('openvino-genai')})",
+            kernel=self._kernel(graph), device=self.asked.lower(), dtype=dtype, threads=threads,
+            vocabulary=architecture.vocabulary, context=context,
+            kv_bytes_per_token=self.kv_bytes * architecture.kv_elements_per_token(), provider_asked=self.asked, provider=ran)
 
     def score(self, tokens: Sequence[int]) -> np.ndarray:
         self.require_room(tokens, 0)
@@ -73,6 +74,16 @@ class OpenVino(Engine):
 
     def close(self) -> None:
         self.pipeline = self.compiled = self.core = None
+
+    def _options(self, threads: int) -> dict:
+        return dict(INFERENCE_NUM_THREADS=threads, **FLOAT)
+
+    def _pipelines_own(self, context: int) -> dict:
+        return dict(ATTENTION_BACKEND=BACKEND)
+
+    def _ran(self) -> str:
+        """What runs the graph, in OpenVINO's names. The CPU's plugin has nobody to hand anything to."""
+        return self.asked
 
     def _piped(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
         """The pipeline calls back with each token, from a thread that this generator reads."""
@@ -114,14 +125,51 @@ class OpenVino(Engine):
 
     def _refused(self, error: RuntimeError) -> EngineError:
         said = " ".join(str(error).split())[:300]
-        return EngineError(f"openvino: {self.folder} does not load on {self.asked}: {said}")
+        return EngineError(f"{self.name}: {self.folder} does not load on {self.asked}: {said}")
 
     def _kernel(self, graph: openvino_file.OpenvinoGraph) -> str:
         """The graph's operators and how they are multiplied, and the device in OpenVINO's words."""
         rounded = graph.weights not in openvino_file.FLOATS
         group = self.core.get_property(self.asked, "DYNAMIC_QUANTIZATION_GROUP_SIZE") if rounded and self.asked == "CPU" else 0
         return ", ".join([graph.words, f"weights {graph.weights}", *([f"activations in 8 bits by {group}"] if group else []),
-                          f"pipeline {BACKEND}", self.core.get_property(self.asked, "FULL_DEVICE_NAME")])
+                          "OpenVINO GenAI's pipeline", self.core.get_property(self.asked, "FULL_DEVICE_NAME")])
+
+
+class OpenVinoGpu(OpenVino):
+    """The same on Intel's GPU, in the float types that it chooses: float16 as a rule, keys and values included."""
+
+    name, asked, kv_bytes = "openvino-gpu", "GPU", 2
+
+    def _options(self, threads: int) -> dict:
+        return {}
+
+    def _ran(self) -> str:
+        return ", ".join(self._compiled().get_property("EXECUTION_DEVICES"))
+
+
+class OpenVinoNpu(OpenVino):
+    """The same on Intel's NPU, for which the pipeline makes graphs of fixed lengths: it streams, and gives no logits."""
+
+    name, asked, kv_bytes = "openvino-npu", "NPU", 2
+
+    def session(self) -> Session:
+        return Engine.session(self)
+
+    def _options(self, threads: int) -> dict:
+        return {}
+
+    def _pipelines_own(self, context: int) -> dict:
+        return dict(MAX_PROMPT_LEN=context, MIN_RESPONSE_LEN=context)
+
+    def _ran(self) -> str:
+        return "NPU, what it left to the cores untold"
+
+    def _chosen(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
+        raise EngineError(f"{self.name}: it writes any id of the vocabulary, those that pad it too; take openvino")
+
+    def _compiled(self) -> ov.CompiledModel:
+        raise EngineError(f"{self.name}: no logits: outside of the pipeline, which gives none, the NPU takes no graph whose "
+                          "lengths are open; take openvino")
 
 
 class Streamer(genai.StreamerBase):
