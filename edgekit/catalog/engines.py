@@ -44,6 +44,7 @@ MLX = Runtime(("mlx",), "mlx", build="edgekit.engines.builds:mlx", beside_bytes=
 ONNXRUNTIME = Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx", build="edgekit.engines.builds:onnxruntime",
                       beside_bytes=0.15e9)
 OPENVINO = Runtime(("openvino-genai",), "openvino", build="edgekit.engines.builds:openvino", beside_bytes=0.2e9)
+OPENAI = Runtime(("openai",), build="edgekit.route.engine:build")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ class EngineEntry:
     module, cls: where it is. formats: of the artifacts that it loads, the one for plain weights first. probe: `module:function`
     that tells, in a process that it may crash, what this build lacks on this processor (see engines.probe). takes_back: it can
     score a block of tokens and take some of them back; several_texts: of several texts at a time; scores: it gives logits;
-    withholds: it can be kept from writing some ids. shares_process: jobs that nothing times may share one process with it.
+    withholds: it can be kept from writing some ids. takes_ids: it takes and gives token ids; another process's server may take
+    text alone, and nothing that asks for ids, logits or memory can then be asked of it. shares_process: jobs that nothing
+    times may share one process with it.
     steps: the step that writes a model in the engine's own format, by what the weights are stored as; a float type without one
     is loaded as plain weights. kv_bytes: of a key or value, whatever the weights are stored as; None: they have the weights'
     float type. devices: what it can be asked to run on. colour, half, full: of its marks, and their shapes at 16 and 32 bits.
@@ -71,6 +74,7 @@ class EngineEntry:
     several_texts: bool = False
     scores: bool = True
     withholds: bool = True
+    takes_ids: bool = True
     shares_process: bool = True
     steps: Mapping[str, str] = field(default_factory=dict)
     kv_bytes: int | None = None
@@ -105,6 +109,9 @@ ENGINES = {
                                 takes_back=True, kv_bytes=2, devices=("gpu",), steps=OPENVINO_STEPS),
     "openvino-npu": EngineEntry("edgekit.engines.openvino", "OpenVinoNpu", OPENVINO, ("openvino",), "#999933", "8", "d",
                                 scores=False, withholds=False, kv_bytes=2, devices=("npu",), steps=OPENVINO_STEPS),
+    # What it runs on, and in which float type, is the server's affair: a cell says what whoever started it says.
+    "openai": EngineEntry("edgekit.route.engine", "Server", OPENAI, ("safetensors",), "#661100", "1", "2",
+                          probe="edgekit.route.engine:missing", scores=False, withholds=False, takes_ids=False),
 }
 
 

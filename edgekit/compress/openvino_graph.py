@@ -1,4 +1,4 @@
-"""A decoder of the Llama kind as an OpenVINO model: keys and values are its states, which a request fills and a next one resets.
+"""A decoder of the Llama kind as an OpenVINO model: keys and values are its states, which a request fills.
 
 Written operation by operation from the architecture, so that matrices may be stored in few bits in the form that OpenVINO's
 plugins multiply as it is: an integer, a conversion, a scale. Inputs are those that OpenVINO GenAI gives: `input_ids`,

@@ -36,8 +36,8 @@ class OpenVino(Engine):
                               "reached by openvino-gpu and openvino-npu")
         graph = openvino_file.read(artifact.path)
         if graph.weights != dtype:
-            raise EngineError(f"{self.name}: {artifact.variant} in {dtype} asked, its graph holds {graph.weights} matrices; name "
-                              f"what it holds, or build it with openvino(precision={dtype})")
+            raise EngineError(f"{self.name}: {artifact.variant} in {dtype} asked, its graph holds {graph.weights} matrices; "
+                              f"name what it holds, or build it with openvino(precision={dtype})")
         architecture = artifact.spec.architecture
         if context > architecture.context:
             raise EngineError(f"{self.name}: a context of {context} tokens asked, {artifact.variant} was made for "
@@ -53,10 +53,10 @@ class OpenVino(Engine):
             self.pipeline = genai.LLMPipeline(self.folder, self.asked, **self._pipelines_own(context), **self.options)
         except RuntimeError as error:
             raise self._refused(error) from error
+        version = f"{ov.__version__.partition('-')[0]} (genai {importlib.metadata.version('openvino-genai')})"
         self.info = EngineInfo(
-            name=self.name, version=f"{ov.__version__.partition('-')[0]} (genai {importlib.metadata.version('openvino-genai')})",
-            kernel=self._kernel(graph), device=self.asked.lower(), dtype=dtype, threads=threads,
-            vocabulary=architecture.vocabulary, context=context,
+            name=self.name, version=version, kernel=self._kernel(graph), device=self.asked.lower(), dtype=dtype,
+            threads=threads, vocabulary=architecture.vocabulary, context=context,
             kv_bytes_per_token=self.kv_bytes * architecture.kv_elements_per_token(), provider_asked=self.asked, provider=ran)
 
     def score(self, tokens: Sequence[int]) -> np.ndarray:
