@@ -15,7 +15,8 @@ SETUP = "python3 edgekit/environment/install.py"
 class Runtime:
     """A library that runs models: the packages that bring it, any one of them, and the extras of the set-up that install it.
 
-    extra, gpu_extra: on a machine without and with an NVIDIA GPU; "" is the set-up itself. build: `module:function` that tells,
+    extra, gpu_extra: on a machine without and with an NVIDIA GPU; "" is the set-up itself. apart: the line that installs it
+    where it cannot stand beside the kit's own pins, with the reason. build: `module:function` that tells,
     in a process that it may crash, how the library was compiled and what of this processor it uses. beside_bytes: what a
     process takes beside its model's weights, keys and values: the most in the committed rows, of plain and GGUF weights.
     """
@@ -25,9 +26,12 @@ class Runtime:
     gpu_extra: str | None = None
     build: str = ""
     beside_bytes: float = 0.0
+    apart: str = ""
 
     def install(self, gpu: bool | None = None) -> str:
         """The line that installs it; `gpu` None, where the machine is not known, names both where they differ."""
+        if self.apart:
+            return self.apart
         lines = [f"{SETUP} --extra {extra}" if extra else SETUP
                  for extra in (self.extra, self.extra if self.gpu_extra is None else self.gpu_extra)]
         if gpu is not None or lines[0] == lines[1]:
@@ -44,6 +48,9 @@ MLX = Runtime(("mlx",), "mlx", build="edgekit.engines.builds:mlx", beside_bytes=
 ONNXRUNTIME = Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx", build="edgekit.engines.builds:onnxruntime",
                       beside_bytes=0.15e9)
 OPENVINO = Runtime(("openvino-genai",), "openvino", build="edgekit.engines.builds:openvino", beside_bytes=0.2e9)
+TENSORRT_LLM = Runtime(("tensorrt-llm",), beside_bytes=3e9,
+                       apart="pip install tensorrt-llm, on a machine with an NVIDIA GPU, in an environment of its own beside "
+                             "this kit's: it pins another torch and transformers")
 OPENAI = Runtime(("openai",), build="edgekit.route.engine:build")
 
 
@@ -91,7 +98,7 @@ ENGINES = {
     "transformers-compiled": EngineEntry("edgekit.engines.transformers", "TransformersCompiled", TRANSFORMERS, ("safetensors",),
                                          "#56B4E9", "^", "v"),
     "llama_cpp": EngineEntry("edgekit.engines.llama_cpp", "LlamaCpp", LLAMA_CPP, ("gguf",), "#D55E00", "s", "P",
-                             probe="edgekit.engines.probe:llama_cpp", takes_back=True, several_texts=True, kv_bytes=2,
+                             probe="edgekit.engines.probe_blocks:llama_cpp", takes_back=True, several_texts=True, kv_bytes=2,
                              steps={dtype: f"gguf(dtype={dtype})" for dtype in ("float32", "float16", "bfloat16")}),
     # vLLM changes the whole process that it runs in.
     "vllm": EngineEntry("edgekit.engines.vllm", "Vllm", VLLM, ("safetensors", "awq", "gptq"), "#009E73", "h", "X",
@@ -109,6 +116,9 @@ ENGINES = {
                                 takes_back=True, kv_bytes=2, devices=("gpu",), steps=OPENVINO_STEPS),
     "openvino-npu": EngineEntry("edgekit.engines.openvino", "OpenVinoNpu", OPENVINO, ("openvino",), "#999933", "8", "d",
                                 scores=False, withholds=False, kv_bytes=2, devices=("npu",), steps=OPENVINO_STEPS),
+    # Written against its documented API and run on no GPU by the kit's authors so far.
+    "tensorrt-llm": EngineEntry("edgekit.engines.tensorrt_llm", "TensorRtLlm", TENSORRT_LLM, ("safetensors",), "#AA4499", "3",
+                                "4", withholds=False, shares_process=False, devices=("cuda",)),
     # What it runs on, and in which float type, is the server's affair: a cell says what whoever started it says.
     "openai": EngineEntry("edgekit.route.engine", "Server", OPENAI, ("safetensors",), "#661100", "1", "2",
                           probe="edgekit.route.engine:missing", scores=False, withholds=False, takes_ids=False),

@@ -13,12 +13,12 @@ from edgekit.building import BuildError
 from edgekit.catalog.hf_config import GEMMA
 from edgekit.compress import checkpoint
 from edgekit.compress.artifact import Artifact, require_plain
+from edgekit.compress.openvino_file import GROUP
 from edgekit.errors import unknown_name
 
 INSTALL = "python3 edgekit/environment/install.py --extra openvino"
 # precision of the matrices -> bytes of one at most, scales included
 PRECISIONS = {"float32": 4.0, "int8": 1.1, "int4": 0.6}
-GROUP = 32  # inputs that share a scale at 4 bits
 ROPES = ("default", "linear", "llama3", "yarn")  # rotations that do not depend on how long a text is
 
 

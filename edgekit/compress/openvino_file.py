@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from edgekit.building import BuildError
 
 GRAPH = "openvino_model.xml"
+GROUP = 32  # inputs that share a scale at 4 bits
 TABLE = "model.embed_tokens.weight"
 MATRIX = "_proj.weight"  # how the names of a layer's matrices end
 STORED = {"f32": "float32", "f16": "float16", "i8": "int8", "i4": "int4"}  # OpenVINO's names of types, and the kit's

@@ -17,7 +17,7 @@ from openvino import opset15 as op
 from openvino.op import util
 
 from edgekit.catalog.architecture import NORMED_HEADS, Architecture
-from edgekit.compress.openvino import GROUP
+from edgekit.compress.openvino_file import GROUP
 
 ACTIVATIONS = {"silu": op.swish, "gelu": lambda x: op.gelu(x, "erf"), "gelu_pytorch_tanh": lambda x: op.gelu(x, "tanh")}
 EMBEDDING, HEAD = "model.embed_tokens", "lm_head"
