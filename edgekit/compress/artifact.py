@@ -11,17 +11,17 @@ from edgekit.building import BuildError
 from edgekit.catalog import gguf_file, weight_files
 from edgekit.catalog.hf_config import packing_of
 from edgekit.catalog.models import ModelSpec
-from edgekit.compress import onnx_file
+from edgekit.compress import onnx_file, openvino_file
 
 ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A built variant: `path` is a folder in Hugging Face format, or one that holds `model.gguf` (format gguf) or `model.onnx`
-    with its data (format onnx); of a GGUF file that llama.cpp alone runs, the file itself.
+    """A built variant: `path` is a folder in Hugging Face format, or one that holds `model.gguf` (format gguf), `model.onnx` or
+    `openvino_model.xml` with their data (formats onnx and openvino); of a GGUF file that llama.cpp alone runs, the file itself.
 
-    Formats: safetensors (plain weights), awq and gptq (packed ones, with a quantization_config), gguf, onnx, mlx.
+    Formats: safetensors (plain weights), awq and gptq (packed ones, with a quantization_config), gguf, onnx, openvino, mlx.
     """
 
     variant: str
@@ -40,7 +40,8 @@ class Artifact:
         if self.format == "gguf":
             files = [self.file]
         else:
-            files = self.path.glob("model.onnx*") if self.format == "onnx" else weight_files.files_of(self.path)
+            own = {"onnx": "model.onnx*", "openvino": "openvino_model.bin"}.get(self.format)
+            files = self.path.glob(own) if own else weight_files.files_of(self.path)
         return sum(file.stat().st_size for file in files)
 
     def bits_per_weight(self) -> float:
@@ -56,6 +57,8 @@ class Artifact:
         """
         if self.format == "onnx":
             return onnx_file.read(self.path).bytes_per_step
+        if self.format == "openvino":
+            return openvino_file.read(self.path).bytes_per_step
         if self.format == "gguf":
             return gguf_file.read(self.file).bytes_per_step
         if self.format == "mlx":

@@ -28,6 +28,7 @@ from edgekit.compress import (
     gptq,
     mlx,
     onnx,
+    openvino,
     packed,
     prune,
     refit,
@@ -60,12 +61,13 @@ STEPS = {
     "dequantized": (dequantize.to_float, dequantize.dequantized_bytes, "safetensors"),
     "gguf_quantized": (gguf_quantize.to_quantized_gguf, gguf_quantize.quantized_bytes, "gguf"),
     "onnx": (onnx.to_onnx, onnx.onnx_bytes, "onnx"),
+    "openvino": (openvino.to_openvino, openvino.openvino_bytes, "openvino"),
     "mlx_quantized": (mlx.to_mlx, mlx.mlx_bytes, "mlx"),
 }
 # The step that turns a quantized artifact into float32 weights, which every method shares an engine for.
 DEQUANTIZED = " > dequantized()"
 # Formats whose folders hold no config.json, or not one in the words of transformers: the model is what its source is.
-RUNTIMES_OWN = ("gguf", "onnx", "mlx")
+RUNTIMES_OWN = ("gguf", "onnx", "openvino", "mlx")
 # What an argument annotated so may be.
 KINDS = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 # A change of what a step writes must change what it is addressed by,
@@ -73,7 +75,8 @@ BUILDER_VERSION = 1
 # and so must another version of the library that computes it. Artifacts were made before with these, which go without saying.
 LIBRARIES = {"awq": ("autoawq", "0.2.9"), "gptq": ("gptqmodel", "7.6.0"), "distilled": ("torch", "2.13.0+cpu"),
              "gguf": ("gguf", "0.19.0"), "gguf_quantized": ("llama-cpp-python", "0.3.36"),
-             "onnx": ("onnxruntime-genai", "0.18.0"), "mlx_quantized": ("mlx", "0.32.4")}
+             "onnx": ("onnxruntime-genai", "0.18.0"), "openvino": ("openvino", "2026.4.1"),
+             "mlx_quantized": ("mlx", "0.32.4")}
 
 
 class VariantError(InvalidRequest):

@@ -59,6 +59,14 @@ def onnxruntime() -> str:
             f"{' '.join(onnxruntime.get_available_providers())}")
 
 
+def openvino() -> str:
+    """Versions and commits of OpenVINO and of its generator. In a process of its own."""
+    import openvino
+    import openvino_genai
+
+    return f"openvino {openvino.__version__}, genai {openvino_genai.__version__}"
+
+
 def mlx() -> str:
     """MLX's version and the device that it computes on unless told otherwise. In a process of its own."""
     import mlx.core

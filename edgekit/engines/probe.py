@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -60,10 +61,11 @@ def _failed(engine: str, done: subprocess.CompletedProcess | None) -> str | None
         return f"{engine}: did not load within {TIMEOUT_S} s"
     if done.returncode == 0:
         return None
-    if done.returncode < 0:
-        said = f"signal {-done.returncode}"
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    if done.returncode < 0:  # a probe says what it is about to do
+        said = f"dies with {signal.Signals(-done.returncode).name}" + f" in {last}" * bool(last)
     else:
-        said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        said = last or f"exit status {done.returncode}"
     return f"{engine}: does not load ({said}); delete .venv and install it again: {ENGINES[engine].runtime.install()}"
 
 
@@ -81,14 +83,6 @@ def missing(engine: str, format: str) -> str | None:
     """Why an installed engine cannot load a format on this processor; None where nothing is known to be missing."""
     found = lacks(engine)
     return found.get(EVERYTHING) or found.get(format)
-
-
-def llama_cpp() -> dict[str, str]:
-    """A probe: compiled for one processor, it dies of an instruction that another one lacks."""
-    import llama_cpp
-
-    llama_cpp.llama_backend_init()
-    return {}
 
 
 def vllm() -> dict[str, str]:

@@ -8,17 +8,19 @@ the endpoint is back. The key stands in no error, row or representation.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import hashlib
 import random
 import re
-import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.errors import RunFailed
+from edgekit.route.breaker import Clock, breaker
 from edgekit.route.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -60,16 +62,6 @@ class Answer:
     attempts: int = 1
 
 
-class Clock:
-    """Time as it passes."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
 class Cloud:
     """An endpoint that answers. Threads may share one; `close` it at the end.
 
@@ -89,7 +81,8 @@ class Cloud:
         self._http = httpx2.Client(transport=transport, follow_redirects=False, trust_env=not near)
         self._client = openai.OpenAI(base_url=endpoint.url, api_key=key, max_retries=0, timeout=endpoint.timeout_s,
                                      http_client=self._http)
-        self._breaker = _breaker(endpoint, self.clock)
+        self._breaker = breaker(endpoint.failures, endpoint.reset_s, self.clock,
+                                lambda error: not isinstance(error, CloudFailed) or error.kind in BREAKING)
 
     def answer(self, name: str, text: str, most_tokens: int) -> Answer:
         """The greedy answer to `text`. name: of the query; an endpoint that knows idempotency keys sees all attempts as one
@@ -131,6 +124,19 @@ class Cloud:
             return failure.kind not in BREAKING
         return True
 
+    def stream(self, text: str, most_tokens: int) -> Iterator[str]:
+        """The parts of a greedy answer as they come, asked for once and never again, so that they can be timed; returns their
+        (prompt_tokens, output_tokens) as the endpoint counts them, None where it does not. Raises CloudFailed."""
+        parts = self._parts(uuid.uuid4().hex, text, most_tokens, self.clock.now() + self.endpoint.deadline_s)
+        return (yield from parts)
+
+    def counts(self, text: str, most_tokens: int) -> tuple[int | None, int | None]:
+        """(prompt_tokens, output_tokens) of the same answer, which is not streamed: some endpoints count only then. Raises
+        CloudFailed."""
+        with self._told(lambda: False):
+            answer = self._ask(dict(stream=False), text, most_tokens)
+            return (answer.usage.prompt_tokens, answer.usage.completion_tokens) if answer.usage else (None, None)
+
     def close(self) -> None:
         self._client.close()
 
@@ -146,51 +152,65 @@ class Cloud:
         return max(doubled * (0.5 + self._random.random() / 2), asked or 0.0)
 
     def _attempt(self, once: str, text: str, most_tokens: int, deadline: float) -> tuple[str, int | None, int | None]:
+        parts, counts = self._parts(once, text, most_tokens, deadline), []
+        said = list(_kept(parts, counts))
+        return "".join(said), *counts
+
+    def _parts(self, once: str, text: str, most_tokens: int, deadline: float) -> Iterator[str]:
+        came = []  # something, once the endpoint took the request
+        with self._told(lambda: bool(came)), self._begin(once, text, most_tokens) as stream:
+            came.append(True)
+            return (yield from self._read(stream, deadline))
+
+    @contextlib.contextmanager
+    def _told(self, came: Callable[[], bool]) -> Iterator[None]:
+        """What goes wrong inside as CloudFailed. came: whether the endpoint had taken the request."""
         import httpx2
         import openai
 
-        came = False  # whether the endpoint took the request
         try:
-            with self._begin(once, text, most_tokens) as stream:
-                came = True
-                return self._read(stream, deadline)
+            yield
         except openai.APIStatusError as error:
             raise self._failed(_kind_of(error.status_code), error, _retry_after(error.response.headers)) from None
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
             raise self._failed("slow", error) from None
         except (openai.APIConnectionError, httpx2.TransportError) as error:
-            raise self._failed("cut" if came else _lost(error), error) from None
+            raise self._failed("cut" if came() else _lost(error), error) from None
         except openai.APIError as error:  # an error in place of a part of the stream
             raise self._failed("server error", error) from None
         except (ValueError, TypeError, AttributeError, IndexError, httpx2.RequestError, httpx2.StreamError) as error:
             raise self._failed("garbage", error) from None
 
     def _begin(self, once: str, text: str, most_tokens: int):
-        asked = dict(model=self.endpoint.model, max_tokens=most_tokens, temperature=0, stream=True,
-                     stream_options={"include_usage": True}, extra_headers={"Idempotency-Key": once},
-                     extra_body=dict(self.endpoint.own))
+        return self._ask(dict(stream=True, stream_options={"include_usage": True}, extra_headers={"Idempotency-Key": once}),
+                         text, most_tokens)
+
+    def _ask(self, how: dict, text: str, most_tokens: int):
+        asked = dict(model=self.endpoint.model, max_tokens=most_tokens, temperature=0, extra_body=dict(self.endpoint.own),
+                     **how)
         if self.endpoint.form == "plain":
             return self._client.completions.create(prompt=text, **asked)
         return self._client.chat.completions.create(messages=[{"role": "user", "content": text}], **asked)
 
-    def _read(self, stream, deadline: float) -> tuple[str, int | None, int | None]:
+    def _read(self, stream, deadline: float) -> Iterator[str]:
         kind = stream.response.headers.get("content-type", "").partition(";")[0]
         if kind != "text/event-stream":
             raise CloudFailed("garbage", f"expected text/event-stream, got {kind[:40]!r}")
-        parts, end, usage = [], None, None
+        end, usage = None, None
         for part in stream:
             if self.clock.now() > deadline:
                 raise CloudFailed("slow", "past the deadline")
             usage = getattr(part, "usage", None) or usage
             for choice in part.choices:
                 said = choice.text if self.endpoint.form == "plain" else choice.delta.content
-                parts.append(said or "")
+                if said:
+                    yield said
                 end = choice.finish_reason or end
         if end is None:
             raise CloudFailed("cut", "the stream closed without a reason to finish")
         if end not in ENDS:
             raise CloudFailed("refused", f"finished for {self._clean(str(end))}")
-        return "".join(parts), *((usage.prompt_tokens, usage.completion_tokens) if usage else (None, None))
+        return (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
 
     def _failed(self, kind: str, error: Exception, retry_after_s: float | None = None) -> CloudFailed:
         return CloudFailed(kind, self._clean(f"{type(error).__name__}: {error}"), retry_after_s)
@@ -198,6 +218,11 @@ class Cloud:
     def _clean(self, words: str) -> str:
         """An endpoint's or library's words in one short line, without the key, which some repeat."""
         return " ".join(words.replace(self._key, "[key]").split())[:LONGEST_TOLD]
+
+
+def _kept(parts: Iterator[str], counts: list) -> Iterator[str]:
+    """The same parts; what they return goes into `counts`."""
+    counts += yield from parts
 
 
 def _kind_of(status: int) -> str:
@@ -225,25 +250,3 @@ def _retry_after(headers) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
     except ValueError:
         return None
-
-
-def _breaker(endpoint: Endpoint, clock: Clock):
-    """The library's circuit breaker on our clock: its own is the machine's, to whole seconds."""
-    import circuitbreaker
-
-    lock = threading.Lock()
-
-    class Breaker(circuitbreaker.CircuitBreaker):
-        def __exit__(self, *raised):
-            with lock:
-                super().__exit__(*raised)
-                if self._state == circuitbreaker.STATE_OPEN:
-                    self._opened = clock.now()
-            return False
-
-        @property
-        def open_remaining(self) -> float:
-            return self._opened + self._recovery_timeout - clock.now()
-
-    return Breaker(endpoint.failures, endpoint.reset_s,
-                   lambda _, error: not isinstance(error, CloudFailed) or error.kind in BREAKING)

@@ -135,11 +135,14 @@ def plan(config: Config) -> Iterator[Unit]:
 run = study_run(STUDY, VERSION, plan)
 
 
-def _cell(spec: ModelSpec, cell: str, longest: int) -> tuple[dict, str, dict]:
-    """(condition, variant, {engine, dtype, tokens, refusal}) of a model in a cell, whose longest text has `longest` tokens."""
+def _cell(spec: ModelSpec, cell: str, longest: int, task: str) -> tuple[dict, str, dict]:
+    """(condition, variant, {engine, dtype, tokens, refusal}) of a task of a model in a cell, whose longest text has `longest`
+    tokens."""
     of = Cell.parse(cell, WEIGHTS)
     chain = of.chain(spec.name)
     refusal = of.refusal(chain)
+    if task != "speed" and not ENGINES[of.engine].takes_ids:
+        refusal = f"{of.engine}: it takes and gives text, and {task} asks for token ids; its times alone are measured"
     if longest > spec.architecture.context:
         refusal = f"prompt and output of {longest} tokens exceed the model's context of {spec.architecture.context}"
     return dict(model=spec.name), chain, dict(engine=of.engine, dtype=of.weights, tokens=longest, refusal=refusal)
@@ -159,20 +162,23 @@ def _longest(config: Config) -> int:
 
 
 def _speed(config: Config, spec: ModelSpec, cell: str, repeat: int) -> Unit:
-    condition, chain, of = _cell(spec, cell, _longest(config))
+    condition, chain, of = _cell(spec, cell, _longest(config), "speed")
     work = dict(grid=_grid(config), seed=config.seed, warmups=config.warmups)
-    return timed_unit(config, dict(task="speed", batch=1, **condition), chain, f"{JOBS}:measure_runtime", work, repeat, **of)
+    served = not ENGINES[of["engine"]].takes_ids
+    job = f"{JOBS}_served:measure_served" if served else f"{JOBS}:measure_runtime"
+    unit = timed_unit(config, dict(task="speed", batch=1, **condition), chain, job, work, repeat, **of)
+    return replace(unit, holds=()) if served else unit  # another process holds the model
 
 
 def _scaled(config: Config, spec: ModelSpec, cell: str, repeat: int) -> Unit:
-    condition, chain, of = _cell(spec, cell, _longest(config))
+    condition, chain, of = _cell(spec, cell, _longest(config), "threads")
     work = dict(grid=_ends(config), seed=config.seed, warmups=config.warmups)
     return timed_unit(config, dict(task="threads", batch=1, **condition), chain, "edgekit.measure.latency:measure_speed", work,
                       repeat, **of)
 
 
 def _accelerated(config: Config, spec: ModelSpec, cell: str, acceleration: str, repeat: int) -> Unit:
-    condition, chain, of = _cell(spec, cell, _longest(config))
+    condition, chain, of = _cell(spec, cell, _longest(config), "acceleration")
     work = dict(acceleration=acceleration, grid=_ends(config), seed=config.seed, warmups=config.warmups)
     of["refusal"] = of["refusal"] or instructions.refusal(of["engine"], acceleration, config.device)
     return timed_unit(config, dict(task="acceleration", batch=1, acceleration=acceleration, **condition), chain,
@@ -180,7 +186,7 @@ def _accelerated(config: Config, spec: ModelSpec, cell: str, acceleration: str, 
 
 
 def _batches(config: Config, spec: ModelSpec, cell: str, repeat: int) -> Unit:
-    condition, chain, of = _cell(spec, cell, _longest(config))
+    condition, chain, of = _cell(spec, cell, _longest(config), "batches")
     most = max(config.batches)
     work = dict(batches=sorted(config.batches), prompt_tokens=[max(config.prompt_tokens)],
                 output_tokens=max(config.output_tokens), seed=config.seed)
@@ -206,7 +212,7 @@ def _split(config: Config, target: str, draft: str, repeat: int) -> Unit:
 
 
 def _agreement(config: Config, spec: ModelSpec, cell: str) -> Unit:
-    condition, chain, of = _cell(spec, cell, 0)
+    condition, chain, of = _cell(spec, cell, 0, "agreement")
     where = dict(engine=of["engine"], dtype=of["dtype"], **config.where)
     work = dict(base=spec.name, stream=config.stream, texts=config.texts, output_tokens=config.written_tokens)
     holds = () if of["refusal"] else ((Held(spec.name, *REFERENCE, MOST_CONTEXT),),
@@ -218,7 +224,7 @@ def _agreement(config: Config, spec: ModelSpec, cell: str) -> Unit:
 
 
 def _conformance(config: Config, spec: ModelSpec, cell: str) -> Unit:
-    condition, chain, of = _cell(spec, cell, CHECKED_TOKENS)
+    condition, chain, of = _cell(spec, cell, CHECKED_TOKENS, "conformance")
     work = dict(base=spec.name, seed=config.seed)
     unit = timed_unit(config, dict(task="conformance", batch=1, **condition), chain,
                       "edgekit.measure.conformance:measure_conformance", work, 0, **of)
