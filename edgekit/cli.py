@@ -107,7 +107,7 @@ def _unattended(options) -> int:
     notebooks = _named(options)
     require_profile(options.profile)
     free = 1.0 if options.keep_free is None else options.keep_free
-    bounds = unattended.bounds(options.budget, options.deadline, free, datetime.datetime.now().astimezone())
+    bounds = unattended.bounds(options.budget, options.deadline, free, datetime.datetime.now())
     with _executor(options) as executor:
         status = unattended.run(notebooks, options.profile, bounds, executor, log=Path(options.log) if options.log else None,
                                 force=options.force, retry=options.retry)

@@ -37,12 +37,13 @@ class BoundsError(InvalidRequest):
 
 def bounds(budget: str | None, deadline: str | None, keep_free_gb: float, now: datetime.datetime) -> Bounds:
     """The earlier end of both: a budget such as 8h, 90min or 1h30min from `now`, and a deadline, 06:30 (the next one) or a date
-    with a time, 2026-03-01T06:30, in local time. Raises BoundsError."""
+    with a time, 2026-03-01T06:30. `now`: local time, without a zone. What is left is counted from here on, whatever the clock
+    is set to later. Raises BoundsError."""
     if keep_free_gb < 0:
         raise BoundsError(f"--keep-free: expected GB of at least 0, got {keep_free_gb}")
-    ends = [now.timestamp() + seconds(budget, "--budget")] if budget else []
-    ends += [_moment(deadline, now).timestamp()] if deadline else []
-    return Bounds(min(ends, default=None), keep_free_gb * 1e9)
+    within_s = [seconds(budget, "--budget")] if budget else []
+    within_s += [_moment(deadline, now).timestamp() - now.timestamp()] if deadline else []
+    return Bounds(time.monotonic() + min(within_s) if within_s else None, keep_free_gb * 1e9)
 
 
 def seconds(text: str, option: str) -> float:
@@ -63,8 +64,7 @@ def _moment(deadline: str, now: datetime.datetime) -> datetime.datetime:
         at = datetime.datetime.fromisoformat(deadline)
     except ValueError as error:
         raise BoundsError(f"--deadline: expected 06:30 or 2026-03-01T06:30, got {deadline!r}") from error
-    at = at if at.tzinfo else at.replace(tzinfo=now.tzinfo)
-    if at <= now:
+    if at.timestamp() <= now.timestamp():
         raise BoundsError(f"--deadline: {deadline} is past; name a time to come")
     return at
 
@@ -118,7 +118,7 @@ def run(notebooks: Sequence[str], profile: str, limits: Bounds, executor: Execut
     fetch_named(value for parameters in values.values() for value in parameters.values())
     watch, began = Watch(Console(sys.stderr), log), time.monotonic()
     try:
-        watch.says("night", notebooks=list(notebooks), profile=profile, ends=limits.ends,
+        watch.says("night", notebooks=list(notebooks), profile=profile, within_s=limits.within_s(),
                    least_free_bytes=limits.least_free_bytes)
         with runner.retrying(retry):
             tallies = night.run(notebooks, profile, executor, limits, watch)

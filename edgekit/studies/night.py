@@ -113,10 +113,15 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a night may take: until when (seconds since the epoch, None without an end), and how many bytes stay free."""
+    """What a night may take. ends: until when, in seconds of time.monotonic(), so that who sets the clock moves nothing; None
+    without an end. least_free_bytes: of the disk."""
 
     ends: float | None = None
     least_free_bytes: float = 0.0
+
+    def within_s(self) -> float | None:
+        """Seconds that are left, None without an end."""
+        return None if self.ends is None else self.ends - time.monotonic()
 
     def short_of_disk(self) -> str | None:
         """That too little is free where rows and artifacts go; None where enough is."""
@@ -224,7 +229,7 @@ class _Night:
         return None
 
     def within_s(self) -> float | None:
-        return None if self._bounds.ends is None else self._bounds.ends - time.time()
+        return self._bounds.within_s()
 
     def begins(self, task: Task, where: str) -> None:
         self._begun += 1
