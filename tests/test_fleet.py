@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import json
 import random
@@ -252,16 +253,29 @@ def test_a_board_runs_the_jobs_of_studies_and_nothing_else(tmp_path, monkeypatch
                 refusal=None, planned=True, shared=False, first=False, variants=[], makes=False, reads=[], source="measured",
                 holds=[])
     request = dict(scope="ab", finished=[], key="k", unit=unit, allowed={}, within_s=None, built=[])
-    for function in ("os:system", "edgekit.cli:main", "edgekit.measure.worker:run_job", "edgekit.measure.a:measure_b;x"):
+    for function in ("os:system", "edgekit.cli:main", "edgekit.measure.worker:run_job", "edgekit.measure.a:measure_b;x",
+                     "edgekit.studies.frontier.jobs_parallel:clock_copies"):
         with pytest.raises(EdgekitError, match="is no job of a study"):
             here.measure(request | dict(unit=unit | dict(function=function)))
-    planned = {node for path in (store.ROOT / "edgekit").rglob("*.py") for node in re.findall(
-        r'"(edgekit\.(?:measure|studies)[\w.]*:\w+)"', path.read_text())}
-    assert {name for name in planned if not board.MEASURES.fullmatch(name)} == {
-        "edgekit.measure.device:matmul_flops", "edgekit.measure.roofs:bandwidth_samples"}, "which no unit names"
-    assert board.MEASURES.fullmatch("edgekit.studies.routing.jobs_network:draw_network")
     with pytest.raises(EdgekitError, match="no scope of a run"):
         here.measure(request | dict(scope="../x"))
+
+
+def test_what_a_board_would_run_is_what_units_name_and_no_more():
+    home = store.ROOT / "edgekit"
+    planned, jobs = {"": (home / "studies/units.py").read_text()}, []
+    for path in (home / "studies").glob("*/plan*.py"):
+        planned[path.parent.name] = planned.get(path.parent.name, "") + path.read_text()
+    named = [name for text in planned.values() for name in re.findall(r':(\w+)"', text)]
+    assert len(named) > 25 and all(name.startswith("measure_") for name in named)
+    for path in [*(home / "measure").glob("*.py"), *(home / "studies").glob("*/jobs*.py")]:
+        module = ".".join(path.relative_to(home.parent).with_suffix("").parts)
+        jobs += [(path.parent.name, node.name) for node in ast.parse(path.read_text()).body
+                 if isinstance(node, ast.FunctionDef) and board.MEASURES.fullmatch(f"{module}:{node.name}")]
+    assert len(jobs) > 35
+    for folder, name in jobs:
+        text = planned.get(folder) or "".join(planned.values())
+        assert re.search(rf'[:"]{name}"', text), f"a board would run {folder} {name}, which no unit names: call it otherwise"
 
 
 def test_artifacts_travel_in_pieces_and_what_did_not_arrive_whole_is_thrown_away(tmp_path, monkeypatch):

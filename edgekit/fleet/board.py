@@ -21,8 +21,8 @@ from edgekit.studies import needs
 from edgekit.studies.local import Allowed, Local
 
 PLAN_TIMEOUT_S = 1800.0
-# The jobs that a unit may name
-MEASURES = re.compile(r"edgekit\.measure\.\w+:measure_\w+|edgekit\.studies\.\w+\.jobs\w*:[a-z]\w*")
+# The jobs that a unit may name: nothing else in these modules has such a name, and no unit names anything else
+MEASURES = re.compile(r"edgekit\.(measure\.\w+|studies\.\w+\.jobs\w*):measure_\w+")
 CALLS = ("about", "plan", "measure", "listing", "read", "write", "finish")
 
 BOARDS: dict[str, Board] = {}  # those that this process is; more than one where a fleet is simulated
