@@ -5,6 +5,8 @@ What happens is one line on a terminal and lines of JSON in a log that does not 
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import datetime
 import json
 import logging
@@ -13,18 +15,20 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from edgekit import report
 from edgekit.columns import aligned
 from edgekit.console import Console, duration, fields
 from edgekit.errors import InvalidRequest
+from edgekit.params import require_profile
 from edgekit.report import Outcome as Executed
 from edgekit.report.check import check
 from edgekit.report.run import fetch_named, plans_the_same
 from edgekit.studies import local, night, runner
-from edgekit.studies.night import Bounds, Executor, Tally, Task
+from edgekit.studies.night import Bounds, Executor, Here, Tally, Task
 
 LOG_BYTES = 16 << 20  # of the log, and as much of the one before it
 MOST = 4  # reasons that are told of a notebook
@@ -133,6 +137,28 @@ def run(notebooks: Sequence[str], profile: str, limits: Bounds, executor: Execut
         return status
     finally:
         watch.close()
+
+
+def as_asked(notebooks: Sequence[str], options: argparse.Namespace,
+             measuring: Callable[[], AbstractContextManager[Executor]]) -> int:
+    """`edgekit run` with one of the options of a night: its exit status. Raises BoundsError, ParamsError for a profile that is
+    not there, what `measuring` raises, and else as `run`."""
+    require_profile(options.profile)
+    free = 1.0 if options.keep_free is None else options.keep_free
+    limits = bounds(options.budget, options.deadline, free, datetime.datetime.now())
+    with measuring() as executor:
+        status = run(notebooks, options.profile, limits, executor, log=Path(options.log) if options.log else None,
+                     force=options.force, retry=options.retry)
+    if options.report:
+        print(f"report: {report.render(options.profile)}")
+    return status
+
+
+@contextlib.contextmanager
+def here() -> Iterator[Here]:
+    """This machine, as what measures."""
+    with local.Local() as place:
+        yield Here(place)
 
 
 def _counts(tally: Tally) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ import pytest
 import toy_nights
 from loopback import loopback
 
-from edgekit import provenance, store
+from edgekit import cli, provenance, store, unattended
 from edgekit.catalog import platforms
 from edgekit.errors import EdgekitError
 from edgekit.fleet import board, members, security, settings, ship
@@ -64,28 +64,41 @@ def quiet(monkeypatch):
     monkeypatch.setattr(provenance, "git_state", lambda: ("none", True))
 
 
-def test_boards_that_are_killed_and_come_again_lose_nothing_and_double_nothing(tmp_path, monkeypatch):
-    toy_nights.build(tmp_path / "home", monkeypatch, jobs=60, function="jobs:slow_square")
-    with loopback(tmp_path, ["a-1", "a-2", "a-3"]) as fleet:
+def test_a_night_on_boards_that_are_killed_and_come_again_is_complete_and_says_so(tmp_path, monkeypatch, capsys):
+    """`edgekit run --fleet` with two notebooks, one of which goes on from its rows."""
+    toy_nights.build(tmp_path / "home", monkeypatch, jobs=15, rounds=2, function="jobs:slow_square")
+    monkeypatch.setattr(unattended, "check", lambda *_: {})
+    monkeypatch.setattr(unattended, "plans_the_same", lambda *_: False)
+    log, begins, began = tmp_path / "night.jsonl", unattended.Watch.begins, []
+
+    def disturbed(self, task, where, *rest):
+        """Every so often the board that has just begun is killed in the middle of it, and comes again."""
+        begins(self, task, where, *rest)
+        began.append(task.key)
+        if len(began) in (9, 34):
+            threading.Timer(0.05, lambda: (fleet.kill(where), fleet.start(where))).start()
+
+    monkeypatch.setattr(unattended.Watch, "begins", disturbed)
+    with loopback(tmp_path, ["a-1", "a-2"]) as fleet:
         for name in fleet.boards:
             fleet.joined(name)
-        begins = Told.begins
-
-        def disturbed(self, task, where, *rest):
-            """Every so often the board that has just begun is killed in the middle of it, and comes again."""
-            begins(self, task, where, *rest)
-            if len(self.began) in (9, 23, 40):
-                threading.Timer(0.05, lambda: (fleet.kill(where), fleet.start(where))).start()
-
-        monkeypatch.setattr(Told, "begins", disturbed)
-        tally, told, said = run_on(fleet.address)
-    assert values(tally) == {f"m{number}": number**2 + 0.5 for number in range(60)}
-    assert not tally.result.skips and tally.result.measured == 60
-    boards = {row.run.rsplit(".")[-1] for row in tally.result.rows}
-    assert len(boards) > 1 and boards <= {"a-1", "a-2", "a-3"}
-    manifests = provenance.read_manifests(tally.result.path)
-    assert {row.run for row in tally.result.rows} <= manifests.keys()
-    assert len(told.began) > 60 and sum("left" in line for line in said) >= 3, "nobody was disturbed"
+        assert cli.main(["run", *toy_nights.STUDIES, "--profile", "ci", "--fleet", fleet.address, "--log", str(log)]) == 0
+    said, boards = capsys.readouterr(), set()
+    for study, units in ((toy_nights.STUDY, 30), (toy_nights.OTHER, 15)):
+        path = store.runs_folder("ci") / f"{study}.jsonl"
+        rows, skips = store.read(path)
+        counts = Counter((row.key, row.metric) for row in rows)
+        assert len(counts) == 2 * units and set(counts.values()) == {1} and not skips
+        assert {row.key for row in rows} == store.plan_of(path)
+        assert {row.condition["model"]: row.value for row in rows if row.metric == "ttft_s"} == {
+            f"m{number}": number**2 + 0.5 for number in range(units)}
+        assert {row.run for row in rows} <= provenance.read_manifests(path).keys()
+        boards |= {row.run.rsplit(".")[-1] for row in rows}
+        assert re.search(rf"^{study} +{units} +{units} +{units}$", said.out, re.M), "planned, with rows, new"
+        assert json.loads(log.read_text().splitlines()[-1])["notebooks"][study] == {
+            "planned": units, "with rows": units, "new": units, "skipped": 0, "failed": 0, "left": 0}
+    assert boards == {"a-1", "a-2"}
+    assert len(began) > 45 and sum(line.endswith(" left") for line in said.err.splitlines()) == 2, "nobody was disturbed"
 
 
 def test_one_that_is_not_what_it_says_or_runs_another_kit_is_named_and_not_asked(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ import pytest
 import toy_nights
 
 from edgekit import cli, provenance, store, unattended
+from edgekit.catalog import platforms
 from edgekit.studies import history, night, order, runner
 from edgekit.studies.local import Facts, Local, Outcome
 from edgekit.studies.night import Bounds, Here
@@ -203,6 +204,32 @@ def test_with_too_little_disk_a_night_does_not_begin_and_stops_cleanly(tmp_path,
     assert "2.0 GB are free in" in reason and "less than the 5.0 GB that are to stay free" in reason
     with Local() as here, pytest.raises(night.NightError, match="GB are free in .*make room"):
         night.run([toy_nights.STUDY], "ci", Here(here), Bounds(least_free_bytes=5e9), Watch())
+
+
+def test_a_plan_that_goes_on_from_its_rows_is_made_again_until_it_asks_for_nothing_new(tmp_path, monkeypatch):
+    toy_nights.build(tmp_path / "home", monkeypatch, jobs=2, rounds=3)
+    took = {f"m{number}": 1.0 for number in range(6)}
+
+    class Growing(Modelled):
+        def plan(self, study, config):
+            return night.Planned(study, 1, config, list(toy_nights.plan(config)), platforms.current().slug, lambda: 1.0,
+                                 lambda chain: chain)
+
+    def tallies():
+        watch = Watch()
+        found = night.run(toy_nights.STUDIES, "ci", Growing(took, [0.0], []), Bounds(), watch)
+        return [(tally.planned, tally.result.measured, tally.result.reused, len(tally.result.rows)) for tally in found], watch
+
+    counts, watch = tallies()
+    assert counts == [(6, 6, 0, 6), (2, 2, 0, 2)]
+    assert [name for name, *_ in watch.began][:4].count("m2") == 0, "the first of every notebook comes first"
+    assert tallies()[0] == [(6, 0, 6, 6), (2, 0, 2, 2)]
+
+
+def test_a_plan_that_goes_on_waits_for_what_was_left(modelled, monkeypatch):
+    monkeypatch.setattr(toy_nights.run, "grows", True, raising=False)
+    tally, watch = modelled([unit("m0"), unit("m1")], {"m0": 5.0, "m1": 5.0}, {"m0": 5.0, "m1": 100.0}, ends=1000.0 + 50)
+    assert len(watch.began) == 1 and sum(tally.left.values()) == 1
 
 
 PROGRAM = """
