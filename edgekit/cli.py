@@ -6,7 +6,6 @@ Every expected failure is one sentence on standard error and a non-zero exit: 2 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
@@ -98,68 +97,20 @@ def _run_accepting(options) -> int:
 
 
 def _unattended(options) -> int:
-    import datetime
-    from pathlib import Path
-
-    from edgekit import report, unattended
-    from edgekit.params import require_profile
-
-    notebooks = _named(options)
-    require_profile(options.profile)
-    free = 1.0 if options.keep_free is None else options.keep_free
-    bounds = unattended.bounds(options.budget, options.deadline, free, datetime.datetime.now().astimezone())
-    with _executor(options) as executor:
-        status = unattended.run(notebooks, options.profile, bounds, executor, log=Path(options.log) if options.log else None,
-                                force=options.force, retry=options.retry)
-    if options.report:
-        print(f"report: {report.render(options.profile)}")
-    return status
-
-
-@contextlib.contextmanager
-def _executor(options):
-    """Who measures: this machine, or a fleet."""
     from edgekit import unattended
-    from edgekit.catalog import platforms
-    from edgekit.console import Console
-    from edgekit.studies.local import Local
-    from edgekit.studies.night import Here
 
     if options.fleet is None:
-        with Local() as here:
-            yield Here(here)
-        return
-    from edgekit.fleet.executor import Fleet, scope_of
+        return unattended.as_asked(_named(options), options, unattended.here)
+    from edgekit.fleet import command
 
-    kind = options.kind or (options.profile if options.profile in platforms.load() else platforms.current().slug)
-    with Fleet(options.fleet, _folder(options.certificates), kind, scope_of(options.profile),
-               unattended.seconds(options.patience, "--patience"), Console(sys.stderr).stays) as fleet:
-        yield fleet
-
-
-def _folder(path: str | None):
-    from pathlib import Path
-
-    return None if path is None else Path(path).expanduser()
+    boards = functools.partial(command.executor, options, unattended.seconds(options.patience, "--patience"))
+    return unattended.as_asked(_named(options), options, boards)
 
 
 def _fleet(options) -> int:
-    from edgekit.fleet import security
+    from edgekit.fleet import command
 
-    if options.action == "certificates":
-        _listed(security.make(_folder(options.folder), options.names, options.days))
-        return 0
-    said = functools.partial(print, flush=True)
-    if options.action == "start":
-        from edgekit.fleet import scheduler
-
-        scheduler.run(options.address, _folder(options.certificates), lambda address: said(f"boards join {address}"))
-        return 0
-    from edgekit.fleet import join
-    from edgekit.studies import runner
-
-    with runner.accepting(options.accept):
-        join.run(options.address, options.name, options.kind, _folder(options.certificates), said)
+    command.run(options)
     return 0
 
 

@@ -5,6 +5,8 @@ What happens is one line on a terminal and lines of JSON in a log that does not 
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import datetime
 import json
 import logging
@@ -13,18 +15,20 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from edgekit import report
 from edgekit.columns import aligned
 from edgekit.console import Console, duration, fields
 from edgekit.errors import InvalidRequest
+from edgekit.params import require_profile
 from edgekit.report import Outcome as Executed
 from edgekit.report.check import check
 from edgekit.report.run import fetch_named, plans_the_same
 from edgekit.studies import local, night, runner
-from edgekit.studies.night import Bounds, Executor, Tally, Task
+from edgekit.studies.night import Bounds, Executor, Here, Tally, Task
 
 LOG_BYTES = 16 << 20  # of the log, and as much of the one before it
 MOST = 4  # reasons that are told of a notebook
@@ -37,12 +41,13 @@ class BoundsError(InvalidRequest):
 
 def bounds(budget: str | None, deadline: str | None, keep_free_gb: float, now: datetime.datetime) -> Bounds:
     """The earlier end of both: a budget such as 8h, 90min or 1h30min from `now`, and a deadline, 06:30 (the next one) or a date
-    with a time, 2026-03-01T06:30, in local time. Raises BoundsError."""
+    with a time, 2026-03-01T06:30. `now`: local time, without a zone. What is left is counted from here on, whatever the clock
+    is set to later. Raises BoundsError."""
     if keep_free_gb < 0:
         raise BoundsError(f"--keep-free: expected GB of at least 0, got {keep_free_gb}")
-    ends = [now.timestamp() + seconds(budget, "--budget")] if budget else []
-    ends += [_moment(deadline, now).timestamp()] if deadline else []
-    return Bounds(min(ends, default=None), keep_free_gb * 1e9)
+    within_s = [seconds(budget, "--budget")] if budget else []
+    within_s += [_moment(deadline, now).timestamp() - now.timestamp()] if deadline else []
+    return Bounds(time.monotonic() + min(within_s) if within_s else None, keep_free_gb * 1e9)
 
 
 def seconds(text: str, option: str) -> float:
@@ -63,8 +68,7 @@ def _moment(deadline: str, now: datetime.datetime) -> datetime.datetime:
         at = datetime.datetime.fromisoformat(deadline)
     except ValueError as error:
         raise BoundsError(f"--deadline: expected 06:30 or 2026-03-01T06:30, got {deadline!r}") from error
-    at = at if at.tzinfo else at.replace(tzinfo=now.tzinfo)
-    if at <= now:
+    if at.timestamp() <= now.timestamp():
         raise BoundsError(f"--deadline: {deadline} is past; name a time to come")
     return at
 
@@ -118,7 +122,7 @@ def run(notebooks: Sequence[str], profile: str, limits: Bounds, executor: Execut
     fetch_named(value for parameters in values.values() for value in parameters.values())
     watch, began = Watch(Console(sys.stderr), log), time.monotonic()
     try:
-        watch.says("night", notebooks=list(notebooks), profile=profile, ends=limits.ends,
+        watch.says("night", notebooks=list(notebooks), profile=profile, within_s=limits.within_s(),
                    least_free_bytes=limits.least_free_bytes)
         with runner.retrying(retry):
             tallies = night.run(notebooks, profile, executor, limits, watch)
@@ -133,6 +137,28 @@ def run(notebooks: Sequence[str], profile: str, limits: Bounds, executor: Execut
         return status
     finally:
         watch.close()
+
+
+def as_asked(notebooks: Sequence[str], options: argparse.Namespace,
+             measuring: Callable[[], AbstractContextManager[Executor]]) -> int:
+    """`edgekit run` with one of the options of a night: its exit status. Raises BoundsError, ParamsError for a profile that is
+    not there, what `measuring` raises, and else as `run`."""
+    require_profile(options.profile)
+    free = 1.0 if options.keep_free is None else options.keep_free
+    limits = bounds(options.budget, options.deadline, free, datetime.datetime.now())
+    with measuring() as executor:
+        status = run(notebooks, options.profile, limits, executor, log=Path(options.log) if options.log else None,
+                     force=options.force, retry=options.retry)
+    if options.report:
+        print(f"report: {report.render(options.profile)}")
+    return status
+
+
+@contextlib.contextmanager
+def here() -> Iterator[Here]:
+    """This machine, as what measures."""
+    with local.Local() as place:
+        yield Here(place)
 
 
 def _counts(tally: Tally) -> tuple[int, ...]:

@@ -84,8 +84,10 @@ def loopback(folder: Path, boards=(), certificates: Path | None = None, host: st
 
 
 def main(what: str, address: str, *rest: str) -> None:
+    import pytest
     import toy_nights
 
+    from edgekit import store
     from edgekit.catalog import platforms
     from edgekit.fleet import join, planning, scheduler, settings
     from edgekit.fleet.board import Board
@@ -98,11 +100,12 @@ def main(what: str, address: str, *rest: str) -> None:
             found = super().about(request)
             return found | {"kit": found["kit"] | {name: told[name] for name in ("edgekit", "code") if name in told}}
 
-        def plan(self, request: dict) -> dict:
-            if request["study"] != toy_nights.STUDY:
-                return super().plan(request)
-            facts = self._local.facts(1, "cpu")
-            return planning.plan(**request) | dict(facts=[dataclasses.asdict(facts)])
+        def planned(self, study: str, values: dict, environment: dict[str, str]) -> dict:
+            if study not in toy_nights.STUDIES:
+                return super().planned(study, values, environment)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(store, "OUTPUT", Path(environment.get("EDGEKIT_OUTPUT", store.OUTPUT)))
+                return planning.plan(study, values)
 
     toy_nights.register()
 

@@ -45,7 +45,7 @@ class World:
 
 def test_prefill_and_decode_energy_gross_and_net(monkeypatch):
     world = World(monkeypatch)
-    seen = energy.measure_windows(world.engine, Meter(world, {"gpu": "counter"}), [1, 2, 3], 9)
+    seen = energy.observe_windows(world.engine, Meter(world, {"gpu": "counter"}), [1, 2, 3], 9)
     by = {(o["phase"], o["metric"]): o["value"] for o in seen}
     assert by["prefill", "energy_j"] == pytest.approx(PREFILL_S * PREFILL_W)
     assert by["decode", "energy_j"] == pytest.approx(8 * STEP_S * DECODE_W)
@@ -61,7 +61,7 @@ def test_every_window_is_longer_than_a_counter_tick(monkeypatch):
     meter = Meter(world, {"gpu": "counter"})
     plain = meter.window
     monkeypatch.setattr(Meter, "window", lambda self, work: windows.append(plain(work)) or windows[-1])
-    energy.measure_windows(world.engine, meter, [1], 9)
+    energy.observe_windows(world.engine, meter, [1], 9)
     assert windows[0].seconds == energy.IDLE_S
     assert all(window.seconds >= energy.WINDOW_S for window in windows[1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import json
 import random
@@ -16,7 +17,7 @@ import pytest
 import toy_nights
 from loopback import loopback
 
-from edgekit import provenance, store
+from edgekit import cli, provenance, store, unattended
 from edgekit.catalog import platforms
 from edgekit.errors import EdgekitError
 from edgekit.fleet import board, members, security, settings, ship
@@ -63,28 +64,41 @@ def quiet(monkeypatch):
     monkeypatch.setattr(provenance, "git_state", lambda: ("none", True))
 
 
-def test_boards_that_are_killed_and_come_again_lose_nothing_and_double_nothing(tmp_path, monkeypatch):
-    toy_nights.build(tmp_path / "home", monkeypatch, jobs=60, function="jobs:slow_square")
-    with loopback(tmp_path, ["a-1", "a-2", "a-3"]) as fleet:
+def test_a_night_on_boards_that_are_killed_and_come_again_is_complete_and_says_so(tmp_path, monkeypatch, capsys):
+    """`edgekit run --fleet` with two notebooks, one of which goes on from its rows."""
+    toy_nights.build(tmp_path / "home", monkeypatch, jobs=15, rounds=2, function="jobs:slow_square")
+    monkeypatch.setattr(unattended, "check", lambda *_: {})
+    monkeypatch.setattr(unattended, "plans_the_same", lambda *_: False)
+    log, begins, began = tmp_path / "night.jsonl", unattended.Watch.begins, []
+
+    def disturbed(self, task, where, *rest):
+        """Every so often the board that has just begun is killed in the middle of it, and comes again."""
+        begins(self, task, where, *rest)
+        began.append(task.key)
+        if len(began) in (9, 34):
+            threading.Timer(0.05, lambda: (fleet.kill(where), fleet.start(where))).start()
+
+    monkeypatch.setattr(unattended.Watch, "begins", disturbed)
+    with loopback(tmp_path, ["a-1", "a-2"]) as fleet:
         for name in fleet.boards:
             fleet.joined(name)
-        begins = Told.begins
-
-        def disturbed(self, task, where, *rest):
-            """Every so often the board that has just begun is killed in the middle of it, and comes again."""
-            begins(self, task, where, *rest)
-            if len(self.began) in (9, 23, 40):
-                threading.Timer(0.05, lambda: (fleet.kill(where), fleet.start(where))).start()
-
-        monkeypatch.setattr(Told, "begins", disturbed)
-        tally, told, said = run_on(fleet.address)
-    assert values(tally) == {f"m{number}": number**2 + 0.5 for number in range(60)}
-    assert not tally.result.skips and tally.result.measured == 60
-    boards = {row.run.rsplit(".")[-1] for row in tally.result.rows}
-    assert len(boards) > 1 and boards <= {"a-1", "a-2", "a-3"}
-    manifests = provenance.read_manifests(tally.result.path)
-    assert {row.run for row in tally.result.rows} <= manifests.keys()
-    assert len(told.began) > 60 and sum("left" in line for line in said) >= 3, "nobody was disturbed"
+        assert cli.main(["run", *toy_nights.STUDIES, "--profile", "ci", "--fleet", fleet.address, "--log", str(log)]) == 0
+    said, boards = capsys.readouterr(), set()
+    for study, units in ((toy_nights.STUDY, 30), (toy_nights.OTHER, 15)):
+        path = store.runs_folder("ci") / f"{study}.jsonl"
+        rows, skips = store.read(path)
+        counts = Counter((row.key, row.metric) for row in rows)
+        assert len(counts) == 2 * units and set(counts.values()) == {1} and not skips
+        assert {row.key for row in rows} == store.plan_of(path)
+        assert {row.condition["model"]: row.value for row in rows if row.metric == "ttft_s"} == {
+            f"m{number}": number**2 + 0.5 for number in range(units)}
+        assert {row.run for row in rows} <= provenance.read_manifests(path).keys()
+        boards |= {row.run.rsplit(".")[-1] for row in rows}
+        assert re.search(rf"^{study} +{units} +{units} +{units}$", said.out, re.M), "planned, with rows, new"
+        assert json.loads(log.read_text().splitlines()[-1])["notebooks"][study] == {
+            "planned": units, "with rows": units, "new": units, "skipped": 0, "failed": 0, "left": 0}
+    assert boards == {"a-1", "a-2"}
+    assert len(began) > 45 and sum(line.endswith(" left") for line in said.err.splitlines()) == 2, "nobody was disturbed"
 
 
 def test_one_that_is_not_what_it_says_or_runs_another_kit_is_named_and_not_asked(tmp_path, monkeypatch):
@@ -112,26 +126,32 @@ def test_two_kits_differ_by_what_their_numbers_depend_on():
 
 
 def test_where_every_board_vanishes_what_waits_is_skipped_with_the_reason_and_measured_by_the_next_run(tmp_path, monkeypatch):
+    """The board goes when it has measured and before its answer is fetched: that is not lost, and nobody waits for it."""
     toy_nights.build(tmp_path / "home", monkeypatch, jobs=8, function="jobs:slow_square", shared=False)
     with loopback(tmp_path, ["a-1"]) as fleet:
-        killed = threading.Timer(0, fleet.kill, ["a-1"])
-        begins = Told.begins
+        begins, fetch, began = Told.begins, members.Members._fetch, []
 
-        def third(self, task, where, *rest):
+        def counted(self, task, where, *rest):
             begins(self, task, where, *rest)
-            if len(self.began) == 3:
-                killed.start()
+            began.append(task.key)
+
+        def third(self, member, *rest):
+            if len(began) == 3:
+                fleet.kill("a-1")
+            fetch(self, member, *rest)
 
         fleet.joined("a-1")
         with monkeypatch.context() as patch:
-            patch.setattr(Told, "begins", third)
+            patch.setattr(Told, "begins", counted)
+            patch.setattr(members.Members, "_fetch", third)
             tally, _, said = run_on(fleet.address, patience_s=3)
-        assert 2 <= tally.result.measured < 8 and "a-1 left" in said
+        assert tally.result.measured == 2 and "a-1 left" in said
         assert {(skip.reason, skip.expected, skip.tried) for skip in tally.result.skips} == {
             (f"no board of the kind {platforms.current().slug} was there for 3 s", False, False)}
         fleet.start("a-1")
-        tally, _, _ = run_on(fleet.address)
+        tally, told, _ = run_on(fleet.address)
         assert len(values(tally)) == 8 and not tally.result.skips
+        assert told.began[0][0] == began[2], "what waits there is fetched first"
 
 
 def test_a_board_that_is_silent_in_the_middle_of_a_unit_is_done_without_and_goes_on_when_it_is_back(tmp_path, monkeypatch):
@@ -252,16 +272,29 @@ def test_a_board_runs_the_jobs_of_studies_and_nothing_else(tmp_path, monkeypatch
                 refusal=None, planned=True, shared=False, first=False, variants=[], makes=False, reads=[], source="measured",
                 holds=[])
     request = dict(scope="ab", finished=[], key="k", unit=unit, allowed={}, within_s=None, built=[])
-    for function in ("os:system", "edgekit.cli:main", "edgekit.measure.worker:run_job", "edgekit.measure.a:measure_b;x"):
+    for function in ("os:system", "edgekit.cli:main", "edgekit.measure.worker:run_job", "edgekit.measure.a:measure_b;x",
+                     "edgekit.studies.frontier.jobs_parallel:clock_copies"):
         with pytest.raises(EdgekitError, match="is no job of a study"):
             here.measure(request | dict(unit=unit | dict(function=function)))
-    planned = {node for path in (store.ROOT / "edgekit").rglob("*.py") for node in re.findall(
-        r'"(edgekit\.(?:measure|studies)[\w.]*:\w+)"', path.read_text())}
-    assert {name for name in planned if not board.MEASURES.fullmatch(name)} == {
-        "edgekit.measure.device:matmul_flops", "edgekit.measure.roofs:bandwidth_samples"}, "which no unit names"
-    assert board.MEASURES.fullmatch("edgekit.studies.routing.jobs_network:draw_network")
     with pytest.raises(EdgekitError, match="no scope of a run"):
         here.measure(request | dict(scope="../x"))
+
+
+def test_what_a_board_would_run_is_what_units_name_and_no_more():
+    home = store.ROOT / "edgekit"
+    planned, jobs = {"": (home / "studies/units.py").read_text()}, []
+    for path in (home / "studies").glob("*/plan*.py"):
+        planned[path.parent.name] = planned.get(path.parent.name, "") + path.read_text()
+    named = [name for text in planned.values() for name in re.findall(r':(\w+)"', text)]
+    assert len(named) > 25 and all(name.startswith("measure_") for name in named)
+    for path in [*(home / "measure").glob("*.py"), *(home / "studies").glob("*/jobs*.py")]:
+        module = ".".join(path.relative_to(home.parent).with_suffix("").parts)
+        jobs += [(path.parent.name, node.name) for node in ast.parse(path.read_text()).body
+                 if isinstance(node, ast.FunctionDef) and board.MEASURES.fullmatch(f"{module}:{node.name}")]
+    assert len(jobs) > 35
+    for folder, name in jobs:
+        text = planned.get(folder) or "".join(planned.values())
+        assert re.search(rf'[:"]{name}"', text), f"a board would run {folder} {name}, which no unit names: call it otherwise"
 
 
 def test_artifacts_travel_in_pieces_and_what_did_not_arrive_whole_is_thrown_away(tmp_path, monkeypatch):

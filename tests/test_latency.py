@@ -40,7 +40,7 @@ def test_ttft_and_tpot_are_those_of_the_recording(monkeypatch):
 
 def test_a_grid_gives_each_quantity_at_each_length(monkeypatch):
     engine = Fake(STEPS, monkeypatch)
-    seen = latency.measure_grid(engine, [(4, [3, 8]), (16, [5])], seed=1, warmups=4)
+    seen = latency.observe_grid(engine, [(4, [3, 8]), (16, [5])], seed=1, warmups=4)
     by = {(o["metric"], o.get("prompt_tokens"), o.get("output_tokens")): o["value"] for o in seen}
     assert by["ttft_s", 4, 1] == by["ttft_s", 16, 1] == 0.5
     assert by["decode_s", 4, 3] == pytest.approx(0.01 + 0.02)

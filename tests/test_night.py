@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import random
@@ -12,18 +13,20 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import toy_nights
 
 from edgekit import cli, provenance, store, unattended
+from edgekit.catalog import platforms
 from edgekit.studies import history, night, order, runner
 from edgekit.studies.local import Facts, Local, Outcome
 from edgekit.studies.night import Bounds, Here
 from edgekit.studies.runner import Unit
 
 HERE = Path(__file__).parent
-NOW = datetime.datetime(2026, 3, 1, 22, 0, tzinfo=datetime.UTC)
+NOW = datetime.datetime(2026, 3, 1, 22, 0)
 
 
 def unit(model: str, repeat: int = 0, *, first: bool = False, refusal: str | None = None) -> Unit:
@@ -71,7 +74,7 @@ def modelled(tmp_path, monkeypatch):
     """A function that runs a night of units with these true times and forecasts, and gives its tally and what was told."""
     toy_nights.build(tmp_path / "home", monkeypatch)
     clock = [1000.0]
-    monkeypatch.setattr(night.time, "time", lambda: clock[0])
+    monkeypatch.setattr(night, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def run(units, truth, foretold, ends=None):
         def estimate(conditions, *_):
@@ -139,20 +142,48 @@ def dataclass_with(one, **changed):
     return dataclasses.replace(one, **changed)
 
 
-def test_a_budget_and_a_deadline_are_read_and_the_earlier_one_counts():
-    def ends(budget=None, deadline=None):
-        found = unattended.bounds(budget, deadline, 1.0, NOW).ends
-        return None if found is None else datetime.datetime.fromtimestamp(found, datetime.UTC) - NOW
+@pytest.fixture
+def frozen(monkeypatch):
+    """The clock that ends are counted on stands still."""
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr(night, "time", clock)
+    monkeypatch.setattr(unattended, "time", clock)
 
-    hour = datetime.timedelta(hours=1)
-    assert ends() is None and ends("8h") == 8 * hour and ends("1h30min") == 1.5 * hour and ends("90min") == 1.5 * hour
-    assert ends(deadline="06:30") == 8.5 * hour and ends(deadline="23:00") == hour and ends(deadline="22:00") == 24 * hour
-    assert ends(deadline="2026-03-02T06:30") == 8.5 * hour
-    assert ends("8h", "06:30") == 8 * hour and ends("9h", "06:30") == 8.5 * hour
+
+def test_a_budget_and_a_deadline_are_read_and_the_earlier_one_counts(frozen):
+    def hours(budget=None, deadline=None):
+        found = unattended.bounds(budget, deadline, 1.0, NOW).within_s()
+        return None if found is None else found / 3600
+
+    assert hours() is None and hours("8h") == 8 and hours("1h30min") == 1.5 and hours("90min") == 1.5
+    assert hours(deadline="06:30") == 8.5 and hours(deadline="23:00") == 1 and hours(deadline="22:00") == 24
+    assert hours(deadline="2026-03-02T06:30") == 8.5
+    assert hours("8h", "06:30") == 8 and hours("9h", "06:30") == 8.5
     for wrong in ({"budget": "8"}, {"budget": "h"}, {"budget": "0h"}, {"deadline": "25:00"}, {"deadline": "soon"},
                   {"deadline": "2026-02-01T06:30"}):
         with pytest.raises(unattended.BoundsError, match="expected|past"):
-            ends(**wrong)
+            hours(**wrong)
+
+
+def test_an_end_stays_where_it_is_in_the_night_of_summer_time_and_when_the_clock_is_set(frozen, monkeypatch):
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        for evening, to_630, to_its_23_in_winter_time in (("2026-03-28", 7.5, 1.0), ("2026-10-24", 9.5, 2.0)):
+            for deadline, hours in (("06:30", to_630), (f"{evening}T23:00+01:00", to_its_23_in_winter_time)):
+                found = unattended.bounds(None, deadline, 1.0, datetime.datetime.fromisoformat(f"{evening}T22:00"))
+                assert found.within_s() == 3600 * hours
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_clock_that_is_set_in_the_night_moves_no_end(modelled, monkeypatch):
+    jumps = itertools.cycle([1e9, 0.0, 2e9])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    seconds = {f"m{number}": 40.0 for number in range(6)}
+    tally, watch = modelled([unit(name) for name in seconds], seconds, seconds, ends=1000.0 + 130)
+    assert [within for *_, within in watch.began] == [130.0, 90.0, 50.0] and sum(tally.left.values()) == 3
 
 
 def test_with_too_little_disk_a_night_does_not_begin_and_stops_cleanly(tmp_path, monkeypatch):
@@ -173,6 +204,32 @@ def test_with_too_little_disk_a_night_does_not_begin_and_stops_cleanly(tmp_path,
     assert "2.0 GB are free in" in reason and "less than the 5.0 GB that are to stay free" in reason
     with Local() as here, pytest.raises(night.NightError, match="GB are free in .*make room"):
         night.run([toy_nights.STUDY], "ci", Here(here), Bounds(least_free_bytes=5e9), Watch())
+
+
+def test_a_plan_that_goes_on_from_its_rows_is_made_again_until_it_asks_for_nothing_new(tmp_path, monkeypatch):
+    toy_nights.build(tmp_path / "home", monkeypatch, jobs=2, rounds=3)
+    took = {f"m{number}": 1.0 for number in range(6)}
+
+    class Growing(Modelled):
+        def plan(self, study, config):
+            return night.Planned(study, 1, config, list(toy_nights.plan(config)), platforms.current().slug, lambda: 1.0,
+                                 lambda chain: chain)
+
+    def tallies():
+        watch = Watch()
+        found = night.run(toy_nights.STUDIES, "ci", Growing(took, [0.0], []), Bounds(), watch)
+        return [(tally.planned, tally.result.measured, tally.result.reused, len(tally.result.rows)) for tally in found], watch
+
+    counts, watch = tallies()
+    assert counts == [(6, 6, 0, 6), (2, 2, 0, 2)]
+    assert [name for name, *_ in watch.began][:4].count("m2") == 0, "the first of every notebook comes first"
+    assert tallies()[0] == [(6, 0, 6, 6), (2, 0, 2, 2)]
+
+
+def test_a_plan_that_goes_on_waits_for_what_was_left(modelled, monkeypatch):
+    monkeypatch.setattr(toy_nights.run, "grows", True, raising=False)
+    tally, watch = modelled([unit("m0"), unit("m1")], {"m0": 5.0, "m1": 5.0}, {"m0": 5.0, "m1": 100.0}, ends=1000.0 + 50)
+    assert len(watch.began) == 1 and sum(tally.left.values()) == 1
 
 
 PROGRAM = """
@@ -262,7 +319,7 @@ def test_what_the_end_of_the_time_cuts_is_left_and_not_called_slow(tmp_path, mon
     monkeypatch.setattr(toy_nights, "plan", lambda config: [spins])
     with Local() as here:
         here.facts(1, "cpu")
-        [tally] = night.run([toy_nights.STUDY], "ci", Here(here), Bounds(time.time() + 3), Watch())
+        [tally] = night.run([toy_nights.STUDY], "ci", Here(here), Bounds(time.monotonic() + 3), Watch())
     assert dict(tally.left) == {"stopped when the time was up": 1} and not tally.result.skips
 
 

@@ -230,7 +230,7 @@ def test_calls_go_on_behind_one_that_fails():
 
 def test_the_guides_listing_is_made_on_a_checkpoint_of_its_format():
     pytest.importorskip("awq")
-    seen = jobs_listings.load_as_printed(model="pocket-900k", device="cpu")["observations"]
+    seen = jobs_listings.measure_printed_loading(model="pocket-900k", device="cpu")["observations"]
     by = {one["call"]: one for one in seen}
     assert by["AutoTokenizer.from_pretrained"]["value"] == 1
     fused = by["AutoAWQForCausalLM.from_quantized, layers fused"]

@@ -21,8 +21,8 @@ from edgekit.studies import needs
 from edgekit.studies.local import Allowed, Local
 
 PLAN_TIMEOUT_S = 1800.0
-# The jobs that a unit may name
-MEASURES = re.compile(r"edgekit\.measure\.\w+:measure_\w+|edgekit\.studies\.\w+\.jobs\w*:[a-z]\w*")
+# The jobs that a unit may name: nothing else in these modules has such a name, and no unit names anything else
+MEASURES = re.compile(r"edgekit\.(measure\.\w+|studies\.\w+\.jobs\w*):measure_\w+")
 CALLS = ("about", "plan", "measure", "listing", "read", "write", "finish")
 
 BOARDS: dict[str, Board] = {}  # those that this process is; more than one where a fleet is simulated
@@ -64,13 +64,23 @@ class Board:
             kind=self.kind, artifacts=ship.here(), outbox=sorted(path.stem for path in self._outbox(request).glob("*.json")))
 
     def plan(self, request: dict) -> dict:
-        """The units of a study (see planning.plan), with what a manifest says of this board. Raises NotReady where it is not as
-        the profile's board has to be."""
-        planned = run_job("edgekit.fleet.planning:plan", request, timeout_s=PLAN_TIMEOUT_S)
-        self._local.require_ready(request["values"]["profile"], map(wire.unit, planned["units"]), print)
+        """The units of a study (see planning.plan), with what a manifest says of this board. rows: the run's file of them, of a
+        study whose plan goes on from there. Raises NotReady where this board is not as the profile's has to be."""
+        study, values, environment = request["study"], request["values"], {}
+        if request["rows"] is not None:
+            output = self.folder / "plan"  # the rows of this board's own runs are of no interest
+            store.write_atomically(output / "runs" / values["profile"] / f"{study}.jsonl", request["rows"])
+            environment = dict(EDGEKIT_OUTPUT=str(output))
+        planned = self.planned(study, values, environment)
+        self._local.require_ready(values["profile"], map(wire.unit, planned["units"]), print)
         threads = [unit["condition"]["threads"] for unit in planned["units"]][:1]
         facts = [self._local.facts(count, request["values"]["device"]) for count in threads]
         return planned | dict(facts=[dataclasses.asdict(one) for one in facts])
+
+    def planned(self, study: str, values: dict, environment: dict[str, str]) -> dict:
+        """A study's plan, made in a process of its own."""
+        return run_job("edgekit.fleet.planning:plan", dict(study=study, values=values), timeout_s=PLAN_TIMEOUT_S,
+                       environment=environment)
 
     def measure(self, request: dict) -> dict:
         """How a unit ended, and what of `built` is here now. Its rows are on this disk before they are told: a call that comes

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
-from edgekit import store
+from edgekit import store, studies
 from edgekit.building import is_whole
 from edgekit.fleet import ship, wire
 from edgekit.fleet.members import Broken, Member, Members, Refused
@@ -38,7 +38,8 @@ class Fleet:
 
     def plan(self, study: str, config) -> Planned:
         """The units of a study, as one of the boards plans them. Raises FleetLost without a board, or for what it says."""
-        told = self._members.ask(lambda: _one("plan", dict(study=study, values=dataclasses.asdict(config))), self._patience_s)
+        request = dict(study=study, values=dataclasses.asdict(config), rows=_so_far(study, config.profile))
+        told = self._members.ask(lambda: _one("plan", request), self._patience_s)
         self._built |= told["built"]
         hashes, facts = told["hashes"], [Facts(**one) for one in told["facts"]]
         if facts:
@@ -171,6 +172,12 @@ class _Round:
         while (place := self._placing.next("", lambda _: True)) is not None:
             task = self._tasks[place]
             yield task, Outcome(self._fleet._facts[task.study], reason=reason, expected=False, tried=False)
+
+
+def _so_far(study: str, profile: str) -> str | None:
+    """The file of rows that a study's plan goes on from; None of one whose plan does not."""
+    path = store.runs_folder(profile) / f"{study}.jsonl"
+    return None if not studies.grows(study) else path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _one(call: str, request: dict) -> Generator[Call, tuple[dict, bytes], dict]:

@@ -6,6 +6,8 @@ turn, however many boards there are.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import json
 import queue
@@ -165,6 +167,8 @@ class Members:
     def _happened(self, kind: str, told) -> None:
         if kind == "answer":
             self._answered(*told)
+        elif kind == "fetched":
+            self._fetched(*told)
         elif told["event"] == "joined":
             self._joined(told["board"])
         else:
@@ -239,19 +243,33 @@ class Members:
     def _answered(self, member: Member, serial: int, future) -> None:
         if serial != member.serial:
             return  # of a board that left meanwhile
-        member.future, talk = None, member.talk
         if future.status == "finished":
-            text, data = future.result()
-            answer = json.loads(text)
-            if "refused" in answer:
-                self._step(member, lambda: talk.throw(Refused(answer["refused"])))
-            else:
-                self._step(member, lambda: talk.send((answer, data)))
+            self._fetch(member, serial, future)
         elif future.status == "error":
             error = future.exception()
+            member.future, talk = None, member.talk
             self._step(member, lambda: talk.throw(Refused(f"{type(error).__name__}: {_first_line(error)}")))
         else:  # cancelled, and not by us: the scheduler forgot it
             self._left(member.name)
+
+    def _fetch(self, member: Member, serial: int, future) -> None:
+        """An answer is brought from the board without waiting for it: where that is gone by now, Dask waits for its return."""
+        fetching = asyncio.run_coroutine_threadsafe(self._client.gather(future, asynchronous=True),
+                                                    self._client.loop.asyncio_loop)
+        fetching.add_done_callback(lambda fetched: self._events.put(("fetched", (member, serial, fetched))))
+
+    def _fetched(self, member: Member, serial: int, fetched: concurrent.futures.Future) -> None:
+        if serial != member.serial:
+            return  # of a board that left meanwhile
+        if fetched.cancelled() or fetched.exception() is not None:
+            self._left(member.name)
+            return
+        text, data = fetched.result()
+        member.future, talk, answer = None, member.talk, json.loads(text)
+        if "refused" in answer:
+            self._step(member, lambda: talk.throw(Refused(answer["refused"])))
+        else:
+            self._step(member, lambda: talk.send((answer, data)))
 
     def _end(self, member: Member, result: dict | Broken) -> None:
         member.talk = None

@@ -151,7 +151,7 @@ def _zeus_has_soc() -> bool:
     return True
 
 
-def measure_windows(engine: Engine, meter: Meter, prompt: Sequence[int], output_tokens: int) -> list[dict]:
+def observe_windows(engine: Engine, meter: Meter, prompt: Sequence[int], output_tokens: int) -> list[dict]:
     """Prefill and decode energy of one request: each repeated until its window lasts at least five seconds.
 
     Decode is the difference of whole requests and prefills, per request, so that both windows hold whole calls.
@@ -201,5 +201,5 @@ def measure_energy(*, variant: str, engine: str, dtype: str, threads: int, devic
                              context=prompt_tokens + output_tokens) as opened:
         prompt = prompt_ids(opened.info.vocabulary, prompt_tokens, seed)
         time_stream(opened, prompt, 2)
-        seen = measure_windows(opened, meter, prompt, output_tokens)
+        seen = observe_windows(opened, meter, prompt, output_tokens)
         return dict(observations=seen, engine=dataclasses.asdict(opened.info))

@@ -67,7 +67,7 @@ def prompt_ids(vocabulary: int, length: int, seed: int) -> list[int]:
     return np.random.default_rng([seed, length]).integers(1, vocabulary, length).tolist()
 
 
-def measure_grid(engine: Engine, grid: Sequence[tuple[int, Sequence[int]]], *, seed: int, warmups: int) -> list[dict]:
+def observe_grid(engine: Engine, grid: Sequence[tuple[int, Sequence[int]]], *, seed: int, warmups: int) -> list[dict]:
     """Observations of one process over `grid`: (prompt length, output lengths) pairs.
 
     One stream a prompt length, to its longest output; shorter outputs are read off the same stream, whose first n tokens
@@ -116,7 +116,7 @@ def measure_speed(*, variant: str, engine: str, dtype: str, threads: int, device
     with engines.open_engine(engine, artifact, dtype=dtype, threads=threads, device=device, context=context) as opened:
         opened.sync()
         load_s = time.perf_counter() - start
-        seen = measure_grid(opened, grid, seed=seed, warmups=warmups)
+        seen = observe_grid(opened, grid, seed=seed, warmups=warmups)
         if device == "cpu":
             seen += [dict(metric="base_memory_bytes", value=base),
                      dict(metric="peak_memory_bytes", value=memory.peak_bytes())]

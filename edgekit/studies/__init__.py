@@ -48,3 +48,8 @@ def module(notebook: str, part: str = "plan") -> ModuleType:
 def measures(notebook: str) -> bool:
     """Whether a notebook's study measures rows, or only computes tables from published numbers. Raises StudyError."""
     return hasattr(module(notebook), "run")
+
+
+def grows(notebook: str) -> bool:
+    """Whether a study's plan goes on from the rows that it has (see units.growing_run). Raises StudyError."""
+    return measures(notebook) and hasattr(module(notebook).run, "grows")

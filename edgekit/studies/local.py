@@ -127,7 +127,8 @@ class Local:
                 bandwidth = run_job("edgekit.measure.roofs:bandwidth_samples", dict(threads=threads, device=device),
                                     timeout_s=300)
             except JobFailed as failure:
-                raise DeviceError(str(failure)) from failure
+                raise DeviceError(f"the read bandwidth of this machine, which stands beside its rows, was not measured: "
+                                  f"{failure}; run the same command again") from failure
             self._facts[threads, device] = Facts(self._board, platforms.current().slug, devices.describe(),
                                                  provenance.packages(), commit, dirty, bandwidth)
         return replace(self._facts[threads, device], caveats=self._caveats)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -113,10 +113,15 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a night may take: until when (seconds since the epoch, None without an end), and how many bytes stay free."""
+    """What a night may take. ends: until when, in seconds of time.monotonic(), so that who sets the clock moves nothing; None
+    without an end. least_free_bytes: of the disk."""
 
     ends: float | None = None
     least_free_bytes: float = 0.0
+
+    def within_s(self) -> float | None:
+        """Seconds that are left, None without an end."""
+        return None if self.ends is None else self.ends - time.monotonic()
 
     def short_of_disk(self) -> str | None:
         """That too little is free where rows and artifacts go; None where enough is."""
@@ -128,60 +133,74 @@ class Bounds:
 
 @dataclass
 class Tally:
-    """What came of one notebook: result once it is over; left: how many units wait, by reason; said: why it has none."""
+    """What came of one notebook: result once it is over, None where it measures nothing; left: how many units wait, by
+    reason."""
 
     notebook: str
     planned: int = 0
     result: Result | None = None
     left: Counter = field(default_factory=Counter)
-    said: str = ""
+
+    def add(self, found: Result) -> None:
+        """What the notebook's file holds now; new is what was measured by all of its plans."""
+        before = self.result
+        self.result = found if before is None else replace(found, measured=before.measured + found.measured,
+                                                           reused=before.reused)
 
 
 def run(notebooks: Iterable[str], profile: str, executor: Executor, bounds: Bounds, watch: Watch) -> list[Tally]:
-    """Measure what notebooks lack, as far as it fits, and say what came of each.
+    """Measure what notebooks lack, as far as it fits, and say what came of each. A plan that goes on from its rows is made
+    again when they are there, until it asks for nothing new.
 
     Raises NightError where too little of the disk is free to begin, and else as runner.run_units.
     """
     if short := bounds.short_of_disk():
         raise NightError(f"{short}; make room (artifacts/ may be deleted at any time), or lower --keep-free")
     tallies = {notebook: Tally(notebook) for notebook in notebooks}
+    asked = list(tallies)
+    while asked:
+        plans = {notebook: planned for notebook in asked if (planned := _planned(notebook, profile, executor))}
+        whole = _measure(plans, profile, executor, bounds, watch, tallies)
+        asked = [notebook for notebook in whole if studies.grows(notebook)]
+    return list(tallies.values())
+
+
+def _measure(plans: Mapping[str, Planned], profile: str, executor: Executor, bounds: Bounds, watch: Watch,
+             tallies: Mapping[str, Tally]) -> list[str]:
+    """Measure what plans lack, and count it. The notebooks that lacked something and of which nothing waits any more."""
     with contextlib.ExitStack() as stack:
         sittings: dict[str, Sitting] = {}
         tasks: dict[tuple[str, str], Task] = {}
-        for notebook, tally in tallies.items():
-            planned = _planned(notebook, profile, executor, tally)
-            if planned is None:
-                continue
+        for notebook, planned in plans.items():
             sitting = Sitting(planned.study, planned.version, planned.config, planned.units, planned.platform,
                               planned.content_hash)
             sittings[notebook] = stack.enter_context(sitting)
-            tally.planned = len(sitting.keys)
+            tallies[notebook].planned = len(sitting.keys)
             tasks |= _tasks(notebook, profile, planned, sitting.waiting)
         seeds = [sitting.config.seed for sitting in sittings.values()]
         order = cheapest_first({at: task.unit for at, task in tasks.items()},
                                {at: task.seconds for at, task in tasks.items()}, sum(seeds))
         ahead = [tasks[at] for at, _ in order]
-        gate = _Night(ahead, bounds, watch)
+        gate, whole = _Night(ahead, bounds, watch), dict.fromkeys(task.study for task in ahead)
         for task, outcome in executor.outcomes(ahead, gate):
             if outcome.left:
                 tallies[task.study].left[outcome.reason] += 1
             else:
                 sittings[task.study].keep(task.key, outcome)
+            if outcome.left or not (outcome.tried or task.unit.refusal):
+                whole.pop(task.study, None)
             gate.ends(task, outcome)
         for notebook, sitting in sittings.items():
-            tallies[notebook].result = sitting.result()
-    return list(tallies.values())
+            tallies[notebook].add(sitting.result())
+    return list(whole)
 
 
-def _planned(notebook: str, profile: str, executor: Executor, tally: Tally) -> Planned | None:
+def _planned(notebook: str, profile: str, executor: Executor) -> Planned | None:
+    """None of a notebook that measures nothing: it computes from published numbers, or opens rows that are there."""
     if not studies.measures(notebook):
-        tally.said = "measures nothing: it computes from published numbers"
         return None
     config = params.of_profile(studies.module(notebook).Config, profile, notebook)
-    if config.rows != MEASURE:
-        tally.said = f"measures nothing: its rows are opened from {config.rows}"
-        return None
-    return executor.plan(notebook, config)
+    return executor.plan(notebook, config) if config.rows == MEASURE else None
 
 
 def _tasks(notebook: str, profile: str, planned: Planned, waiting: Mapping[str, Unit]) -> dict[tuple[str, str], Task]:
@@ -224,7 +243,7 @@ class _Night:
         return None
 
     def within_s(self) -> float | None:
-        return None if self._bounds.ends is None else self._bounds.ends - time.time()
+        return self._bounds.within_s()
 
     def begins(self, task: Task, where: str) -> None:
         self._begun += 1

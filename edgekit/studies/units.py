@@ -45,6 +45,7 @@ def growing_run(study: str, version: int, plan: Callable[[MeasuringConfig], Iter
             units, found = more, run_units(study, version, config, more)
             measured += found.measured
         return dataclasses.replace(found, measured=measured, reused=first.reused)
+    run.grows = True
     return run
 
 

@@ -1,13 +1,14 @@
 """A fleet at its full size, on one machine: random kills, what the scheduler adds to a job, a thousand boards, a whole night.
 
-    .venv/bin/python tests/benchmarks/fleet.py kills [--seeds 20] [--jobs 500] [--boards 4] [--every 4]
+    .venv/bin/python tests/benchmarks/fleet.py kills [--seeds 20] [--jobs 500] [--boards 4] [--every 4] [--file FILE]
     .venv/bin/python tests/benchmarks/fleet.py overhead [--jobs 500]
     .venv/bin/python tests/benchmarks/fleet.py scale [--boards 10 100 1000] [--jobs 100000]
     .venv/bin/python tests/benchmarks/fleet.py night [--notebooks 02_baseline 04_pruning]
 
-kills: each unit's rows once and none lost, or it ends with status 1. overhead: seconds a job beyond the job's own, which must
-be under 0.05. scale: boards are workers in one process whose jobs do nothing. night: all notebooks with the profile ci on two
-boards, one of which is killed and comes again; ends with status 1 where a row is missing or doubled.
+kills: each unit's rows once and none lost, or it ends with status 1; the same command goes on with the seeds that are not in
+its file. overhead: seconds a job beyond the job's own, which must be under 0.05. scale: boards are workers in one process
+whose jobs do nothing. night: all notebooks with the profile ci on two boards, one of which is killed and comes again; ends with
+status 1 where a row is missing or doubled.
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from scipy.stats import binomtest
 
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 import toy_nights  # noqa: E402
-from loopback import loopback  # noqa: E402
+from loopback import Loopback, loopback  # noqa: E402
 
 from edgekit import store, studies  # noqa: E402
+from edgekit.analyze import stats  # noqa: E402
 from edgekit.catalog import platforms  # noqa: E402
 from edgekit.fleet import board as boards  # noqa: E402
 from edgekit.fleet import join, planning, scheduler, settings  # noqa: E402
@@ -44,6 +47,7 @@ from edgekit.fleet.executor import Fleet, scope_of  # noqa: E402
 from edgekit.studies import night  # noqa: E402
 from edgekit.studies.night import Bounds  # noqa: E402
 
+JOINED = "is a board of"
 MOST_S = 0.05  # that may be added to a job
 KIT = planning.kit()
 
@@ -52,10 +56,11 @@ class Began:
     """A watch that remembers when each unit began, and ended."""
 
     def __init__(self):
-        self.began, self.ended = {}, {}
+        self.began, self.ended, self.count = {}, {}, 0
 
     def begins(self, task, *_):
         self.began[task.key] = time.perf_counter()
+        self.count += 1
 
     def ends(self, task, outcome):
         self.ended[task.key] = time.perf_counter(), outcome.took_s
@@ -67,58 +72,102 @@ def toy_night(address: str, watch, said=lambda _: None):
     return tally
 
 
-def wrong(tally, jobs: int) -> list[str]:
-    """What is lost, doubled or skipped."""
-    counts = Counter((row.key, row.metric) for row in tally.result.rows)
-    found = [f"{count} times {at}" for at, count in counts.items() if count != 1]
-    found += [f"{len(counts)} of {2 * jobs} numbers"] * (len(counts) != 2 * jobs)
-    return found + [skip.reason for skip in tally.result.skips]
+def faults_of(path: Path) -> tuple[int, list[str]]:
+    """How many units a file's plan has, and what is lost, doubled (in the file, too, whoever reads it) or failed."""
+    rows, skips = store.read(path)
+    planned, numbers = store.plan_of(path), Counter((row.key, row.metric, store.canonical(dict(row.condition))) for row in rows)
+    written = Counter(json.loads(line)["key"] for line in path.read_text().splitlines() if '"rows":' in line)
+    found = [f"{count} times {key}" for key, count in written.items() if count != 1]
+    found += [f"{count} times {at[:2]}" for at, count in numbers.items() if count != 1]
+    if lost := planned - {row.key for row in rows} - {skip.key for skip in skips}:
+        found.append(f"{len(lost)} of {len(planned)} lost")
+    return len(planned), found + [f"failed: {skip.reason}" for skip in skips if not skip.expected]
 
 
 def kills(options) -> int:
-    """Exactly once, whoever is killed when."""
-    faults = 0
-    for seed in range(options.seeds):
-        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-            toy_nights.build(Path(folder) / "home", patch, jobs=options.jobs, function="jobs:slow_square", seed=seed)
-            names = [f"a-{number}" for number in range(options.boards)]
-            with loopback(Path(folder), names) as fleet:
-                over, rng, killed = threading.Event(), random.Random(seed), []
+    """Exactly once, whoever is killed when. A line a seed; those that stand in the file are not run again."""
+    kept = Path(options.file)
+    done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    known = {one["seed"] for one in done if (one["jobs"], one["boards"]) == (options.jobs, options.boards)}
+    with tempfile.TemporaryDirectory() as folder:
+        names = [f"a-{number}" for number in range(options.boards)]
+        with loopback(Path(folder), names) as fleet:
+            for name in names:
+                fleet.joined(name)
+            for seed in sorted(set(range(options.seeds)) - known):
+                done.append(_disturbed(seed, fleet, Path(folder) / f"home-{seed}", options))
+                with open(kept, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(done[-1]) + "\n")
+                print(_sentence(done[-1]), flush=True)
+    return _summed([one for one in done if (one["jobs"], one["boards"]) == (options.jobs, options.boards)])
 
-                def disturb(fleet=fleet, over=over, rng=rng, killed=killed, names=names):
-                    while not over.wait(options.every * (0.5 + rng.random())):
-                        name = rng.choice(names)
-                        fleet.kill(name)
-                        killed.append(name)
-                        fleet.start(name)
 
-                for name in names:
-                    fleet.joined(name)
-                thread = threading.Thread(target=disturb)
-                thread.start()
-                began, watch = time.monotonic(), Began()
-                try:
-                    tally = toy_night(fleet.address, watch)
-                finally:
-                    over.set()
-                    thread.join()
-            found = wrong(tally, options.jobs)
-            faults += len(found)
-            print(f"seed {seed}: {options.jobs} jobs on {options.boards} boards in {time.monotonic() - began:.0f} s, "
-                  f"{len(killed)} kills; {'; '.join(found) or 'each once'}", flush=True)
+def _disturbed(seed: int, fleet: Loopback, home: Path, options) -> dict:
+    """A night on the fleet while its boards are killed, one of them every few seconds, and come again. Where coming again takes
+    longer, the next one waits until half of them measure."""
+    over, rng, killed, names = threading.Event(), random.Random(seed), [], list(fleet.boards)
+    starts = Counter({name: fleet.log(name).count(JOINED) for name in names})
+
+    def disturb():
+        while not over.wait(options.every * (0.5 + rng.random())):
+            there = [name for name in names if fleet.log(name).count(JOINED) == starts[name]]
+            if len(there) >= len(names) / 2:
+                killed.append(rng.choice(there))
+                fleet.kill(killed[-1])
+                fleet.start(killed[-1])
+                starts[killed[-1]] += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        toy_nights.build(home, patch, jobs=options.jobs, function="jobs:slow_square", seed=seed)
+        thread, began, watch = threading.Thread(target=disturb), time.monotonic(), Began()
+        thread.start()
+        try:
+            tally = toy_night(fleet.address, watch)
+        finally:
+            over.set()
+            thread.join()
+        _, faults = faults_of(tally.result.path)
+    faults += [f"{len(tally.result.rows)} of {2 * options.jobs} numbers"] * (len(tally.result.rows) != 2 * options.jobs)
+    return dict(seed=seed, jobs=options.jobs, boards=options.boards, seconds=round(time.monotonic() - began, 1),
+                kills=len(killed), begun_again=watch.count - options.jobs, faults=faults)
+
+
+def _sentence(one: dict) -> str:
+    return (f"seed {one['seed']}: {one['jobs']} jobs on {one['boards']} boards in {one['seconds']:.0f} s, {one['kills']} "
+            f"kills, {one['begun_again']} jobs begun again; {'; '.join(one['faults']) or 'each row once'}")
+
+
+def _summed(done: list[dict]) -> int:
+    """All seeds together; the status."""
+    jobs, faults = sum(one["jobs"] for one in done), sum(len(one["faults"]) for one in done)
+    within = binomtest(min(faults, jobs), jobs).proportion_ci(0.95, "exact")
+    print(f"{len(done)} seeds, {jobs} jobs, {sum(one['kills'] for one in done)} kills, "
+          f"{sum(one['begun_again'] for one in done)} jobs begun again: {faults} faults, {faults / jobs:.2g} a job "
+          f"({within.low:.2g} to {within.high:.2g}); a seed {stats.mean_interval([one['kills'] for one in done])} kills, "
+          f"{stats.mean_interval([one['seconds'] for one in done], unit='s')}")
     return int(faults > 0)
 
 
 def overhead(options) -> int:
-    """What a job takes from its beginning at the run to its rows, beyond what it took on the board."""
+    """What a job takes from its beginning at the run to its rows, beyond what it took on the board; and the processor time of
+    all three, of which it is made on a quiet machine."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         toy_nights.build(Path(folder) / "home", patch, jobs=options.jobs)
         with loopback(Path(folder), ["a-1"]) as fleet:
+            fleet.joined("a-1")
             watch = Began()
+            parts = dict(run=psutil.Process(), scheduler=psutil.Process(fleet.scheduler.pid),
+                         board=psutil.Process(fleet.boards["a-1"].pid))
+            times = []  # processor seconds of each part, as the units end
+            ends = watch.ends
+            watch.ends = lambda task, outcome: (ends(task, outcome), times.append(
+                {name: sum(part.cpu_times()[:2]) for name, part in parts.items()}))
             toy_night(fleet.address, watch)
     added = [ended - watch.began[key] - took for key, (ended, took) in watch.ended.items()]
     print(f"{len(added)} jobs: median {1e3 * statistics.median(added):.1f} ms added, mean {1e3 * statistics.fmean(added):.1f}, "
           f"longest {1e3 * max(added):.1f}; the limit is {1e3 * MOST_S:.0f} ms")
+    spent = {name: 1e3 * (times[-1][name] - times[0][name]) / (len(times) - 1) for name in parts}
+    print(f"processor time a job: {sum(spent.values()):.1f} ms ({', '.join(f'{name} {ms:.1f}' for name, ms in spent.items())})")
     return int(statistics.median(added) >= MOST_S)
 
 
@@ -225,14 +274,11 @@ def whole_night(options) -> int:
         faults = []
         for notebook in options.notebooks or [name for name in studies.STUDIES if studies.measures(name)]:
             path = output / "runs" / "ci" / f"{studies.full_name(notebook)}.jsonl"
-            rows, skips = store.read(path)
-            done, planned = {row.key for row in rows}, store.plan_of(path)
+            (rows, skips), (planned, found) = store.read(path), faults_of(path)
             by = Counter(row.run.rsplit(".")[-1] for row in rows)
-            lines = Counter(json.loads(line)["key"] for line in path.read_text().splitlines() if '"rows":' in line)
-            faults += [f"{notebook}: {count} times {key}" for key, count in lines.items() if count > 1]
-            lost = planned - done - {skip.key for skip in skips}
-            faults += [f"{notebook}: {len(lost)} lost"] * bool(lost)
-            print(f"{notebook}: {len(planned)} units, {len(done)} with rows, {len(skips)} skipped, rows by {dict(by)}")
+            faults += [f"{notebook}: {fault}" for fault in found]
+            print(f"{notebook}: {planned} units, {len({row.key for row in rows})} with rows, {len(skips)} skipped, rows by "
+                  f"{dict(by)}")
         print(f"status {run.returncode}, {killed} kills, {time.monotonic() - began:.0f} s; "
               f"{'; '.join(faults) or 'nothing lost, nothing doubled'}")
         for name in fleet.boards:
@@ -250,6 +296,7 @@ def main() -> int:
     one.add_argument("--seeds", type=int, default=20)
     one.add_argument("--jobs", type=int, default=500)
     one.add_argument("--boards", type=int, default=4)
+    one.add_argument("--file", default="fleet-kills.jsonl", help="a line for each seed that is done")
     one.add_argument("--every", type=float, default=4.0, help="seconds between kills, about")
     what.add_parser("overhead").add_argument("--jobs", type=int, default=500)
     one = what.add_parser("scale")

@@ -14,7 +14,7 @@ from edgekit.route.network import OUTAGES, Modelled, ModelledClock, Network, Wea
 NOWHERE = Endpoint("http://127.0.0.1:9/v1", "none", chat_template.PLAIN, 1.0, 1.0, 1, 1.0, 1, 1.0)
 
 
-def draw_network(*, network: dict, patience: dict, draws: int, seed: int) -> dict:
+def measure_network(*, network: dict, patience: dict, draws: int, seed: int) -> dict:
     """A worker's job: `draws` round trips, and as many times between outages and of outages; and what a query waits that meets
     an outage of each kind, by the client's own rules."""
     weather = Weather(Network(**network), seed)

@@ -136,8 +136,8 @@ def endpoint_unit(config: CloudConfig, task: str, items_per_depth: int) -> Unit:
 
 def _network_unit(config: CloudConfig) -> Unit:
     work = dict(network=config.network("faulty"), patience=config.patience, draws=config.network_draws, seed=config.seed)
-    return Unit(dict(task="network", **config.where), 0, f"{JOBS}_network:draw_network", work, "", task_hash(work), shared=True,
-                source="modelled")
+    return Unit(dict(task="network", **config.where), 0, f"{JOBS}_network:measure_network", work, "", task_hash(work),
+                shared=True, source="modelled")
 
 
 def _soak_unit(config: CloudConfig) -> Unit:

@@ -76,7 +76,7 @@ def _true(_) -> bool:
     return True
 
 
-def quantize_as_printed(*, model: str, device: str) -> dict:
+def measure_printed_quantization(*, model: str, device: str) -> dict:
     """A worker's job: the calls of S1, section 3.1: quantize by AWQ with calibration texts, and save."""
     calls = Calls()
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def quantize_as_printed(*, model: str, device: str) -> dict:
     return calls.answer()
 
 
-def load_as_printed(*, model: str, device: str) -> dict:
+def measure_printed_loading(*, model: str, device: str) -> dict:
     """A worker's job: the calls of S2's listing: load a checkpoint of AWQ with its layers fused and placed by itself."""
     import transformers
 

@@ -38,8 +38,8 @@ STUDY = "10_runtimes"
 VERSION = 1
 WEIGHTS = (*UNPACKED, *OWN)
 JOBS = "edgekit.studies.runtimes.jobs"
-LISTINGS = {"S1, section 3.1": "edgekit.studies.runtimes.jobs_listings:quantize_as_printed",
-            "S2, quantization": "edgekit.studies.runtimes.jobs_listings:load_as_printed"}
+LISTINGS = {"S1, section 3.1": "edgekit.studies.runtimes.jobs_listings:measure_printed_quantization",
+            "S2, quantization": "edgekit.studies.runtimes.jobs_listings:measure_printed_loading"}
 CHECKED_TOKENS = 48  # of the text that engines are checked on (see measure/conformance.py)
 ACCELERATIONS = (*instructions.LEVELS, EVERYTHING, HOST_ONLY)
 
