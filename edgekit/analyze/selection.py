@@ -29,8 +29,8 @@ class Choice:
 
 
 def in_order(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The tip: the models from the smallest to the largest, each at its fewest bytes; then what is left from the fewest bytes on,
-    which is what somebody has to do whom the tip left with nothing."""
+    """The tip: the models from the smallest to the largest, each at its fewest bytes; then what is left from the fewest bytes
+    on, which is what somebody has to do whom the tip left with nothing."""
     first: dict[float, Candidate] = {}
     for one in candidates:
         if one.parameters not in first or one.bytes < first[one.parameters].bytes:

@@ -113,8 +113,8 @@ def _stretches(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def vote_seconds(frame: pd.DataFrame) -> dict[tuple, list]:
-    """By (*CELL, samples), for each process that timed a cell alone and with so many samples at a time: the function of (prompt,
-    longest) tokens that gives seconds.
+    """By (*CELL, samples), for each process that timed a cell alone and with so many samples at a time: the function of
+    (prompt, longest) tokens that gives seconds.
 
     A step of n samples over one of a single sample stretches the steps of the lines; what more the first token takes is added.
     Samples that have ended leave their places empty until the longest has.
