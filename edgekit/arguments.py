@@ -47,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     claims = command("claims", "Print the claims with verdicts from the committed rows, or all that one of them comes from.")
     claims.add_argument("id", nargs="?", help="e.g. S2.2").completer = claim_ids
     claims.add_argument("--write", action="store_true", help="bring README.md and docs/claims/ up to date")
+    figures = command("figures", "Draw the committed figures again from the committed rows, where something changed; list "
+                      "those that are others now.")
+    figures.add_argument("notebooks", nargs="*", metavar="notebook", help="default: all").completer = _notebooks
     compare = command("compare", "Compare two folders of rows: what changed beyond chance, which verdicts did, what their "
                       "machines and versions differ in.", as_json)
     for side in ("a", "b"):

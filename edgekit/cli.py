@@ -1,4 +1,5 @@
-"""The command `edgekit`: run, measure, plan, report, publish, compare, pack, unpack, doctor, models, claims, parameters, fleet.
+"""The command `edgekit`: run, measure, plan, report, publish, figures, compare, pack, unpack, doctor, models, claims,
+parameters, fleet.
 
 Every expected failure is one sentence on standard error and a non-zero exit: 2 for something wrong with what was asked,
 1 for something that failed while it ran, 130 after Ctrl-C, 141 where nobody reads standard output any more.
@@ -185,6 +186,13 @@ def _claims(options) -> int:
         print(ledger.text(publish.headlines(publish.committed_cells())), end="")
     else:
         print(publish.told(publish.committed_cells()[options.id]), end="")
+    return 0
+
+
+def _figures(options) -> int:
+    from edgekit import figures, studies
+
+    _listed(figures.again([studies.full_name(notebook) for notebook in options.notebooks] or list(studies.STUDIES)))
     return 0
 
 

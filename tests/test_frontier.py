@@ -95,7 +95,7 @@ CANDIDATES = [Candidate("s4", 1, 0.5, 0.40, 1.0), Candidate("s16", 1, 2.0, 0.45,
     (0.3, "s4", ["s4"]), (0.5, "m4", ["s4", "m4"]), (0.8, "l4", ["s4", "m4", "l4"]),
     (0.91, "l16", ["s4", "m4", "l4", "s16", "m16", "l16"]), (0.95, None, ["s4", "m4", "l4", "s16", "m16", "l16"])])
 def test_the_tip_goes_up_in_size_at_the_fewest_bits_and_then_looks_at_the_rest(wanted, chosen, measured):
-    found = selection.smallest_first(CANDIDATES[::-1], wanted)
+    found = selection.smallest_first(selection.in_order(CANDIDATES[::-1]), wanted)
     assert (found.chosen.name if found.chosen else None) == chosen
     assert [one.name for one in found.measured] == measured
 
@@ -104,7 +104,7 @@ def test_the_exhaustive_search_is_the_fastest_that_is_accurate_enough():
     fast = Candidate("q", 20, 1.0, 0.70, 0.5)
     assert selection.exhaustive([*CANDIDATES, fast], 0.5).chosen is fast
     assert len(selection.exhaustive(CANDIDATES, 0).measured) == 6
-    assert selection.smallest_first([*CANDIDATES, fast], 0.5).chosen.name == "m4", "which the tip misses"
+    assert selection.smallest_first(selection.in_order([*CANDIDATES, fast]), 0.5).chosen.name == "m4", "which the tip misses"
 
 
 def test_a_request_s_time_recovers_planted_lines_and_sums_its_steps():

@@ -14,14 +14,15 @@ import pytest
 from edgekit import store
 
 PACKAGE = store.ROOT / "edgekit"
-BASE = {"errors", "schema", "text_files", "params", "store", "building", "provenance", "catalog", "committed"}
+BASE = {"errors", "schema", "text_files", "params", "store", "building", "provenance", "catalog", "committed",
+        "apart"}
 WORKS = {"compress", "engines", "decode", "measure", "route"}
 EVERYWHERE = {"progress", "columns", "console"}  # whatever works may say so, and whatever is printed in columns
 # part -> parts that it may import beside itself
 MAY = {
     "progress": set(), "columns": set(), "console": set(), "errors": set(), "schema": set(), "text_files": {"errors", "store"},
     "params": {"errors", "store", "text_files"}, "store": {"errors", "schema"}, "building": {"errors", "store"},
-    "committed": {"store"}, "provenance": {"errors", "store", "catalog"},
+    "committed": {"store"}, "apart": {"store"}, "provenance": {"errors", "store", "catalog"},
     "catalog": {"errors", "store", "text_files", "building"},
     "training": {"errors"},  # one loop for what pocket trains and what compress distils
     "compress": BASE | {"training"}, "pocket": BASE | {"engines", "training"}, "questions": set(),
@@ -34,7 +35,8 @@ MAY = {
     "claims": BASE | {"analyze", "studies"}, "compare": BASE | {"studies", "analyze", "claims"},
     "exchange": BASE | {"studies"},
     "report": BASE | {"studies", "analyze", "plots", "claims", "compare"},
-    "publish": BASE | {"studies", "analyze", "plots", "claims"},
+    "figures": BASE | {"studies", "analyze", "plots", "claims"},
+    "publish": BASE | {"studies", "analyze", "plots", "claims", "figures"},
     "fleet": BASE | {"compress", "engines", "measure", "studies"},  # nothing that measures imports it, or Dask
     "unattended": BASE | {"studies", "report"},
     "generated": {"store"}, "plan": BASE | {"studies"}, "advice": BASE, "environment": set(), "arguments": BASE | {"studies"},
@@ -155,7 +157,8 @@ def test_the_check_sees_a_forbidden_import(tmp_path):
 
 def test_what_reads_and_draws_needs_neither_a_model_nor_its_libraries():
     """Every light module, in a fresh interpreter without any of them, as on a reviewer's laptop."""
-    light = [name for name, path in NAMES.items() if name in ("edgekit", "edgekit.cli", "edgekit.publish")
+    light = [name for name, path in NAMES.items() if name in ("edgekit", "edgekit.cli", "edgekit.publish",
+                                                                           "edgekit.figures")
              or part_of(path) in LIGHT or (of_a_study(path) and role_of(path) in LIGHT_ROLES)]
     assert len(light) > 60
     program = f"""

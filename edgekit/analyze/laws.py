@@ -109,12 +109,8 @@ def fit(law: Law, points: Points, seen: Sequence[float], weights: str = "relativ
     Raises LawError: too few different points, values that are not positive (times and powers are), or points that cannot tell
     its coefficients apart.
     """
-    if weights not in WEIGHTS:
-        raise LawError(f"unknown weights {weights!r}; known: {', '.join(WEIGHTS)}")
     seen, points = np.asarray(seen, dtype=float), _records(law, points)
-    _require_points(law, points, seen)
-    scale = 1 / seen if weights == "relative" else np.ones(seen.size)
-    values, slopes = _linear(law, points, seen, scale) if law.terms else _curved(law, points, seen, scale)
+    values, slopes, scale = _solved(law, points, seen, weights)
     predicted = law.predict(values, points)
     freedom = seen.size - values.size
     spread = float(np.square((predicted - seen) * scale).sum()) / freedom
@@ -132,8 +128,8 @@ def held_out(law: Law, points: Points, seen: Sequence[float], by: Sequence[str],
     errors = np.full(seen.size, np.nan)
     for one in np.unique(lengths, axis=0):
         inside, apart = (lengths == one).all(axis=1), (lengths != one).all(axis=1)
-        found = fit(law, points[apart], seen[apart], weights)
-        errors[inside] = relative(found.predict(points[inside]), seen[inside])
+        values, _, _ = _solved(law, points[apart], seen[apart], weights)  # as `fit`, without how sure it is
+        errors[inside] = relative(law.predict(values, points[inside]), seen[inside])
     return errors
 
 
@@ -175,6 +171,16 @@ def _require_points(law: Law, points: Points, seen: np.ndarray) -> None:
         raise LawError(f"{law.name}: needs at least {law.needs} different lengths, got {different}; measure more of them")
     if seen.size != len(points) or not np.isfinite(seen).all() or (seen <= 0).any():
         raise LawError(f"{law.name}: expected a finite number above 0 for each of {len(points)} points, got {seen}")
+
+
+def _solved(law: Law, points: np.recarray, seen: np.ndarray, weights: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients, slopes of the weighted law at the points, and the weights. Raises LawError."""
+    if weights not in WEIGHTS:
+        raise LawError(f"unknown weights {weights!r}; known: {', '.join(WEIGHTS)}")
+    _require_points(law, points, seen)
+    scale = 1 / seen if weights == "relative" else np.ones(seen.size)
+    values, slopes = _linear(law, points, seen, scale) if law.terms else _curved(law, points, seen, scale)
+    return values, slopes, scale
 
 
 def _matrix(terms: Callable, points: Points) -> np.ndarray:

@@ -28,15 +28,19 @@ class Choice:
     measured: tuple[Candidate, ...]
 
 
-def smallest_first(candidates: Sequence[Candidate], accuracy: float) -> Choice:
-    """The tip: the models from the smallest to the largest, each at its fewest bytes, up to the first that reaches `accuracy`.
-    Where none does, what is left from the fewest bytes on, which is what somebody has to do whom the tip left with nothing."""
+def in_order(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The tip: the models from the smallest to the largest, each at its fewest bytes; then what is left from the fewest bytes
+    on, which is what somebody has to do whom the tip left with nothing."""
     first: dict[float, Candidate] = {}
     for one in candidates:
         if one.parameters not in first or one.bytes < first[one.parameters].bytes:
             first[one.parameters] = one
     tips = [one for _, one in sorted(first.items())]
-    order = tips + sorted((one for one in candidates if one not in tips), key=lambda one: (one.bytes, one.parameters))
+    return tips + sorted((one for one in candidates if one not in tips), key=lambda one: (one.bytes, one.parameters))
+
+
+def smallest_first(order: Sequence[Candidate], accuracy: float) -> Choice:
+    """The first of candidates, as `in_order` gives them, that reaches `accuracy`."""
     for measured, one in enumerate(order, 1):
         if one.accuracy >= accuracy:
             return Choice(one, tuple(order[:measured]))

@@ -143,6 +143,15 @@ def mapped(column: pd.Series, function: Callable) -> list:
     return [results[code] for code in codes]
 
 
+def grouped(rows: pd.DataFrame, cell: list[str]) -> Iterator[np.ndarray]:
+    """The places of the rows of each cell, in order: for functions of arrays, since a table for each takes a hundred times as
+    long."""
+    codes = rows.groupby(cell).ngroup().to_numpy()
+    order = np.argsort(codes, kind="stable")
+    order = order[codes[order] >= 0]  # a coordinate that is missing belongs to no cell
+    yield from np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(order) else ()
+
+
 def clusters(rows: pd.DataFrame, cell: list[str], cluster: str, columns: list[str]) -> Iterator[tuple[tuple, dict]]:
     """(coordinates, {column: sums of its clusters}) of each cell of a table, in order: what intervals over texts or items are
     taken of. One grouping for all cells, since one for each takes a hundred times as long."""

@@ -14,6 +14,8 @@ import pandas as pd
 from edgekit import studies
 from edgekit.analyze import protocol
 
+Kinds = Mapping[tuple[tuple, tuple], Mapping]
+
 
 def refusal(frame: pd.DataFrame, runs: Mapping[str, Mapping], study: str) -> str:
     """Why the measured rows of a study, of runs with these manifests, are not judged; "" where they are."""
@@ -25,21 +27,21 @@ def refusal(frame: pd.DataFrame, runs: Mapping[str, Mapping], study: str) -> str
         run = min(others)
         return (f"rows of run {run} are of version {others[run]} of {study}, and this kit judges version {version}: measure "
                 "them again, or judge them with the kit that measured them")
-    reasons = dict.fromkeys(reason for one, other in itertools.combinations(here, 2)
-                            for reason in _between(measured, one, runs[one], other, runs[other]))
+    kinds = {run: _kinds(measured[measured.run == run]) for run in here} if len(here) > 1 else {}
+    reasons = dict.fromkeys(f"rows of two protocols in one file (A is run {a}, B is run {b}): {difference}"
+                            for a, b in itertools.combinations(here, 2)
+                            for difference in _between(kinds[a], runs[a], kinds[b], runs[b]))
     return "; ".join(reasons)
 
 
-def _between(frame: pd.DataFrame, a: str, ours: Mapping, b: str, theirs: Mapping) -> Iterator[str]:
+def _between(kinds: Kinds, ours: Mapping, others: Kinds, theirs: Mapping) -> Iterator[str]:
     """What differs between the protocols of two runs in rows of a kind that both have, of whatever models."""
-    kinds = [_kinds(frame[frame.run == run]) for run in (a, b)]
-    both = {decided for decided, _ in kinds[0]} & {decided for decided, _ in kinds[1]}
-    for (decided, _), condition in kinds[0].items():
-        for difference in protocol.differences(condition, ours, theirs) if decided in both else ():
-            yield f"rows of two protocols in one file (A is run {a}, B is run {b}): {difference}"
+    both = {decided for decided, _ in kinds} & {decided for decided, _ in others}
+    for (decided, _), condition in kinds.items():
+        yield from protocol.differences(condition, ours, theirs) if decided in both else ()
 
 
-def _kinds(frame: pd.DataFrame) -> dict[tuple[tuple, tuple], Mapping]:
+def _kinds(frame: pd.DataFrame) -> Kinds:
     """One condition of each kind of row: by the coordinates that say which parameters decide a row, and by its models."""
     deciding = list(dict.fromkeys(protocol.OF_ROWS.values()))
     frame = frame.reindex(columns=list(dict.fromkeys((*frame.columns, *deciding, *protocol.MODELS))))

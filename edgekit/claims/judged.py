@@ -5,20 +5,22 @@ What is kept are texts and their numbers (see text.py), so a report of what was 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import platform as python_platform
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgekit import committed, provenance, store
+from edgekit import apart, committed, provenance, store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIBRARIES = ("numpy", "pandas", "scipy")  # other versions may round otherwise
 FEW = 3  # files that are judged here: a process takes seconds to begin
-MOST = 4  # processes, of which each holds the rows of one file
 
 
 def cells(rows_path: Path | None, study: str | None, platform: str) -> list[dict]:
@@ -42,24 +44,25 @@ def ahead(files: Iterable[tuple[Path, str, str]]) -> None:
 
     What is wrong with a file is told where its cells are asked for.
     """
-    waiting = sorted((one for one in files if not _place(*one).exists()), key=lambda one: -one[0].stat().st_size)
-    count = min(os.cpu_count() or 1, MOST)
-    if len(waiting) <= FEW or count < 2:
-        return
-    code = Path(__file__).parents[2]
-    environment = os.environ | {"EDGEKIT_HOME": str(store.ROOT), "EDGEKIT_OUTPUT": str(store.OUTPUT),
-                                "PYTHONPATH": os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))}
-    program = "import json, sys\nfrom pathlib import Path\nfrom edgekit.claims import judged\n" \
-              "for path, study, platform in json.load(sys.stdin): judged.cells(Path(path), study, platform)"
-    running = []
-    for number in range(count):
-        one = subprocess.Popen([sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, text=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        one.stdin.write(json.dumps([[str(path), study, platform] for path, study, platform in waiting[number::count]]))
-        one.stdin.close()
-        running.append(one)
-    for one in running:
-        one.wait()
+    waiting = [[str(path), study, platform] for path, study, platform in files if not _place(path, study, platform).exists()]
+    if len(waiting) > FEW and (os.cpu_count() or 1) > 1:
+        apart.run("edgekit.claims.judged:judge", waiting)
+
+
+def judge(path: str, study: str, platform: str) -> None:
+    """Judge a file whose cells somebody will ask for."""
+    cells(Path(path), study, platform)
+
+
+def frame(rows_path: Path) -> pd.DataFrame:
+    """The rows of a file, with their machines (see provenance.with_machine), which nobody may write into: those of the last
+    file stay for whoever asks next. Raises StoreError."""
+    return _frame(rows_path, tuple(map(_stamp, _beside(rows_path))))
+
+
+@functools.lru_cache(maxsize=1)
+def _frame(rows_path: Path, _stamps: tuple) -> pd.DataFrame:
+    return provenance.with_machine(store.read_frame(rows_path)[0], rows_path)
 
 
 def _judge(rows_path: Path | None, study: str | None, platform: str) -> list[dict]:
@@ -68,20 +71,43 @@ def _judge(rows_path: Path | None, study: str | None, platform: str) -> list[dic
 
     if rows_path is None:
         return text.cells(claims.judge(claims.load(study), None, platform))
-    frame = provenance.with_machine(store.read_frame(rows_path)[0], rows_path)
-    refused = comparable.refusal(frame, provenance.read_manifests(rows_path), study)
-    return text.cells(claims.judge(claims.load(study), frame, platform, refused))
+    rows = frame(rows_path)
+    refused = comparable.refusal(rows, provenance.read_manifests(rows_path), study)
+    return text.cells(claims.judge(claims.load(study), rows, platform, refused))
 
 
 def _place(rows_path: Path | None, study: str | None, platform: str) -> Path:
     """The file of a judgement: `<what was judged>.<hash of all that decides it>.json`."""
     what = hashlib.blake2b(store.canonical([str(rows_path), study, platform]).encode(), digest_size=6).hexdigest()
-    beside = [] if rows_path is None else [rows_path, store.plan_path(rows_path), provenance.manifest_path(rows_path)]
+    return store.OUTPUT / "artifacts" / "judged" / f"{what}.{hash_of(rows_path, study, platform)}.json"
+
+
+def hash_of(rows_path: Path | None, *more: str | None, libraries: Iterable[str] = ()) -> str:
+    """A hash of all that decides what rows say: their file and what lies beside it, what was published, this code, the
+    versions of what computes (and of `libraries`), and `more` words."""
+    beside = [] if rows_path is None else _beside(rows_path)
     beside += [rows.path for rows in committed.files()]  # which a quantity may count over
     code = Path(__file__).parents[1]
-    digest = hashlib.blake2b(store.canonical([
-        study, platform, python_platform.python_version(), *map(provenance.installed, LIBRARIES)]).encode(), digest_size=12)
+    versions = [python_platform.python_version(), *map(provenance.installed, (*LIBRARIES, *libraries))]
+    digest = hashlib.blake2b(store.canonical([*more, *versions]).encode(), digest_size=12)
     for file in [*beside, *sorted(code.rglob("*.py")), *sorted((store.ROOT / "data/published").iterdir())]:
         digest.update(f"{file.name}\n".encode())
-        digest.update(hashlib.blake2b(file.read_bytes()).digest() if file.exists() else b"none")
-    return store.OUTPUT / "artifacts" / "judged" / f"{what}.{digest.hexdigest()}.json"
+        digest.update(_hash(file, _stamp(file)))
+    return digest.hexdigest()
+
+
+def _beside(rows_path: Path) -> list[Path]:
+    return [rows_path, store.plan_path(rows_path), provenance.manifest_path(rows_path)]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What tells that a file was written to since; None for one that is not there."""
+    if not file.exists():
+        return None
+    facts = file.stat()
+    return facts.st_mtime_ns, facts.st_size
+
+
+@functools.cache
+def _hash(file: Path, stamp: tuple[int, int] | None) -> bytes:
+    return b"none" if stamp is None else hashlib.blake2b(file.read_bytes()).digest()

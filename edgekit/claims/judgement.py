@@ -106,7 +106,7 @@ def judge(claims: Iterable[Claim], frame: pd.DataFrame | None, platform: str, re
     claims = list(claims)
     ran = frame is not None
     frame = frame if ran else pd.DataFrame()
-    measured = frame[frame.source == "measured"] if len(frame) else frame
+    measured = frame[frame.source == "measured"] if len(frame) and (frame.source != "measured").any() else frame
     arithmetic = {verdict.claim.id: verdict for verdict in audited(claims)}
     with remembering():
         parts = sides(measured)

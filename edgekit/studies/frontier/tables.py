@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from edgekit.analyze import frontier, request_time, roofline, stats, votes
-from edgekit.analyze.once import once, remembering
+from edgekit.analyze.once import once
 from edgekit.analyze.request_time import RequestTime
 from edgekit.analyze.rows import rows_of
 from edgekit.schema import NO_ANSWER
@@ -79,18 +79,21 @@ def voted(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a question and size of vote of each pool: `correct` (the chance to be right), tied, nothing, any (that a sample of
     the n is right), `longest` and `written` (tokens of the longest of n, and of all), and prompt_tokens."""
     rows = rows_of(frame, "pool", metrics=("correct",))
+    answer = np.where(rows.value == 1, "\0right", rows.answer)  # two ways to write the right answer are one answer
+    value, written, cut, unread = (column.to_numpy() for column in (
+        rows.value, rows.written, rows.cut.eq(True), rows.answer == NO_ANSWER))
+    facts = rows[["domain", *CELL, "item", "prompt_tokens", "depth"]]
     lines = []
-    for key, pool in rows.groupby(["domain", *CELL, "item"]):
-        answers_of = np.where(pool.value == 1, "\0right", pool.answer)  # two ways to write the right answer are one answer
-        size, right = len(pool), int(pool.value.sum())
+    for pool in stats.grouped(rows, ["domain", *CELL, "item"]):
+        size, right = len(pool), int(value[pool].sum())
         numbers = [n for n in NUMBERS if n <= size]
-        for n, found in votes.votes(list(answers_of), "\0right", numbers).items():
-            lines.append(dict(zip(["domain", *CELL, "item"], key, strict=True)) | dict(
-                samples=n, correct=found.right, tied=found.tied, nothing=found.nothing, pool=size,
-                any=votes.any_right(right, size, n),
-                single=right / size, longest=votes.longest(pool.written.tolist(), n), written=n * pool.written.mean(),
-                prompt_tokens=pool.prompt_tokens.iloc[0], depth=pool.depth.iloc[0], cut=pool.cut.eq(True).mean(),
-                unread=(pool.answer == NO_ANSWER).mean()))
+        here = facts.iloc[pool[0]].to_dict() | dict(pool=size, single=right / size, cut=cut[pool].mean(),
+                                                    unread=unread[pool].mean())
+        lengths, mean = written[pool].tolist(), written[pool].mean()
+        for n, found in votes.votes(answer[pool].tolist(), "\0right", numbers).items():
+            lines.append(here | dict(
+                samples=n, correct=found.right, tied=found.tied, nothing=found.nothing, any=votes.any_right(right, size, n),
+                longest=votes.longest(lengths, n), written=n * mean))
     return pd.DataFrame(lines, columns=["domain", *CELL, "item", "samples", "correct", "tied", "nothing", "pool", "any",
                                         "single", "longest", "written", "prompt_tokens", "depth", "cut", "unread"])
 
@@ -109,17 +112,17 @@ def _stretches(frame: pd.DataFrame) -> pd.DataFrame:
         [*CELL, "repeat", "batch", "stretch", "more"]]
 
 
-def vote_seconds(frame: pd.DataFrame, cell: tuple, samples: int) -> list:
-    """For each process that timed a cell alone and with so many samples at a time: the function of (prompt, longest) tokens
-    that gives seconds. Empty where it was not timed so.
+def vote_seconds(frame: pd.DataFrame) -> dict[tuple, list]:
+    """By (*CELL, samples), for each process that timed a cell alone and with so many samples at a time: the function of
+    (prompt, longest) tokens that gives seconds.
 
     A step of n samples over one of a single sample stretches the steps of the lines; what more the first token takes is added.
     Samples that have ended leave their places empty until the longest has.
     """
-    table = _stretches(frame)
-    here = table[(table[CELL] == list(cell)).all(axis=1) & (table.batch == samples)].sort_values("repeat")
-    return [functools.partial(_together, law, line.stretch, line.more)
-            for law, line in zip(laws(frame).get(cell, []), here.itertuples(), strict=False)]
+    known = laws(frame)
+    return {key: [functools.partial(_together, law, line.stretch, line.more)
+                  for law, line in zip(known.get(key[:-1], []), here.sort_values("repeat").itertuples(), strict=False)]
+            for key, here in _stretches(frame).groupby([*CELL, "batch"])}
 
 
 def _together(law: RequestTime, stretch: float, more: float, prompt: np.ndarray, longest: np.ndarray) -> np.ndarray:
@@ -161,9 +164,9 @@ def timed_answers(frame: pd.DataFrame) -> pd.DataFrame:
     times, sizes = laws(frame), parameters_of(frame).set_index(CELL)
     single, pools = answers(frame), voted(frame)
     parts = [(key, part, [law.seconds for law in times.get(key[1:-1], [])]) for key, part in single.groupby(CONFIG)]
-    with remembering():
-        parts += [((*key[:-1], f"{VOTE}{key[-1]}"), part.assign(written=part.longest), vote_seconds(frame, key[1:-1], key[-1]))
-                  for key, part in pools[pools.samples > 1].groupby(["domain", *CELL, "samples"])]
+    together = vote_seconds(frame)
+    parts += [((*key[:-1], f"{VOTE}{key[-1]}"), part.assign(written=part.longest), together.get(key[1:], []))
+              for key, part in pools[pools.samples > 1].groupby(["domain", *CELL, "samples"])]
     lines = []
     for key, part, seconds in parts:
         for run, each in enumerate(seconds):

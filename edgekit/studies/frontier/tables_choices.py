@@ -116,14 +116,15 @@ def tip_table(frame: pd.DataFrame) -> pd.DataFrame:
 def tip_lines(grid: Grid, mode: str, accuracy: np.ndarray | None = None, time_s: np.ndarray | None = None) -> list[dict]:
     """The lines of `tip_table` for one way to reason; accuracies and times are the grid's, or one draw of them."""
     accuracy, time_s = (grid.accuracy if accuracy is None else accuracy), (grid.time_s if time_s is None else time_s)
-    places = grid.configs.index[grid.configs["mode"] == mode]
-    candidates = [Candidate(f"{grid.configs.model[i]} {grid.configs['dtype'][i]}", float(grid.configs.parameters[i]),
-                            float(grid.configs.weight_bytes[i]), float(accuracy[i]), float(time_s[i])) for i in places]
+    configs = grid.configs[grid.configs["mode"] == mode]
+    candidates = [Candidate(f"{model} {dtype}", float(parameters), float(weight_bytes), float(accuracy[i]), float(time_s[i]))
+                  for i, model, dtype, parameters, weight_bytes in
+                  configs[["model", "dtype", "parameters", "weight_bytes"]].itertuples(name=None)]
     if len(candidates) < 2:
         return []
-    lines = []
+    order, lines = selection.in_order(candidates), []
     for wanted in sorted({one.accuracy for one in candidates if one.accuracy > 0}):
-        tip, best = selection.smallest_first(candidates, wanted), selection.exhaustive(candidates, wanted)
+        tip, best = selection.smallest_first(order, wanted), selection.exhaustive(candidates, wanted)
         lines.append(dict(wanted=wanted, chosen=tip.chosen.name, best=best.chosen.name,
                           slower=tip.chosen.time_s / best.chosen.time_s, measured=len(tip.measured), of=len(candidates),
                           saved=1 - len(tip.measured) / len(candidates)))

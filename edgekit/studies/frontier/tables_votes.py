@@ -6,7 +6,7 @@ import pandas as pd
 
 from edgekit import store, text_files
 from edgekit.analyze import roofline, stats
-from edgekit.analyze.once import once, remembering
+from edgekit.analyze.once import once
 from edgekit.analyze.rows import rows_of
 from edgekit.errors import RunFailed, unknown_name
 from edgekit.studies.frontier import tables
@@ -38,7 +38,7 @@ def votes_table(frame: pd.DataFrame) -> pd.DataFrame:
     table = tables.voted(frame)
     sizes = tables.parameters_of(frame).set_index(CELL).parameters.to_dict()
     ones = {key: part.set_index("item") for key, part in table[table.samples == 1].groupby(["domain", *CELL])}
-    lines = []
+    seconds, lines = tables.vote_seconds(frame), []
     for key, part in table.groupby(by):
         part, one, cell, samples = part.set_index("item"), ones[key[:-1]], key[1:-1], key[-1]
         line = dict(zip(by, key, strict=True)) | dict(
@@ -47,8 +47,7 @@ def votes_table(frame: pd.DataFrame) -> pd.DataFrame:
             **{name: part[name].mean() for name in ("tied", "nothing", "any", "cut", "unread")})
         line |= stats.ends_of("accuracy", stats.bounded_interval(part.correct))
         line |= stats.ends_of("gained", stats.mean_interval(part.correct - one.loc[part.index].correct))
-        with remembering():
-            alone, together = (tables.vote_seconds(frame, cell, n) for n in (1, samples))
+        alone, together = (seconds.get((*cell, n), []) for n in (1, samples))
         if alone and together:
             prompts = part.prompt_tokens.to_numpy(dtype=float)
             sums = [(several(prompts, part.longest.to_numpy()).sum(), single(prompts, one.longest.to_numpy()).sum())

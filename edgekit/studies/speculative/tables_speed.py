@@ -29,11 +29,12 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     acceptance at each position, counted at the longest fixed length, and for the lookup also from how often it found a token to
     draft there; empty for adaptive lengths, for positions that were not counted, and for runtimes that tell no costs.
     """
-    rows = select(frame, "speed")
+    rows = select(frame, "speed")[[*PAIR, "domain", "length", "repeat", "metric", "value", "tokens", "rest_tokens"]]
     positions = acceptance_table(frame, by_position=True)
     positions = longest(positions[positions.temperature == 0]) if len(positions) else positions
     counts = select(frame, "acceptance")
     blocks = counts[(counts.metric == "blocks") & (counts.temperature == 0)].groupby([*COUNTED, "length"]).value.sum()
+    positions = dict(list(positions.groupby(COUNTED)))
     lines = []
     for key, here in rows.groupby([*PAIR, "domain"]):
         pair = dict(zip([*PAIR, "domain"], key, strict=True))
@@ -41,7 +42,8 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
         steps = _per_token(here, "rest_s", "rest_tokens")
         costs = here[here.metric.isin(["draft_s", "verify_s", "overhead_s"])].pivot_table(
             index="length", columns="metric", values="value")
-        accepted = _accepted(positions, blocks, pair)
+        counted = positions.get(tuple(pair[name] for name in COUNTED))
+        accepted = [] if counted is None else _accepted(counted, blocks, pair)
         for length in sorted(set(seconds) - {PLAIN}):
             gain = stats.ratio_interval(*seconds[[PLAIN, length]].dropna().to_numpy().T)
             line = pair | {"length": length, "n": gain.n} | stats.ends_of("speed_up", gain)
@@ -71,24 +73,23 @@ def _per_token(here: pd.DataFrame, metric: str, tokens: str) -> pd.DataFrame:
 def mean_gains(frame: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
     """A line a pair, engine and length of `speeds` (lines of `speed_table`) that was timed in all of its domains: the geometric
     mean of the speed-ups from end to end over the domains. Its best is what S1.10 is judged by."""
-    seconds = _seconds(frame)
+    seconds = dict(list(_seconds(frame).groupby(PAIR)))
     lines = []
     for key, _ in speeds.groupby(GAIN):
         where = dict(zip(GAIN, key, strict=True))
-        here = _gains(seconds, where)
+        here = _gains(seconds[key[:-1]], where["length"])
         if here.shape[1] == speeds.domain.nunique() and len(here):
             found = stats.rate_interval(np.exp(np.log(here).mean(axis=1)).to_list())
             lines.append(where | stats.ends_of("speed_up", found) | {"n": found.n})
     return finished(pd.DataFrame(lines, columns=[*GAIN, *stats.with_ends("speed_up"), "n"]), frame)
 
 
-def _gains(seconds: pd.DataFrame, where: dict) -> pd.DataFrame:
-    """Speed-ups from end to end of one pair and length (`where`: GAIN), a line a repeat, a column a domain; only repeats that
-    have all of its domains."""
-    here = seconds[(seconds[PAIR] == [where[name] for name in PAIR]).all(axis=1)]
-    if where["length"] not in here:
+def _gains(here: pd.DataFrame, length: str) -> pd.DataFrame:
+    """Speed-ups from end to end of one pair (its lines of `_seconds`) at a length, a line a repeat, a column a domain; only
+    repeats that have all of its domains."""
+    if length not in here:
         return pd.DataFrame()
-    here = here.assign(gain=here[PLAIN] / here[where["length"]])
+    here = here.assign(gain=here[PLAIN] / here[length])
     return here.pivot(index="repeat", columns="domain", values="gain").dropna(axis=1, how="all").dropna()
 
 
@@ -151,8 +152,6 @@ def _accepted(positions: pd.DataFrame, blocks: pd.Series, pair: dict) -> list[fl
 
     That is the acceptance for a model, which always drafts; the lookup must also have found a token there.
     """
-    for name in COUNTED:
-        positions = positions[positions[name] == pair[name]]
     chances: list[float] = []
     came = None
     for place, line in enumerate(positions.sort_values("position").itertuples(), 1):
