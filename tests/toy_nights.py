@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import known_bandwidth
 import yaml
 
 from edgekit import store, studies
@@ -47,6 +48,7 @@ def register() -> None:
     module = sys.modules[__name__]
     sys.modules["toy_nights.plan"] = module
     studies.STUDIES[STUDY] = "toy_nights"
+    known_bandwidth.tell()
 
 
 def build(home: Path, patch, **changed) -> None:
@@ -59,6 +61,7 @@ def build(home: Path, patch, **changed) -> None:
         (home / "data" / name).symlink_to(store.ROOT / "data" / name)
     patch.setattr(store, "ROOT", home)
     patch.setattr(store, "OUTPUT", home / "output")
+    known_bandwidth.tell(patch.setattr)
     values = TOY | changed
     (home / "params/ci/90_toy.yaml").write_text("# Profile ci: seconds\n" + yaml.safe_dump(values))
     assert asdict(Config(**values)) == values
