@@ -45,10 +45,10 @@ run = study_run(STUDY, VERSION, plan)
 
 def register() -> None:
     """Make the study known in this process."""
+    known_bandwidth.tell()
     module = sys.modules[__name__]
     sys.modules["toy_nights.plan"] = module
     studies.STUDIES[STUDY] = "toy_nights"
-    known_bandwidth.tell()
 
 
 def build(home: Path, patch, **changed) -> None:
