@@ -23,8 +23,8 @@ QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--enable-logging=stderr",
          "--virtual-time-budget=4000", "--window-size=1400,900", "--dump-dom")
 
-# Runs inside of the copied page, and tells the frame around it what a reader would see. Browsers refuse windows as
-# narrow as a phone, but not frames.
+# Runs inside of a copied page, and tells the page around its frame what a reader would see. Browsers refuse windows as
+# narrow as a phone, but not frames; one browser opens many of them.
 PROBE = """<script>
 window.addEventListener("load", () => parent.postMessage(JSON.stringify({
   scrollWidth: document.documentElement.scrollWidth, innerWidth: window.innerWidth,
@@ -38,11 +38,16 @@ window.addEventListener("load", () => parent.postMessage(JSON.stringify({
     .filter(id => id && !document.getElementById(decodeURIComponent(id)))
 }), "*"));
 </script></body>"""
-FRAME = """<!DOCTYPE html><title>frame</title>
-<iframe src="{page}" width="{width}" height="900" style="border:0"></iframe>
+FRAMES = """<!DOCTYPE html><title>frames</title><style>iframe {{ border: 0; position: absolute; top: 0; left: 0 }}</style>
 <pre id="seen"></pre><script>
-addEventListener("message", event => document.getElementById("seen").textContent = event.data);
-</script>"""
+const seen = {{}};
+addEventListener("message", event => {{
+  const frame = [...document.querySelectorAll("iframe")].find(one => one.contentWindow === event.source);
+  seen[frame.name] = JSON.parse(event.data);
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+}});
+</script>
+{frames}"""
 
 
 # Presses a badge of this run's table, notes which claims are left, and lets go of it.
@@ -107,12 +112,15 @@ def with_script(page: Path, script: str, copy: Path) -> Path:
     return copy
 
 
-def see(browser: str, page: Path, width: int, folder: Path, script: str = PROBE) -> tuple[dict, list[str]]:
-    """What a reader of `page` gets in a window of `width` pixels, and what the console said."""
-    probed = with_script(page, script, folder / f"{page.stem}-{width}.html")
-    frame = folder / f"{page.stem}-{width}-frame.html"
-    frame.write_text(FRAME.format(page=probed.name, width=width), encoding="utf-8")
-    return opened(browser, frame, folder)
+def see(browser: str, pages: list[Path], width: int, folder: Path, script: str = PROBE) -> tuple[dict[str, dict], list[str]]:
+    """What a reader of each of `pages`, by stem, gets in a window of `width` pixels, and what the console said of all."""
+    frames = [f'<iframe name="{page.stem}" src="{with_script(page, script, folder / f"{page.stem}-{width}.html").name}" '
+              f'width="{width}" height="900"></iframe>' for page in pages]
+    page = folder / f"frames-{width}.html"
+    page.write_text(FRAMES.format(frames="\n".join(frames)), encoding="utf-8")
+    seen, console = opened(browser, page, folder)
+    assert seen.keys() == {page.stem for page in pages}, "a page did not load"
+    return seen, console
 
 
 def violations(browser: str, page: Path, folder: Path, dark: bool) -> list[str]:
@@ -135,30 +143,38 @@ def complaints(seen: dict, console: list[str]) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("width", [PHONE_PX, DESKTOP_PX])
-def test_every_page_reads_well(site, browser, width, tmp_path):
-    for page in [*sorted(site.reports.glob("*.html")), *(site.reports / f"claims/{name}.html" for name in CLAIMS)]:
-        seen, console = see(browser, page, width, tmp_path)
+@pytest.fixture(scope="module", params=[PHONE_PX, DESKTOP_PX])
+def read(request, site, browser, tmp_path_factory):
+    """A width, what a reader sees of every page in it, and what the console said."""
+    pages = [*sorted(site.reports.glob("*.html")), *(site.reports / f"claims/{name}.html" for name in CLAIMS)]
+    return request.param, *see(browser, pages, request.param, tmp_path_factory.mktemp("pages"))
+
+
+def test_every_page_reads_well(read):
+    width, pages, console = read
+    assert len(pages) > len(CLAIMS) + 2
+    for name, seen in pages.items():
         assert seen["innerWidth"] == width
-        assert complaints(seen, console) == [], page.name
+        assert complaints(seen, console) == [], name
 
 
-def test_index_shows_each_claim_once(site, browser, tmp_path):
+def test_index_shows_each_claim_once(read):
     from edgekit.claims import judgement as claims
 
-    seen, _ = see(browser, site.reports / "index.html", DESKTOP_PX, tmp_path)
+    seen = read[1]["index"]
     assert sorted(name for name, _, _ in seen["claims"]) == sorted(claim.id for claim in claims.load())
     assert all(verdict in claims.VERDICTS and visible == (verdict != "not yet run") for _, verdict, visible in seen["claims"])
 
 
-def test_notebook_pages_show_figures(site, browser, tmp_path):
+def test_notebook_pages_show_figures(site, read):
     for outcome in site.outcomes:
-        seen, _ = see(browser, site.reports / f"{outcome.notebook}.html", DESKTOP_PX, tmp_path)
-        assert seen["images"] and all(width > 100 for _, width in seen["images"]), outcome.notebook
+        images = read[1][outcome.notebook]["images"]
+        assert images and all(width > 100 for _, width in images), outcome.notebook
 
 
 def test_a_badge_leaves_the_claims_of_its_verdict(site, browser, tmp_path):
-    seen, console = see(browser, site.reports / "index.html", DESKTOP_PX, tmp_path, FILTER)
+    pages, console = see(browser, [site.reports / "index.html"], DESKTOP_PX, tmp_path, FILTER)
+    seen = pages["index"]
     assert not console and seen["before"] == seen["after"] and "not yet run" not in seen["before"]
     for word in ("not testable here", "inconsistent"):
         assert set(seen[word]["left"]) == {word} and seen[word]["pressed"] == "true"
@@ -207,5 +223,6 @@ def test_the_same_check_catches_a_broken_page(browser, tmp_path, defect, complai
     page = tmp_path / "page.html"
     head = '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,">'
     page.write_text(f"{head}<body><p>fine</p>{defect}</body>")
-    wrong = complaints(*see(browser, page, PHONE_PX, tmp_path / "seen"))
+    pages, console = see(browser, [page], PHONE_PX, tmp_path / "seen")
+    wrong = complaints(pages["page"], console)
     assert bool(wrong) == bool(complaint) and all(complaint in sentence for sentence in wrong[:1]), wrong

@@ -59,7 +59,7 @@ def test_vllm_drafts_in_a_process_of_its_own(plain, tmp_path):
         [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
     with Worker(environment) as worker:
         check(worker.run(f"{JOBS}:measure_builtin", dict(loop="vllm-speculative", target=TARGET, draft=DRAFT,
-                                                                        dtype="float32", **ASKED), timeout_s=120), plain)
+                                                                        dtype="float32", **ASKED), timeout_s=600), plain)
 
 
 def test_what_is_no_native_is_refused():

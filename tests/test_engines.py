@@ -213,7 +213,7 @@ def test_packed_checkpoints_run_in_their_own_kernels_and_agree_with_their_weight
     worker, source = packing
     text = np.random.default_rng(0).integers(0, 160, 48).tolist()
     exact, whole, ours = (
-        worker.run("quantized:scored", dict(engine="transformers", variant=chain, dtype=dtype, texts=[text]), timeout_s=120)
+        worker.run("quantized:scored", dict(engine="transformers", variant=chain, dtype=dtype, texts=[text]), timeout_s=600)
         for chain, dtype in ((f"{source} > {step} > dequantized()", "float32"), (source, "float32"),
                              (f"{source} > {step}", "bfloat16")))
     error = quantized.distance(ours["logits"], exact["logits"])
@@ -222,7 +222,7 @@ def test_packed_checkpoints_run_in_their_own_kernels_and_agree_with_their_weight
     assert quantized.distance(whole["logits"], exact["logits"]) > error, "the quantized weights ran, and no others"
     assert kernel in ours["info"]["kernel"]
     said, = worker.run("quantized:refusals", dict(engine="transformers", asked=[dict(of=f"{source} > {step}",
-                                                                                    dtype="float32")]), timeout_s=120)
+                                                                                    dtype="float32")]), timeout_s=600)
     assert "multiplies in bfloat16 whatever it is given: open it with dtype bfloat16, not float32" in said
 
 

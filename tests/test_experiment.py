@@ -90,3 +90,5 @@ def test_a_value_and_its_interval_stand_in_one_cell():
     text = shown(table, {"kl": "KL (nats)", "speed_up": "times"}).to_html()
     assert ">0.000 (0.000 to 0.013)<" in text and ">0.50 (0.45 to 0.55)<" in text
     assert ">5.900 (too noisy)<" in text and ">2.00 (1.90 to 2.10)<" in text and "6,830,000" not in text
+    one = pd.DataFrame({"kl": [0.5], "kl_low": [None], "kl_high": [None], "n": [1]})
+    assert ">0.5000<" in shown(one, {"kl": "KL (nats)"}).to_html(), "one process has no interval"

@@ -130,7 +130,7 @@ rows: measure
 seed: 0
 device: cpu
 threads: 1
-timeout_s: 120.0
+timeout_s: 600.0
 memory_share: 0.8
 model: pocket-200k
 cells: [parrot/float32, transformers/float32]
@@ -140,7 +140,7 @@ warmups: 3
 CELLS = [("markdown", "# A parrot\n\n## Question and claims\n\nHow fast is an engine that only repeats what it hears?"),
          ("markdown", "## Parameters\n\nAs small as it goes."),
          ("parameters", "".join(f"{name} = {json.dumps(value)}\n" for name, value in dict(
-             profile="ci", rows="measure", seed=0, device="cpu", threads=1, timeout_s=120.0, memory_share=0.8,
+             profile="ci", rows="measure", seed=0, device="cpu", threads=1, timeout_s=600.0, memory_share=0.8,
              model="pocket-200k", cells=["parrot/float32", "transformers/float32"], repeats=2, warmups=3).items())),
          ("markdown", "## Setup\n\nChecked."),
          ("code", 'from edgekit.report.notebook import Experiment\n\nstudy = Experiment("90_parrot", globals())'),

@@ -19,7 +19,8 @@ from pathlib import Path
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", {disk!r}], check=True)
 os.environ["TMPDIR"] = {temporary!r} or {disk!r}
 from edgekit import cli, store
-import test_runner
+import known_bandwidth, test_runner
+known_bandwidth.tell()
 store.OUTPUT = Path({disk!r})
 units = test_runner.units("jobs:square")
 test_runner.run_study(units[:3])

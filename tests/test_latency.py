@@ -102,7 +102,7 @@ def test_a_whole_job_weighs_what_it_times(tmp_path, monkeypatch):
     chain = engines.variant_for("llama_cpp", str(source.path), "float16")
     answer = run_job("edgekit.measure.latency:measure_speed",
                      dict(variant=chain, engine="llama_cpp", dtype="float16", threads=1, device="cpu",
-                          grid=[[8, [4]], [16, [2, 6]]], seed=0, warmups=3), timeout_s=120)
+                          grid=[[8, [4]], [16, [2, 6]]], seed=0, warmups=3), timeout_s=600)
     value = {o["metric"]: o["value"] for o in answer["observations"] if "prompt_tokens" not in o}
     architecture = source.spec.architecture
     assert value["parameters"] == architecture.parameters

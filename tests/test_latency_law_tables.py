@@ -83,6 +83,12 @@ def test_coefficients_as_rates_are_the_rate_of_the_format():
         assert math.isnan(line.kv_rate) or line.kv_rate == pytest.approx(rate, rel=0.05)
 
 
+def test_one_process_tells_no_rate_since_it_has_no_interval_and_its_figures_are_drawn():
+    alone = made.frame(models=TWO[:2], formats=("float16",), repeats=1)
+    assert tables_transfer.rate_table(alone)[["weight_rate", "kv_rate"]].isna().all(axis=None)
+    assert {"law_errors", "residuals", "transfer"} <= drawn_from(FIGURES, alone).keys()
+
+
 def test_one_model_foretells_another_and_a_slow_kernel_is_seen():
     table = tables_transfer.transfer_table(CLEAN)
     prefill, table = (table[table.phase == phase] for phase in ("prefill", "decode"))

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import known_bandwidth
 import psutil
 import pytest
 
@@ -30,7 +31,8 @@ REPEATS = range(3)
 PROGRAM = """
 import sys
 sys.path.insert(0, {here!r})
-import test_runner
+import known_bandwidth, test_runner
+known_bandwidth.tell()
 test_runner.run_study()
 """
 
@@ -57,6 +59,7 @@ def run_study(planned=None):
 def own_output(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     monkeypatch.setattr(store, "OUTPUT", tmp_path)
+    known_bandwidth.tell(monkeypatch.setattr)
 
 
 def content(path):

@@ -171,13 +171,12 @@ def test_a_tool_is_followed_and_its_end_is_told(tmp_path):
     path = program(tmp_path, f"cat <<'E'\n{TEGRASTATS}E\nsleep 0.4\ncat <<'E'\n{later}E\nsleep 0.4\n"
                              "echo 'tegrastats: cannot open /sys/kernel/debug: Permission denied' >&2\nexit 3\n")
     with power.Tool([str(path)], power.tegrastats_w, "RAM ") as tool:
-        whole = power.of_tool(tool)
-        assert whole.read() == pytest.approx(2.34 + 0.39 + 4.025)
-        time.sleep(0.6)
-        assert whole.read() == pytest.approx(9.34 + 0.39 + 4.025)
-        time.sleep(0.6)
+        whole, seen = power.of_tool(tool), []
         with pytest.raises(PowerError, match="ended with status 3: tegrastats: cannot open .*Permission denied"):
-            whole.read()
+            while True:
+                seen.append(whole.read())
+                time.sleep(0.05)
+    assert list(dict.fromkeys(seen)) == pytest.approx([2.34 + 0.39 + 4.025, 9.34 + 0.39 + 4.025])
 
 
 def test_a_tool_that_stops_printing_or_shows_parts_alone_gives_no_power(tmp_path, monkeypatch):
@@ -200,15 +199,17 @@ def test_energy_is_the_integral_of_power():
     began = time.monotonic()
     with Integral(Source("ramp", power.SOC, lambda: 10 * (time.monotonic() - began))) as integral:
         time.sleep(0.45)
-    spent, end = integral.joules(), time.monotonic() - began
-    assert spent == pytest.approx(5 * end**2, rel=0.05), "the area below a ramp, which trapezoids have exactly"
+    before = time.monotonic() - began
+    spent, after = integral.joules(), time.monotonic() - began
+    assert 0.95 * 5 * before**2 <= spent <= 1.05 * 5 * after**2, "the area below a ramp, which trapezoids have exactly"
 
 
 def test_a_window_of_a_board_without_zeus_has_its_joules_seconds_and_origin():
     meter = Meter(None, {"soc": "sampled"}, [Source("VDD_IN", power.SOC, lambda: 7.0)])
+    began = time.monotonic()
     reading = meter.window(lambda: time.sleep(0.3))
-    assert reading.seconds == pytest.approx(0.3, abs=0.1) and reading.joules["soc"] == pytest.approx(7 * 0.3, rel=0.4)
-    assert reading.joules["soc"] >= 7 * reading.seconds * 0.99
+    passed = time.monotonic() - began
+    assert 0.3 <= reading.seconds <= passed and 7 * reading.seconds * 0.99 <= reading.joules["soc"] <= 7 * passed
 
 
 def test_a_sensor_that_stops_in_a_window_ends_it():
@@ -335,10 +336,11 @@ def test_a_machine_that_slept_is_told():
 def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
     jumps = iter([1e9, 2e9, 0.0, -5e8] * 1000)
     monkeypatch.setattr(time, "time", lambda: next(jumps))
+    began = time.monotonic()
     with Monitor(0.02) as watched:
         time.sleep(0.3)
     stood = watched.stood()
-    assert stood.seconds == pytest.approx(0.3, abs=0.15) and stood.samples >= 3 and not stood.lost
+    assert 0.25 <= stood.seconds <= time.monotonic() - began and stood.samples >= 3 and not stood.lost
 
 
 def test_no_duration_is_taken_from_a_clock_that_can_jump():

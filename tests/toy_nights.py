@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import known_bandwidth
 import yaml
 
 from edgekit import store, studies
@@ -50,6 +51,7 @@ run = study_run(STUDY, VERSION, plan)
 
 def register() -> None:
     """Make the study known in this process."""
+    known_bandwidth.tell()
     module = sys.modules[__name__]
     sys.modules["toy_nights.plan"] = module
     studies.STUDIES.update(dict.fromkeys(STUDIES, "toy_nights"))
@@ -67,6 +69,7 @@ def build(home: Path, patch, **changed) -> None:
         (home / "data" / name).symlink_to(store.ROOT / "data" / name)
     patch.setattr(store, "ROOT", home)
     patch.setattr(store, "OUTPUT", home / "output")
+    known_bandwidth.tell(patch.setattr)
     values = TOY | changed
     if values["rounds"] > 1:
         patch.setattr(run, "grows", True, raising=False)

@@ -135,7 +135,8 @@ def _cells(table: pd.DataFrame, column: str, factor: float, missing: str) -> lis
         if math.isnan(value):
             return missing
         noisy = "too noisy" if n <= stats.FEW and stats.is_noisy(low, high) else ""
-        return stats.told(factor * value, factor * low, factor * high, too_noisy=noisy, digits=4)
+        ends = () if low is None else (factor * low, factor * high)  # one process has no interval
+        return stats.told(factor * value, *ends, too_noisy=noisy, digits=4)
 
     nothing = [math.nan] * len(table)
     lows, highs = (table.get(f"{column}_{end}", nothing) for end in ("low", "high"))

@@ -113,6 +113,6 @@ def rate_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rate(name: str, nbytes: float, line: pd.Series) -> dict:
     value, low, high = (line[end] for end in stats.with_ends("value"))
-    if not low > 0:
+    if low is None or not low > 0:  # one process has no interval
         return {name: np.nan}
     return {name: nbytes / value, f"{name}_low": nbytes / high, f"{name}_high": nbytes / low}
