@@ -48,7 +48,7 @@ MLX = Runtime(("mlx",), "mlx", build="edgekit.engines.builds:mlx", beside_bytes=
 ONNXRUNTIME = Runtime(("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnx", build="edgekit.engines.builds:onnxruntime",
                       beside_bytes=0.15e9)
 OPENVINO = Runtime(("openvino-genai",), "openvino", build="edgekit.engines.builds:openvino", beside_bytes=0.2e9)
-TENSORRT_LLM = Runtime(("tensorrt-llm",), beside_bytes=3e9,
+TENSORRT_LLM = Runtime(("tensorrt-llm",), build="edgekit.engines.builds:tensorrt_llm", beside_bytes=3e9,
                        apart="pip install tensorrt-llm, on a machine with an NVIDIA GPU, in an environment of its own beside "
                              "this kit's: it pins another torch and transformers")
 OPENAI = Runtime(("openai",), build="edgekit.route.engine:build")

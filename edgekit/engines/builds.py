@@ -67,6 +67,13 @@ def openvino() -> str:
     return f"openvino {openvino.__version__}, genai {openvino_genai.__version__}"
 
 
+def tensorrt_llm() -> str:
+    """TensorRT-LLM's version, and the build of the torch that it computes with. In a process of its own."""
+    import tensorrt_llm
+
+    return f"tensorrt-llm {tensorrt_llm.__version__}, {torch()}"
+
+
 def mlx() -> str:
     """MLX's version and the device that it computes on unless told otherwise. In a process of its own."""
     import mlx.core
