@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import toy_nights
@@ -20,12 +21,14 @@ from loopback import loopback
 from edgekit import cli, provenance, store, unattended
 from edgekit.catalog import platforms
 from edgekit.errors import EdgekitError
-from edgekit.fleet import board, members, security, settings, ship
+from edgekit.fleet import board, executor, members, security, settings, ship
 from edgekit.fleet.errors import FleetError, FleetLost
 from edgekit.fleet.executor import Fleet, scope_of
 from edgekit.fleet.placing import Placing
 from edgekit.studies import night
-from edgekit.studies.night import Bounds
+from edgekit.studies.local import Allowed
+from edgekit.studies.night import Bounds, Task
+from edgekit.studies.runner import Unit
 
 PATIENCE_S = 60.0
 
@@ -361,6 +364,20 @@ def test_blocks_stay_on_a_board_and_each_unit_is_given_once_whoever_comes_and_go
     assert order == [0, 1, 2, 3, 4]
     held = Placing([None, None, 0])
     assert held.next("a", lambda place: place != 0) == 1 and held.take(2) and not held.take(2) and held.left == 1
+
+
+def test_a_unit_with_which_boards_vanished_twice_comes_after_all_others_in_and_out_of_blocks():
+    def task(number: int, shared: bool) -> Task:
+        return Task("toy", str(number), Unit(dict(threads=1), 0, "jobs:square", {}, "a", "t", shared=shared),
+                    Allowed(60.0, 0.9, "cpu"), 1.0)
+
+    tasks = [task(0, True), task(1, False), task(2, False), task(3, True)]
+    at = executor._Round(SimpleNamespace(opens=lambda task: [], _members=None), tasks, None)
+    at._lost |= {0: executor.LATE, 3: executor.LATE - 1}
+    assert [at._next(members.Member("a-1")) for _ in range(5)] == [1, 2, 3, 0, None]
+    at._placing.back(1)
+    at._lost[1] = executor.LATE
+    assert [at._next(members.Member("a-1")) for _ in range(2)] == [1, None], "it is tried again"
 
 
 def test_what_dask_sets_for_its_processes_does_not_reach_a_measurement(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from edgekit.studies.local import Facts, Outcome, left
 from edgekit.studies.night import Gate, Planned, Task
 
 FINISH_S = 10.0
+LATE = 2  # where so many boards vanished with a unit, others come before it: it may be why
 MOST_LOST = 5  # boards that may vanish with one unit before it is given up
 
 
@@ -130,7 +131,9 @@ class _Round:
             place = self._places.get(member.outbox.pop())
             if place is not None and self._placing.take(place):
                 return place
-        return self._placing.next(member.name, self._ready(member.name))
+        ready = self._ready(member.name)
+        place = self._placing.next(member.name, lambda place: ready(place) and self._lost.get(place, 0) < LATE)
+        return self._placing.next(member.name, ready) if place is None else place
 
     def _measured(self, member: Member, task: Task, opens: Sequence[str]) -> Generator[Call, tuple[dict, bytes], dict]:
         """The talk with a board about one unit: it gets what is built elsewhere, measures, and hands over what it built."""
