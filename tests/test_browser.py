@@ -56,7 +56,7 @@ window.addEventListener("load", () => {
   const visible = () => [...document.querySelectorAll("#here [data-claim]")]
     .filter(row => row.checkVisibility() && row.getBoundingClientRect().height > 0).map(row => row.dataset.verdict);
   const seen = {before: visible()};
-  for (const word of ["not testable here", "inconsistent"]) {
+  for (const word of PRESSED) {
     const button = document.querySelector(`#here button[data-show="${word}"]`);
     button.click();
     seen[word] = {left: visible(), pressed: button.getAttribute("aria-pressed"),
@@ -67,6 +67,7 @@ window.addEventListener("load", () => {
   parent.postMessage(JSON.stringify(seen), "*");
 });
 </script></body>"""
+PRESSED = ("not testable here", "inconsistent")
 # Runs on the page itself, with all that is folded opened, and leaves what was found in its place.
 AXE = """<script src="axe.min.js"></script><script>
 window.addEventListener("load", async () => {
@@ -172,11 +173,36 @@ def test_notebook_pages_show_figures(site, read):
         assert images and all(width > 100 for _, width in images), outcome.notebook
 
 
+def pressing(*words: str) -> str:
+    return FILTER.replace("PRESSED", json.dumps(words))
+
+
+def test_the_badge_of_what_is_not_yet_run_unfolds_it_as_long_as_it_is_pressed(browser, tmp_path):
+    """On a front page of three claims, one of which nobody ran: a report of whole runs has none."""
+    from edgekit.report import frame, verdicts
+
+    lines = [dict(id=f"T.{number}", verdict=verdict, kind=verdicts.VERDICTS[verdict][0], statement="A toy.", short="1",
+                  ours_short="2", also="", links=[], missing="")
+             for number, verdict in enumerate(("reproduced", "inconsistent", "not yet run"))]
+    block = dict(kind="this", id="here", title="This run", note="", lines=lines, groups=verdicts._groups(lines, "Here"),
+                 tally=[(line["verdict"], line["kind"], 1) for line in lines])
+    nothing = dict(lead="", failures=[], reruns=[], machine={}, skips=[], pages=[],
+                   result=dict(decided="", numbers=[], misses=[], figure=""))
+    body = frame.fragment("index.html.j2", script=frame.script(), verdicts=verdicts.VERDICTS, blocks=[block], **nothing)
+    page = tmp_path / "index.html"
+    page.write_text(frame.Frame("toy", "now", (frame.Entry("index", "Claims", ()),)).page("Toy", body, current="index"))
+    pages, console = see(browser, [page], DESKTOP_PX, tmp_path, pressing("not yet run", "reproduced"))
+    seen = pages["index"]
+    assert not console and seen["before"] == seen["after"] == ["reproduced", "inconsistent"]
+    assert seen["not yet run"] == {"left": ["not yet run"], "pressed": "true", "told": "1 of 3 claims shown"}
+    assert seen["reproduced"]["left"] == ["reproduced"], "and what was unfolded is folded again"
+
+
 def test_a_badge_leaves_the_claims_of_its_verdict(site, browser, tmp_path):
-    pages, console = see(browser, [site.reports / "index.html"], DESKTOP_PX, tmp_path, FILTER)
+    pages, console = see(browser, [site.reports / "index.html"], DESKTOP_PX, tmp_path, pressing(*PRESSED))
     seen = pages["index"]
     assert not console and seen["before"] == seen["after"] and "not yet run" not in seen["before"]
-    for word in ("not testable here", "inconsistent"):
+    for word in PRESSED:
         assert set(seen[word]["left"]) == {word} and seen[word]["pressed"] == "true"
         assert seen[word]["told"].startswith(f"{len(seen[word]['left'])} of ")
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from edgekit import committed, generated, params, provenance, publish, store, studies
 from edgekit.analyze.once import remembering
 from edgekit.catalog import engines as registry
+from edgekit.claims import judged
 from edgekit.claims import judgement as claims
 from edgekit.claims.quantities import QUANTITIES
 from edgekit.plots import verdict
@@ -89,7 +90,7 @@ def test_committed_files_name_no_place_on_a_machine(rows):
 @pytest.mark.parametrize("rows", [rows for rows in COMMITTED if (rows.profile, rows.study) not in TAKE_A_MINUTE], ids=named_of)
 def test_the_committed_figures_are_those_of_the_committed_rows(rows, tmp_path):
     """Each figure's table, made again from the rows, is the committed one. (SVG bytes differ between font versions.)"""
-    frame = store.read_frame(rows.path)[0]
+    frame = judged.frame(rows.path)
     with remembering():
         tables = {name: table for name, (_, table) in drawn_from(studies.module(rows.study, "figures").FIGURES, frame).items()}
     assert sorted(f"{name}.{kind}" for name in tables for kind in ("csv", "svg")) == sorted(

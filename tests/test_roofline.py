@@ -251,13 +251,17 @@ def test_a_share_within_what_a_probe_may_miss_is_kept():
 
 
 @pytest.mark.parametrize("cache, kept", [(None, False), (1e6, False), (2e9, True)])
-def test_only_what_a_cache_holds_may_pass_the_bandwidth_of_the_memory(cache, kept):
+def test_no_share_above_the_bandwidth_of_the_memory_is_told_and_what_a_cache_holds_says_so(cache, kept):
     frame = old_processor(cache=cache)
     frame.loc[frame.metric == "memory_bandwidth_byte_per_s", "value"] /= 2                 # 160 % of it
     [found] = roofline.utilisation_table(frame).to_dict("records")
     assert found["cached"] is (None if cache is None else kept)
     if kept:
-        assert found["bandwidth_utilisation"] == pytest.approx(1.6) and found["void"] == ""
+        assert math.isnan(found["bandwidth_utilisation"]) and math.isnan(found["memory_over_arithmetic"])
+        assert found["void"].startswith("in cache: 988 MB are read from a last-level cache of 2,000 MB")
+        frame.loc[frame.metric == "memory_bandwidth_byte_per_s", "value"] *= 2             # 80 % of it is possible anyway
+        [found] = roofline.utilisation_table(frame).to_dict("records")
+        assert found["cached"] and found["bandwidth_utilisation"] == pytest.approx(0.8) and found["void"] == ""
     else:
         assert math.isnan(found["bandwidth_utilisation"]) and math.isnan(found["memory_over_arithmetic"])
         assert "160 % of the read bandwidth" in found["void"] and ("not on record" in found["void"]) == (cache is None)

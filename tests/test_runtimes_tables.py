@@ -82,6 +82,15 @@ def test_the_overhead_that_was_planted_is_found_by_the_law_that_it_follows():
     assert per_layer.overhead_s == pytest.approx(mood * 24 * 4e-4, rel=1e-3)
 
 
+def test_a_rate_above_the_memory_s_has_no_share_of_it_where_a_cache_holds_models():
+    kept = {"memory_bandwidth_byte_per_s": 0.5}  # a memory of half the bandwidth: the planted rate is 120 % of it
+    slow = FRAME.assign(value=FRAME.value * FRAME.metric.map(kept).fillna(1.0))
+    assert line_of(tables_overhead.overhead_table(slow), engine="vllm").kernel_share == pytest.approx(1.2, rel=1e-3)
+    line = line_of(tables_overhead.overhead_table(slow.assign(last_level_cache_bytes=33e6)), engine="vllm")
+    assert math.isnan(line.kernel_share) and line.void.startswith("in cache: ") and line.byte_per_s > 0
+    assert line_of(tables_overhead.overhead_table(FRAME.assign(last_level_cache_bytes=33e6)), engine="vllm").void == ""
+
+
 def test_the_share_of_a_step_is_what_its_bytes_do_not_explain():
     table = tables_overhead.share_table(FRAME)
     for model in made.MODELS:
@@ -169,7 +178,7 @@ def test_figures_show_the_numbers_of_their_tables():
     fig, table = drawn["decode_by_bytes"]
     assert {"ceiling"} <= {line.get_gid() for line in fig.axes[0].lines} and len(table) == len(made.MODELS) * len(made.CELLS)
     fig, table = drawn["overhead"]
-    laws = [line for line in fig.axes[0].lines if line.get_gid() == "law"]
+    laws = [line for ax in fig.axes for line in ax.lines if line.get_gid() == "law"]
     assert len(laws) == len(made.CELLS) and fig.axes[0].get_xscale() == "log"
     assert {value for line in laws for value in line.get_ydata()} == set(table.law_share)
     fig, _ = drawn["acceleration"]

@@ -107,7 +107,7 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
     A share that passes its roof by more than LEEWAY is void, and so is what it goes into: the columns are empty and `void` says
     why. Where the probes of the roof agree, the rate cannot be; where they do not, the roof is not known. `cached` is whether a
     step's bytes fit into the last-level cache (None where `last_level_cache_bytes` is not known, see provenance.with_machine):
-    such a model may pass the bandwidth of the memory, which it does not read.
+    such a model may pass the bandwidth of the memory, which it does not read, so no share above one is told of it (in_cache).
     """
     columns = [*CONDITION, "parameters", "weight_bytes", "step_bytes",
                *stats.with_ends("decode_tok_per_s", "bandwidth_byte_per_s", "ceiling_tok_per_s", "bandwidth_utilisation",
@@ -137,7 +137,8 @@ def utilisation_table(frame: pd.DataFrame) -> pd.DataFrame:
                 size / bandwidth, 2 * unit["batch"] * facts["parameters"] / flops)
             cached = None if pd.isna(cache) else bool(size <= cache)
             void = []
-            if not cached and (reason := _passed(of_memory, bandwidth, "the read bandwidth", "GB/s")):
+            reason = in_cache(of_memory, size, cache) if cached else _passed(of_memory, bandwidth, "the read bandwidth", "GB/s")
+            if reason:
                 void.append(reason + ("; whether its bytes stay in a cache is not on record" if cached is None else ""))
                 of_memory = both = None
             if reason := _passed(of_arithmetic, flops, arithmetic_roof(flop_dtype), "GFLOP/s"):
@@ -213,6 +214,15 @@ def _arithmetic(frame: pd.DataFrame, unit: dict, group: pd.DataFrame) -> tuple[s
         return None, samples["value"]
     dtype = samples.groupby("dtype")["value"].median().idxmax()
     return dtype, samples.loc[samples.dtype == dtype, "value"]
+
+
+def in_cache(share: stats.Estimate, size: float, cache: float) -> str:
+    """Why a share of the memory's bandwidth above one is void where the last-level cache holds the `size` bytes that are read;
+    nothing below one, where the cache does not hold them, or where it is not known (NaN)."""
+    if share.value <= 1 or not size <= cache:
+        return ""
+    return (f"in cache: {stats.number(size / 1e6)} MB are read from a last-level cache of {stats.number(cache / 1e6)} MB, and "
+            "not at the bandwidth of the memory")
 
 
 def _passed(share: stats.Estimate | None, probes: pd.Series, roof: str, unit: str) -> str:

@@ -126,6 +126,7 @@ def _part(verdict: Verdict, on: str) -> dict:
     lies = MEASURED if verdict.platform else COMPUTED
     lines = [{
         "quantity": outcome.wanted.quantity, "artifact": outcome.seen.artifact, "scale": outcome.seen.scale,
+        "models": list(outcome.seen.models),
         "what": outcome.seen.estimate.what, "ours": str(outcome.seen.estimate), "samples": outcome.seen.samples,
         "accepted": outcome.wanted.wanted, "lies": lies[outcome.word],
         "on": outcome.seen.where, "note": outcome.seen.note, "numbers": _numbers(outcome, verdict.claim)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -15,11 +16,13 @@ EDGE = {"color": "#00664B", "linewidth": 0.9, "linestyle": (0, (5, 2)), "zorder"
 IN_LEGEND = " "  # for `told`: nothing at the edge, since the legend has the band's `key`
 
 
-def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: float = 1.0, told: str = "") -> None:
+def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: float = 1.0, told: str = "",
+             models: Iterable[str] = ()) -> None:
     """Shade what `claim` accepts of `quantity` on the axis `along` (x or y), drawn in `factor` times the quantity's unit.
 
     Called after everything else is drawn: the axis is widened so far that each finite end is seen, and an open end reaches to
-    the panel's edge. told: what stands at the edge instead of the claim's id and the range. Raises PublishedError.
+    the panel's edge. told: what stands at the edge instead of the claim's id and the range. models: whose panel it is, where
+    models have panels of their own: ours is marked in that of the judged ones. Raises PublishedError.
     """
     low, high = (end * factor for end in published.accepted(claim, quantity))
     limits, span, line = ((ax.get_xlim, ax.axvspan, ax.axvline) if along == "x" else (ax.get_ylim, ax.axhspan, ax.axhline))
@@ -32,7 +35,8 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
         right = max(right, end * room if log else end + room)
     (ax.set_xlim if along == "x" else ax.set_ylim)(left, right)
     span(max(low, left), min(high, right), **BAND)
-    ax.accepts = [*judged_in(ax), (claim, quantity, along, factor)]  # where the judged value is marked, once there is a verdict
+    # where the judged value is marked, once there is a verdict
+    ax.accepts = [*judged_in(ax), (claim, quantity, along, factor, frozenset(models))]
     for end in edges:
         line(end, **EDGE)
     told = told or f"{claim} accepts {words(low, high)}"
@@ -47,8 +51,9 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
                     color=EDGE["color"])
 
 
-def judged_in(ax: Axes) -> list[tuple[str, str, str, float]]:
-    """What `accepted` shaded in a panel: claim, quantity, axis, and the factor of the quantity's unit."""
+def judged_in(ax: Axes) -> list[tuple[str, str, str, float, frozenset[str]]]:
+    """What `accepted` shaded in a panel: claim, quantity, axis, the factor of the quantity's unit, and whose panel it
+    is, nothing for everyone's."""
     return getattr(ax, "accepts", [])
 
 

@@ -65,10 +65,13 @@ def _judged(ax: Axes, cell: Mapping) -> int:
     """Mark ours at the edge of a panel that has the band of one of the claim's tests; how many there were."""
     colour, _ = LOOKS[cell["verdict"]]
     values = {line["quantity"]: line["numbers"]["value"] for line in _lines(cell)}
+    of = {line["quantity"]: set(line["models"]) for line in _lines(cell)}
     marked = 0
-    for name, quantity, along, factor in claim.judged_in(ax):
+    for name, quantity, along, factor, models in claim.judged_in(ax):
         low, high = sorted(ax.get_xlim() if along == "x" else ax.get_ylim())
         if name != cell["id"] or quantity not in values or not low <= factor * values[quantity] <= high:
+            continue
+        if models and not models & of[quantity]:
             continue
         place, transform = ((factor * values[quantity], 1.0), ax.get_xaxis_transform()) if along == "x" else (
             (1.0, factor * values[quantity]), ax.get_yaxis_transform())
@@ -83,6 +86,7 @@ def _foot(cells: Sequence[Mapping], *, marked: bool) -> str:
     told = {True: "its 95 % interval", False: "the range of its readings"}
     kinds = sorted({cell["platform"] != "" for cell in cells if _lines(cell)}, reverse=True)
     parts = [f"Ours with {' or '.join(told[kind] for kind in kinds)}; green: accepted; cross: published"] if kinds else []
+    parts += ["consistent: some reading is accepted"] if any(cell["verdict"] == "consistent" for cell in cells) else []
     return "; ".join(parts + ["triangle at a panel's edge: ours"] * marked)
 
 

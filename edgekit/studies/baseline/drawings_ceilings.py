@@ -61,8 +61,8 @@ def utilisation(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
                        [*plotted.decode_tok_per_s_low, *plotted.decode_tok_per_s_high])
     intervals.by_marks(axes[1, 0], [1, *plotted.bandwidth_utilisation, *printed.bandwidth_utilisation],
                        [*plotted.bandwidth_utilisation_low, *plotted.bandwidth_utilisation_high], least=0)
-    for ax in axes[1]:
-        claim.accepted(ax, "S3.9", "bandwidth_utilisation", told=claim.IN_LEGEND)
+    for ax, (_, part) in zip(axes[1], groups, strict=True):
+        claim.accepted(ax, "S3.9", "bandwidth_utilisation", told=claim.IN_LEGEND, models=part.model)
     # The names need room under the marks of pocket models and over those of the others.
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set_ylim(low / (8 if pocket.any() else 1), high * (1 if pocket.any() else 8))
@@ -145,7 +145,9 @@ def _name_models(ax: Axes, part: pd.DataFrame, above: bool) -> None:
     """Names of the models at their sizes, moved apart where sizes are close: in lines above, or upright below."""
     sizes = part.groupby("model", sort=False).step_gb.min()
     low, high = np.log10(ax.get_xlim())
-    places = style.apart(np.log10(sizes), (0.14 if above else 0.07) * (high - low))
+    places = np.array(style.apart(np.log10(sizes), (0.22 if above else 0.07) * (high - low)))
+    if above:  # a name is centred on its place, and none goes over the panel's edge
+        places += max(0.0, low + 0.11 * (high - low) - places[0])
     for place, model in zip(places, sizes.index, strict=True):
         label = style.model_label(model)
         ax.annotate("\n".join(textwrap.wrap(label, 14)) if above else label, (10**place, 0.98 if above else 0.03),

@@ -133,8 +133,8 @@ def pruning_saving(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         ax.set_title(style.model_label(model))
     intervals.by_marks(axes[-1], [0, stated, *table.clock, *table.arithmetic], [*table.clock_low, *table.clock_high], along="x",
                        beyond=0.1)
-    for ax in axes:
-        claim.accepted(ax, "S1.6", "pruned_time_saved", along="x", factor=0.01, told=claim.IN_LEGEND)
+    for ax, model in zip(axes, parts, strict=True):
+        claim.accepted(ax, "S1.6", "pruned_time_saved", along="x", factor=0.01, told=claim.IN_LEGEND, models=[model])
         intervals.mark_clipped(ax)
     axes[-1].xaxis.set_major_formatter(PERCENT)
     axes[-1].set_xlabel("time saved by pruning (%)")

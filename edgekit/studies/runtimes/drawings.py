@@ -58,29 +58,36 @@ def decode_by_bytes(table: pd.DataFrame) -> style.Drawn:
 
 @style.styled
 def overhead(shares: pd.DataFrame, table: pd.DataFrame) -> style.Drawn:
-    """The part of a step that is a runtime's own, against the bytes of the step: marks are models, lines the law, and a bar at
-    one half says where overhead and bytes take as long (from tables_overhead.share_table and overhead_table)."""
+    """The part of a step that is a runtime's own, against the bytes of the step, a panel a runtime: marks are models, lines the
+    law, and a bar at one half says where overhead and bytes take as long (from tables_overhead.share_table and
+    overhead_table)."""
     shares = style.require(shares, "overhead").assign(step_mb=shares.step_bytes / 1e6)
-    fig = Figure(figsize=(style.WIDTH, 3.8))
-    ax = fig.subplots()
-    for (engine, dtype), part in shares.groupby(["engine", "dtype"]):
-        colour, marker = style.engine_style(engine, dtype)
-        style.series(ax, part, "step_mb", "overhead_share", colour=colour, marker=marker)
-        ax.plot(part.step_mb, part.law_share, color=colour, linestyle=style.line_of(dtype), gid="law")
-    for line in table[table.even_bytes.notna()].itertuples():
-        colour, _ = style.engine_style(line.engine, line.dtype)
-        ends = None if pd.isna(line.even_bytes_low) else [[(line.even_bytes - line.even_bytes_low) / 1e6],
-                                                          [(line.even_bytes_high - line.even_bytes) / 1e6]]
-        ax.errorbar(line.even_bytes / 1e6, 0.5, xerr=ends, color=colour, marker="|", markersize=12, capsize=2, linestyle="none")
-    ax.axhline(0.5, color="0.6", linewidth=0.8, linestyle=(0, (1, 1)))
-    ax.axhline(0, color="0.3", linewidth=0.8)
-    ax.set(xscale="log", xlabel="bytes that a step reads (MB)", ylabel="share of a step that is the runtime's own")
-    intervals.by_marks(ax, [0, 1, *shares.overhead_share], [*shares.overhead_share_low, *shares.overhead_share_high],
+    engines = list(dict.fromkeys(shares.sort_values("engine").engine))
+    fig, axes = style.panels(len(engines), 3, 2.0, sharex=True, sharey=True)
+    for ax, engine in zip(axes, engines, strict=True):
+        for dtype, part in shares[shares.engine == engine].groupby("dtype"):
+            colour, marker = style.engine_style(engine, dtype)
+            style.series(ax, part, "step_mb", "overhead_share", colour=colour, marker=marker)
+            ax.plot(part.step_mb, part.law_share, color=colour, linestyle=style.line_of(dtype), gid="law")
+        for line in table[(table.engine == engine) & table.even_bytes.notna()].itertuples():
+            colour, _ = style.engine_style(line.engine, line.dtype)
+            ends = None if pd.isna(line.even_bytes_low) else [[(line.even_bytes - line.even_bytes_low) / 1e6],
+                                                              [(line.even_bytes_high - line.even_bytes) / 1e6]]
+            ax.errorbar(line.even_bytes / 1e6, 0.5, xerr=ends, color=colour, marker="|", markersize=10, capsize=2,
+                        linestyle="none")
+        ax.axhline(0.5, color="0.6", linewidth=0.8, linestyle=(0, (1, 1)))
+        ax.axhline(0, color="0.3", linewidth=0.8)
+        ax.set(xscale="log", title=engine)
+    intervals.by_marks(axes[0], [0, 1, *shares.overhead_share], [*shares.overhead_share_low, *shares.overhead_share_high],
                        beyond=0.1)
-    intervals.by_marks(ax, shares.step_mb, along="x")
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    _decades(ax.xaxis)
-    intervals.mark_clipped(ax)
+    intervals.by_marks(axes[0], shares.step_mb, along="x")
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    _decades(axes[0].xaxis)
+    for ax in axes:
+        ax.tick_params(labelbottom=True)
+        intervals.mark_clipped(ax)
+    fig.supxlabel("bytes that a step reads (MB)", fontsize=8.5)
+    fig.supylabel("share of a step that is the runtime's own", fontsize=8.5)
     fig.legend(handles=style.key(shares), loc="outside upper center", ncols=3)
     columns = ["model", "engine", "dtype", "threads", "device", "source", "step_mb", "overhead_share", "overhead_share_low",
                "overhead_share_high", "law_share", "n"]

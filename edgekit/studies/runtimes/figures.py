@@ -21,9 +21,9 @@ FIGURES = (
            f"Bars: 95 % t-intervals on the log scale. {AGAIN}"),
     Figure("overhead", lambda frame: (tables_overhead.share_table(frame), tables_overhead.overhead_table(frame)),
            drawings.overhead, "three models of different sizes in one runtime",
-           "The part of a decode step that is the runtime's own. Marks: what the bytes at the runtime's fitted rate do not "
-           "explain, means over processes with 95 % t-intervals; lines: the law; upright bars on the dotted line: the bytes at "
-           f"which both take as long, with their interval. {AGAIN}"),
+           "The part of a decode step that is the runtime's own, a panel a runtime. Marks: what the bytes at the runtime's "
+           "fitted rate do not explain, means over processes with 95 % t-intervals; lines: the law; upright bars on the dotted "
+           f"line: the bytes at which both take as long, with their interval. {AGAIN}"),
     Figure("ttft_vs_prompt", lambda frame: (roofline.speed_table(frame),), latency.ttft_vs_prompt, "times to first token",
            f"Time to first token against prompt length; runtimes are set a little apart. {PAIRED}; dotted: what grows in "
            f"proportion to the prompt. {AGAIN}"),

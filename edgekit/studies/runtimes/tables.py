@@ -42,7 +42,7 @@ def runtime_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a model and cell at the longest lengths: seconds of a request and its parts, of loading, memory (the most of the
     process less what it held before), bytes on disk, and the share of the measured bandwidth (roofline.utilisation_table)."""
     columns = [*UNIT, *LENGTHS, *stats.with_ends("ttft_s", "decode_tok_per_s", "request_s", "load_s", "model_memory_bytes"),
-               "artifact_bytes", *stats.with_ends("bandwidth_utilisation"), "step_bytes", "n"]
+               "artifact_bytes", *stats.with_ends("bandwidth_utilisation"), "void", "step_bytes", "n"]
     shares = roofline.utilisation_table(frame).set_index([*UNIT, *LENGTHS])
     facts = rows_of(frame, "speed", metrics=ONCE)
     lines = []
@@ -61,7 +61,7 @@ def runtime_table(frame: pd.DataFrame) -> pd.DataFrame:
         if "artifact_bytes" in runs:
             line["artifact_bytes"] = runs.artifact_bytes.median()
         if key in shares.index:
-            line |= shares.loc[key, [*stats.with_ends("bandwidth_utilisation"), "step_bytes"]].to_dict()
+            line |= shares.loc[key, [*stats.with_ends("bandwidth_utilisation"), "void", "step_bytes"]].to_dict()
         lines.append(line)
     return ordered(lines, columns, frame)
 

@@ -42,21 +42,23 @@ def step_points(frame: pd.DataFrame) -> pd.DataFrame:
         lines.append(dict(zip(UNIT, unit, strict=True)) | dict(
             prompt_tokens=line.prompt_tokens, output_tokens=line.output_tokens, repeat=line.repeat, seconds=line.value,
             step_bytes=size, steps=1, layers=layers[line.model], parameters=known["parameters"],
+            cache=line.last_level_cache_bytes,
             bandwidth=beside.get((*unit, line.run, line.repeat), np.nan)))
     return pd.DataFrame(lines, columns=[*UNIT, *LENGTHS, "repeat", "seconds", "step_bytes", "steps", "layers", "parameters",
-                                        "bandwidth"])
+                                        "cache", "bandwidth"])
 
 
 @once
 def overhead_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A line a runtime and precision: `overhead_s` of a step of the largest model, `byte_per_s` of the rest, its
     share of the measured bandwidth (`kernel_share`), `even_bytes`, the bytes of a step at which both take as long, and the
-    `error` (%) of the law on models that it did not see. `refused`: why there is none of it."""
+    `error` (%) of the law on models that it did not see. `refused`: why there is none of it; `void`: why there is no share of
+    the bandwidth, where a cache holds some of the models and the rate passes that of the memory."""
     columns = [*RUNTIME, "law", *stats.with_ends("overhead_s", "byte_per_s", "kernel_share", "even_bytes"), "error", "models",
-               "layers", "refused", "n"]
+               "layers", "refused", "void", "n"]
     lines = []
     for key, points in step_points(frame).groupby(RUNTIME):
-        line = dict(zip(RUNTIME, key, strict=True)) | dict(models=points.model.nunique(), refused="", n=0)
+        line = dict(zip(RUNTIME, key, strict=True)) | dict(models=points.model.nunique(), refused="", void="", n=0)
         if line["models"] < FEWEST:
             lines.append(line | dict(refused=f"needs {FEWEST} models of different sizes, got {line['models']}"))
             continue
@@ -120,7 +122,9 @@ def _told(law: str, values: np.ndarray, points: pd.DataFrame) -> dict:
         told |= stats.ends_of("byte_per_s", stats.rate_interval(rates))
         bandwidth = points.groupby("repeat").bandwidth.median().to_numpy()
         if np.isfinite(bandwidth).all():
-            told |= stats.ends_of("kernel_share", stats.rate_interval(rates / bandwidth))
+            share = stats.rate_interval(rates / bandwidth)
+            told["void"] = roofline.in_cache(share, points.step_bytes.min(), float(points.cache.max()))
+            told |= {} if told["void"] else stats.ends_of("kernel_share", share)
         if (overhead > 0).all():
             told |= stats.ends_of("even_bytes", stats.rate_interval(overhead * rates))
     return told
