@@ -339,7 +339,7 @@ def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
     with Monitor(0.02) as watched:
         time.sleep(0.3)
     stood = watched.stood()
-    assert 0.3 <= stood.seconds <= time.monotonic() - began and stood.samples >= 2
+    assert 0.25 <= stood.seconds <= time.monotonic() - began and stood.samples >= 3 and not stood.lost
 
 
 def test_no_duration_is_taken_from_a_clock_that_can_jump():
