@@ -28,6 +28,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from scipy.stats import binomtest
@@ -185,7 +186,9 @@ class Pretends(boards.Board):
 
 async def _scale(count: int, jobs: int, folder: Path) -> dict:
     """One fleet of `count` boards that pretend, in this process; the run is a process of its own."""
+    settings.HEARTBEAT = f"{max(5, count // 25)}s"  # all boards share one loop here, which has to answer for each of them
     settings.apply()
+    dask.config.set({"distributed.comm.timeouts.connect": "60s"})
     kind, process = platforms.current().slug, psutil.Process()
     from distributed import Scheduler
 
