@@ -119,7 +119,7 @@ def main() -> None:
             ours, theirs = ([one[what] for one in seen] for seen in (kit, own))
             print(f"{engine} {pair.dtype}, {options.model}, {options.prompt} tokens in, {options.tokens} out, "
                   f"{options.threads} threads: seconds of a {what}, kit / its own program: {ratio_interval(ours, theirs)} "
-                  f"({ours[-1]:.4g} s and {theirs[-1]:.4g} s the last time)")
+                  f"({ours[-1]:.4g} s and {theirs[-1]:.4g} s the last time)", flush=True)
     for engine in ("onnxruntime", "openvino"):
         print(f"{engine}: no benchmark program of language models comes with its package")
 
