@@ -14,7 +14,8 @@ NUMBERS = {"value": 1.72, "low": 1.62, "high": 1.83, "unit": "times", "least": 2
 def cell(word="not reproduced", lines=(NUMBERS,), name="S1.10", also=""):
     return {"id": name, "name": "speed-up by drafting", "statement": "Drafting makes generation 2.1 times as fast. " * 4,
             "verdict": word, "also": also, "needs": "a target and a draft", "figure": "", "platform": "a machine",
-            "parts": [{"lines": [{"what": "speed-up", "quantity": "speculative_speed_up", "numbers": numbers}
+            "parts": [{"lines": [{"what": "speed-up", "quantity": "speculative_speed_up", "models": ["pocket-10m"],
+                                  "numbers": numbers}
                                  for numbers in lines]}]}
 
 
@@ -89,6 +90,23 @@ def test_a_panel_with_the_band_of_a_test_has_ours_at_its_edge(along, factor):
     assert at == pytest.approx(1.72 * factor) and mark.axes is ax
     assert "triangle at a panel's edge: ours" in words(fig) and "95 % interval" in words(fig)
     assert "triangle" not in words(drawn(cell())) and "95" not in words(drawn(cell("not testable here", lines=())))
+
+
+def test_ours_is_marked_in_the_panel_of_the_judged_model_alone():
+    fig = Figure(figsize=(style.WIDTH, 3.0), layout="constrained")
+    for ax, models in zip(fig.subplots(1, 3), (["pocket-3m"], ["pocket-10m", "pocket-3m"], []), strict=True):
+        ax.plot([0, 3], [0, 3])
+        claim.accepted(ax, "S1.10", "speculative_speed_up", models=models)
+    panels = list(fig.axes)
+    verdict.underline(fig, [cell()])
+    marks = [sum(line.get_gid() == "judged" for line in ax.lines) for ax in panels]
+    assert marks == [0, 1, 1], "not that of another model; its own, and one of no model"
+
+
+def test_arithmetic_that_agrees_with_itself_says_when():
+    computed = cell("consistent") | {"platform": ""}
+    assert "consistent: some reading is accepted" in words(drawn(computed)) and "readings" in words(drawn(computed))
+    assert "consistent" not in words(drawn(cell("reproduced")))
 
 
 def test_a_long_name_leaves_the_verdict_a_line_of_its_own():
