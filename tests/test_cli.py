@@ -140,14 +140,3 @@ def test_models_list_and_check(home):
     (home / "data/models/pocket-200k/tokenizer.json").write_text("{}")
     broken = edgekit("models", "check", EDGEKIT_HOME=str(home))
     assert broken.returncode == 1 and "tokenizer.json" in broken.stderr
-
-
-def test_measure_without_jupyter_writes_the_rows_that_a_notebook_would(site):
-    """The rows of `edgekit measure` and of the executed notebook are the same units, under the same keys."""
-    output = site.runs.parents[1]
-    rows, _ = store.read(site.runs / "02_baseline.jsonl")
-    before = (site.runs / "02_baseline.jsonl").read_bytes()
-    done = edgekit("measure", "baseline", "--profile", "ci", EDGEKIT_OUTPUT=str(output))
-    assert done.returncode == 0, done.stderr
-    assert "0 conditions measured" in done.stdout
-    assert (site.runs / "02_baseline.jsonl").read_bytes() == before and len(rows) > 50

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import copy
+import os
 import re
+import subprocess
+import sys
 
 import nbformat
 import papermill
@@ -205,3 +208,16 @@ def test_rendered_notebooks_have_no_errors_and_no_progress_bars(site):
 def test_the_report_names_a_draft_that_is_larger_than_its_target(site):
     page = (site.reports / "06_speculative.html").read_text(encoding="utf-8")
     assert re.search(r"warning: the draft pocket-900k.*is larger than its target pocket-200k", page)
+
+
+@pytest.mark.notebook
+def test_measure_without_jupyter_writes_the_rows_that_a_notebook_would(site):
+    """The rows of `edgekit measure` and of the executed notebook are the same units, under the same keys."""
+    path = site.runs / "02_baseline.jsonl"
+    (rows, _), before = store.read(path), path.read_bytes()
+    done = subprocess.run([sys.executable, "-c", "from edgekit.cli import main; raise SystemExit(main())", "measure", "baseline",
+                           "--profile", "ci"], capture_output=True, text=True,
+                          env=os.environ | {"EDGEKIT_OUTPUT": str(site.runs.parents[1])})
+    assert done.returncode == 0, done.stderr
+    assert "0 conditions measured" in done.stdout
+    assert path.read_bytes() == before and len(rows) > 50
