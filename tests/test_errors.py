@@ -12,7 +12,7 @@ from edgekit.analyze.observed import NotMeasured
 from edgekit.measure import worker
 from edgekit.studies.published_claims.printed import NotPrinted
 
-OPTIONAL = {"mlx", "mlx_lm", "openvino", "openvino_genai"}  # no part of the default set-up
+OPTIONAL = {"mlx", "mlx_lm", "openvino", "openvino_genai", "tensorrt_llm"}  # no part of the default set-up
 SIGNALS = (NotMeasured, NotPrinted)  # inside the kit, always caught there
 
 

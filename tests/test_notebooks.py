@@ -215,9 +215,9 @@ def test_measure_without_jupyter_writes_the_rows_that_a_notebook_would(site):
     """The rows of `edgekit measure` and of the executed notebook are the same units, under the same keys."""
     path = site.runs / "02_baseline.jsonl"
     (rows, _), before = store.read(path), path.read_bytes()
-    done = subprocess.run([sys.executable, "-c", "from edgekit.cli import main; raise SystemExit(main())", "measure", "baseline",
-                           "--profile", "ci"], capture_output=True, text=True,
-                          env=os.environ | {"EDGEKIT_OUTPUT": str(site.runs.parents[1])})
+    program = "from edgekit.cli import main; raise SystemExit(main())"
+    done = subprocess.run([sys.executable, "-c", program, "measure", "baseline", "--profile", "ci"], capture_output=True,
+                          text=True, env=os.environ | {"EDGEKIT_OUTPUT": str(site.runs.parents[1])})
     assert done.returncode == 0, done.stderr
     assert "0 conditions measured" in done.stdout
     assert path.read_bytes() == before and len(rows) > 50
