@@ -111,13 +111,23 @@ def test_a_tally_counts_every_claim_once():
     assert counted == len(file.load())
 
 
+def test_a_start_is_timed_when_the_disk_was_read_once(monkeypatch):
+    now = iter([0.0, 20.0, 23.0])
+    asked = []
+    monkeypatch.setattr(durations, "run_job", lambda function, arguments, **limits: asked.append(function))
+    monkeypatch.setattr(durations.time, "monotonic", lambda: next(now))
+    assert durations.start_s.__wrapped__() == 3.0 and len(asked) == 2
+    module, _, name = asked[0].partition(":")
+    assert module == durations.__name__ and getattr(durations, name) is durations.load
+
+
 def test_what_a_notebook_took_elsewhere_is_scaled_to_this_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "ROOT", tmp_path)
     monkeypatch.setattr(store, "OUTPUT", tmp_path)
-    monkeypatch.setattr(durations, "flop_per_s", lambda: 50e9)
+    monkeypatch.setattr(durations, "start_s", lambda: 6.0)
     file = tmp_path / "data/results" / durations.FILE
     file.parent.mkdir(parents=True)
-    entry = dict(platform="p", profile="pocket", flop_per_s=100e9)
+    entry = dict(platform="p", profile="pocket", start_s=3.0)
     file.write_text(json.dumps([entry | dict(notebook="02_baseline", seconds=60), entry | dict(
         notebook="00_published_claims", seconds=8)]))
     found = durations.expected(["00_published_claims", "02_baseline", "03_quantization"], "pocket")

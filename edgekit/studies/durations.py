@@ -1,11 +1,17 @@
-"""How long notebooks take, said before they begin: by what they took elsewhere, and how fast this machine multiplies."""
+"""How long notebooks take, said before they begin: by what they took elsewhere, and how fast processes start here.
+
+Most of a notebook's time goes into processes that load their libraries and models of a few megabytes: of two machines, one of
+which multiplies twice as fast, they took the same.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import json
 import statistics
+import time
 from collections.abc import Iterable, Mapping
 
 from edgekit import params, provenance, store, studies
@@ -62,17 +68,26 @@ def left(expected: Mapping[str, float | None], ahead: Iterable[str], so_far: flo
 
 
 def measured() -> list[dict]:
-    """What is on record: platform, profile, notebook, seconds, and the machine's flop_per_s."""
+    """What is on record: platform, profile, notebook, seconds, and the machine's start_s."""
     path = store.ROOT / "data" / "results" / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def _here(entry: Mapping) -> float:
     """What took so long where it was measured, scaled to this machine; arithmetic on printed numbers is not."""
-    return entry["seconds"] * (entry["flop_per_s"] / flop_per_s() if studies.measures(entry["notebook"]) else 1.0)
+    return entry["seconds"] * (start_s() / entry["start_s"] if studies.measures(entry["notebook"]) else 1.0)
+
+
+def load() -> str:
+    """A worker's job: load what most units load."""
+    return importlib.import_module("edgekit.engines.transformers").__name__
 
 
 @functools.cache
-def flop_per_s() -> float:
-    """Multiplications and additions a second of this machine in float32, the median of a second's samples."""
-    return statistics.median(run_job("edgekit.measure.device:matmul_flops", dict(dtype="float32"), timeout_s=300))
+def start_s() -> float:
+    """Seconds from the start of a process until it has loaded the engine of most units; the second time, since the first one
+    reads from the disk."""
+    for _ in range(2):
+        begun = time.monotonic()
+        run_job("edgekit.studies.durations:load", {}, timeout_s=300)
+    return time.monotonic() - begun
