@@ -184,8 +184,9 @@ class Pretends(boards.Board):
                                  took_s=0.0, answer={"observations": [{"metric": "load_s", "value": 1.0}]}), built=[])
 
 
-async def _scale(count: int, jobs: int, folder: Path) -> dict:
-    """One fleet of `count` boards that pretend, in this process; the run is a process of its own."""
+async def _scale(count: int, jobs: int, folder: Path) -> None:
+    """One fleet of `count` boards that pretend, in this process; the run is a process of its own. What it took is printed
+    before the boards leave, one after the other, which takes longest."""
     settings.HEARTBEAT = f"{max(5, count // 25)}s"  # all boards share one loop here, which has to answer for each of them
     settings.apply()
     dask.config.set({"distributed.comm.timeouts.connect": "60s"})
@@ -205,8 +206,9 @@ async def _scale(count: int, jobs: int, folder: Path) -> dict:
                 sys.executable, __file__, "ask", one.address, str(jobs), str(folder / "home"), stdout=subprocess.PIPE)
             told, _ = await program.communicate()
             grown = process.memory_info().rss - before
-    return json.loads(told.decode().splitlines()[-1]) | dict(boards=count, joined_s=round(joined, 1),
-                                                             fleet_bytes_a_board=grown // count)
+            took = json.loads(told.decode().splitlines()[-1])
+            took |= dict(boards=count, joined_s=round(joined, 1), fleet_bytes_a_board=grown // count)
+            print(json.dumps(took), flush=True)
 
 
 def ask(address: str, jobs: int, home: Path) -> None:
@@ -252,7 +254,7 @@ def scale(options) -> int:
     """Time, memory and cost a job from 10 boards to 1,000."""
     for count in options.boards:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(asyncio.run(_scale(count, options.jobs, Path(folder)))), flush=True)
+            asyncio.run(_scale(count, options.jobs, Path(folder)))
     return 0
 
 
