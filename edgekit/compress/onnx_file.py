@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.building import BuildError
+from edgekit.compress.graph_file import Graph
 
 # Operators that read a line of a table a token: of them a step reads next to nothing. Attention's are sines and cosines.
 READ_BY_LINE = {"Gather", "GatherBlockQuantized", "GroupQueryAttention", "RotaryEmbedding"}
@@ -18,23 +18,8 @@ VIEWS = {"Reshape", "Transpose", "Shape"}
 FLOATS = {"FLOAT": "float32", "FLOAT16": "float16", "BFLOAT16": "bfloat16"}
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxGraph:
-    """weights: how matrices are stored, a float type or int8, int4, several joined by "+". operators: how many nodes there are
-    of each that does the arithmetic. bytes_per_step: bytes of weights that one decode step reads."""
-
-    weights: str
-    operators: dict[str, int]
-    bytes_per_step: int
-
-    @property
-    def words(self) -> str:
-        """The operators, the commonest first."""
-        return ", ".join(f"{name} x{count}" for name, count in Counter(self.operators).most_common())
-
-
 @functools.lru_cache(maxsize=8)
-def read(folder: Path) -> OnnxGraph:
+def read(folder: Path) -> Graph:
     """The graph of `folder`/model.onnx. Raises BuildError where there is none, or it cannot be read."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -66,7 +51,7 @@ def read(folder: Path) -> OnnxGraph:
             operators[node.op_type] += 1
     wanted = {name for name, by in read_by.items() if by - READ_BY_LINE - VIEWS}
     size = sum(_bytes(onnx, stored[name]) for name in wanted)
-    return OnnxGraph("+".join(sorted(kinds)), dict(+operators), size)
+    return Graph("+".join(sorted(kinds)), dict(+operators), size)
 
 
 def _bytes(onnx, tensor) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from edgekit.building import BuildError
+from edgekit.compress.graph_file import Graph
 
 GRAPH = "openvino_model.xml"
 GROUP = 32  # inputs that share a scale at 4 bits
@@ -19,23 +19,8 @@ FLOATS = ("float32", "float16")
 COUNTED = ("MatMul", "ScaledDotProductAttention")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenvinoGraph:
-    """weights: how the layers' matrices are stored, several types joined by "+". operators: how many nodes there are of each
-    that does the arithmetic. bytes_per_step: bytes of weights that one decode step reads."""
-
-    weights: str
-    operators: dict[str, int]
-    bytes_per_step: int
-
-    @property
-    def words(self) -> str:
-        """The operators, the commonest first."""
-        return ", ".join(f"{name} x{count}" for name, count in Counter(self.operators).most_common())
-
-
 @functools.lru_cache(maxsize=8)
-def read(folder: Path) -> OpenvinoGraph:
+def read(folder: Path) -> Graph:
     """The graph of `folder`. Raises BuildError where there is none, or it cannot be read."""
     file = folder / GRAPH
     kinds, operators, size, table, head = set(), Counter(), 0, 0, False
@@ -60,4 +45,4 @@ def read(folder: Path) -> OpenvinoGraph:
         raise BuildError(f"{file}: expected matrices with names that end in {MATRIX}, found none; delete its folder to have it "
                          "built again")
     # Of a head's own matrix a step reads all, and of the table a line; a table that is the head too is read whole.
-    return OpenvinoGraph("+".join(sorted(kinds)), dict(+operators), size - table * head)
+    return Graph("+".join(sorted(kinds)), dict(+operators), size - table * head)

@@ -18,6 +18,7 @@ import openvino_genai as genai
 
 from edgekit.compress import openvino_file
 from edgekit.compress.artifact import Artifact
+from edgekit.compress.graph_file import Graph
 from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step
 
 FLOAT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
@@ -127,7 +128,7 @@ class OpenVino(Engine):
         said = " ".join(str(error).split())[:300]
         return EngineError(f"{self.name}: {self.folder} does not load on {self.asked}: {said}")
 
-    def _kernel(self, graph: openvino_file.OpenvinoGraph) -> str:
+    def _kernel(self, graph: Graph) -> str:
         """The graph's operators and how they are multiplied, and the device in OpenVINO's words."""
         rounded = graph.weights not in openvino_file.FLOATS
         group = self.core.get_property(self.asked, "DYNAMIC_QUANTIZATION_GROUP_SIZE") if rounded and self.asked == "CPU" else 0

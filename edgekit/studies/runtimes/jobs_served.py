@@ -10,6 +10,7 @@ import numpy as np
 from edgekit import engines, progress
 from edgekit.compress import variant as variants
 from edgekit.engines.base import EngineError
+from edgekit.measure.latency import WARMUP_TOKENS
 from edgekit.route.engine import Counts, Server
 
 WORDS = ("time", "year", "way", "day", "thing", "life", "world", "school", "state", "group", "part", "place", "case", "week",
@@ -17,7 +18,6 @@ WORDS = ("time", "year", "way", "day", "thing", "life", "world", "school", "stat
 CHARACTERS = 4  # of a token, as a first guess
 SEARCHES = 24  # requests at most until a text has the length that was asked
 TRIES = 8  # prompts at most until one and its answer are as long as was asked
-WARMUP_TOKENS = 8
 
 
 def measure_served(*, variant: str, engine: str, dtype: str, threads: int, device: str, grid: list, seed: int,
