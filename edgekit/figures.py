@@ -63,16 +63,16 @@ def computed(notebook: str, profile: str) -> list[Path]:
     """The same of a study that measures nothing: from the published numbers, by the profile's choices. Raises ParamsError."""
     study = studies.module(notebook)
     config = params.of_profile(study.Config, profile, notebook)
-    cells = text.cells(judgement.audited(judgement.load(), config.assumed))
-    return _draw(notebook, study.tables(config), committed.figures(profile) / notebook, cells)
+    with remembering():
+        cells = text.cells(judgement.audited(judgement.load(), config.assumed))
+        return _draw(notebook, study.tables(config), committed.figures(profile) / notebook, cells)
 
 
 def _draw(notebook: str, frame: pd.DataFrame, folder: Path, cells: Iterable[Mapping]) -> list[Path]:
     for old in folder.glob("*"):
         old.unlink()
-    with remembering():
-        for figure in studies.module(notebook, "figures").FIGURES:
-            figure.show(frame, folder, cells)
+    for figure in studies.module(notebook, "figures").FIGURES:
+        figure.show(frame, folder, cells)
     return sorted(folder.iterdir())
 
 

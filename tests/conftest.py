@@ -34,6 +34,32 @@ def pytest_xdist_make_scheduler(config, log):
     return Files(config, log)
 
 
+@pytest.fixture
+def own_artifacts(tmp_path, monkeypatch):
+    """What a test builds lies in its own folder."""
+    from edgekit import store
+
+    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+
+
+@pytest.fixture
+def shared_artifacts(tmp_path_factory, monkeypatch):
+    """What a test builds lies where every test with this fixture finds it again."""
+    from edgekit import store
+
+    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def module_artifacts(tmp_path_factory):
+    """What the tests of a file, and its fixtures of that scope, build lies in one folder."""
+    from edgekit import store
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "OUTPUT", tmp_path_factory.mktemp("output"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def judged_rows(tmp_path_factory):
     """An output folder in which every committed rows file is judged, once a session, whichever process asks first: that takes

@@ -16,10 +16,7 @@ from edgekit.compress import calibration, checkpoint, convert, gguf_rope, shape,
 from edgekit.compress.artifact import Artifact
 from edgekit.compress.variant import VariantError
 
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+pytestmark = pytest.mark.usefixtures("own_artifacts")
 
 
 @pytest.mark.parametrize("text", ["pocket-200k", "shape:qwen2.5-0.5b > gguf(dtype=float16)"])

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.catalog.engines import ENGINES
 from edgekit.engines.base import EngineError
 from edgekit.engines.transformers import Transformers, TransformersSession
 from edgekit.measure import conformance
 from edgekit.schema import DECLARED, FAILED, PASSED, UNTOLD
+
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
 
 CHECKS = {check.__name__ for check in conformance.CHECKS} | {"freed", "refusal"}
 
@@ -22,11 +24,6 @@ CHECKS = {check.__name__ for check in conformance.CHECKS} | {"freed", "refusal"}
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return tiny.write(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,14 @@ import pytest
 import tiny
 import torch
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.catalog.hf_config import ModelError
 from edgekit.compress import checkpoint, convert, packed, rtn, variant
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 AWQ, GPTQ = "packed_awq(bits=4, group=32)", "packed_gptq(bits={}, group=32, symmetric={})"
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 def tensors(folder) -> dict[str, torch.Tensor]:

@@ -19,15 +19,10 @@ from edgekit.measure import losses as quantized
 from edgekit.measure.scoring import log_softmax
 from edgekit.studies.quantization import jobs
 
+pytestmark = pytest.mark.usefixtures("module_artifacts")
+
 MODEL, TEXTS = "pocket-200k", 6
 FOLDER = store.ROOT / "data/models" / MODEL
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_artifacts(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "OUTPUT", tmp_path_factory.mktemp("divergence"))
-        yield
 
 
 @pytest.fixture(scope="module")

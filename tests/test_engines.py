@@ -10,12 +10,14 @@ import quantized
 import tiny
 import torch
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.catalog.engines import EngineEntry, Runtime
 from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.engines.replay import Recording, Replay
 from edgekit.measure.worker import Worker
+
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
 
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 
@@ -24,11 +26,6 @@ PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
                 params=[("llama", True), ("llama", False), ("qwen2", True), ("qwen3", False), ("gemma3_text", False)])
 def source(request, tmp_path_factory):
     return tiny.write(tmp_path_factory.mktemp("model"), *request.param)
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 def opened(name, source, dtype="float32", **options):
@@ -141,6 +138,14 @@ def test_a_context_longer_than_the_window_and_back_again(tmp_path, layers):
     with (opened("transformers", source) as engine,
           pytest.raises(EngineError, match="needs full attention in all layers; this model has full_attention, sliding")):
         engine.session()
+
+
+@pytest.mark.parametrize("name", ["transformers", "llama_cpp"])
+def test_no_engine_is_opened_past_the_positions_that_a_model_knows(name, tmp_path):
+    source = tiny.write(tmp_path / "model")
+    opened(name, source, context=256).close()
+    with pytest.raises(EngineError, match=f"{name}: a context of 257 tokens asked, .* was made for 256"):
+        opened(name, source, context=257)
 
 
 @pytest.mark.parametrize("name", ["transformers", "llama_cpp"])

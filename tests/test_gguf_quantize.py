@@ -13,13 +13,10 @@ from edgekit.compress import calibration, importance, variant
 from edgekit.compress.calibration import Calibration
 from edgekit.measure import losses
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 POCKET = "pocket-200k"
 FOLDER = store.ROOT / "data/models" / POCKET
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 def tensors(file):

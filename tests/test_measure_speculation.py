@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy_session import Table
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.catalog import models, prompting
 from edgekit.catalog.models import ModelError
 from edgekit.decode.sampling import Decoding
@@ -18,12 +18,9 @@ from edgekit.studies.speculative import jobs as speculation_jobs
 from edgekit.studies.speculative import jobs_blocks as speculation_blocks
 from edgekit.studies.speculative import jobs_pair as speculation
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 class Slow(Table):

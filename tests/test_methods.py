@@ -18,15 +18,12 @@ from edgekit.catalog.models import SETTINGS
 from edgekit.compress import awq, checkpoint, rtn, variant
 from edgekit.compress.calibration import Calibration
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 POCKET = "pocket-200k"
 FOLDER = store.ROOT / "data/models" / POCKET
 DRAWN = "calibration=mixture, samples=8, length=64"
 MODULES = {"awq": "awq", "gptq": "gptqmodel"}
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 @pytest.fixture(params=MODULES)

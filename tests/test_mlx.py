@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.compress import variant
 from edgekit.engines.base import EngineError
@@ -14,14 +14,11 @@ from edgekit.measure import conformance
 
 pytest.importorskip("mlx_lm", reason="python3 edgekit/environment/install.py --extra mlx")
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 WIDE = dict(head_dim=32, intermediate_size=128)  # groups of 64 fill every matrix
 BITS = {"int8": "mlx_quantized(bits=8, group=64)", "int4": "mlx_quantized(bits=4, group=64)"}
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 def opened(name, source, dtype="float32", **options):

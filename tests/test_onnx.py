@@ -11,11 +11,13 @@ import pytest
 import tiny
 import torch
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.catalog import models
 from edgekit.compress import onnx, variant
 from edgekit.compress.artifact import Artifact
+
+pytestmark = pytest.mark.usefixtures("module_artifacts")
 
 POCKET = "pocket-200k"
 PRUNED = f"{POCKET} > pruned(heads=0.25, mlp=0.25, samples=4, length=64, multiple=16)"
@@ -23,14 +25,6 @@ TOKENS = list(range(1, 120))
 
 needs_runtime = pytest.mark.skipif(importlib.util.find_spec("onnxruntime_genai") is None,
                                    reason=f"onnxruntime-genai is not installed: {onnx.INSTALL}")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_artifacts(tmp_path_factory):
-    """One folder for all tests here: a model is converted in a process of its own, which takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "OUTPUT", tmp_path_factory.mktemp("output"))
-        yield
 
 
 def logits_of(artifact):

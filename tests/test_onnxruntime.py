@@ -8,22 +8,17 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.compress import onnx_file, variant
 from edgekit.engines.base import EngineError
 
 pytest.importorskip("onnxruntime_genai", reason="python3 edgekit/environment/install.py --extra onnx")
 
+pytestmark = pytest.mark.usefixtures("module_artifacts")
+
 POCKET = "pocket-200k"
 TOKENS = list(range(1, 60))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_artifacts(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "OUTPUT", tmp_path_factory.mktemp("output"))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +106,7 @@ def test_what_another_provider_left_to_the_cpu_is_counted(made):
 
 @pytest.mark.parametrize("options, complaint", [
     (dict(device="cuda"), "does not load on cuda: "), (dict(device="mps"), "unknown device 'mps'; known: cpu, cuda"),
-    (dict(dtype="int4"), r"in int4 asked, its graph holds float32 matrices; .*build it with onnx\(precision=int4\)"),
+    (dict(dtype="int4"), r"in int4 asked, its matrices are stored as float32; .*build it with onnx\(precision=int4\)"),
     (dict(context=1000), "a context of 1000 tokens asked, .* was made for 512")])
 def test_what_cannot_be_is_refused_in_words(made, options, complaint):
     import onnxruntime

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.compress import checkpoint, openvino, openvino_file, variant
 from edgekit.engines.base import EngineError
@@ -19,17 +19,12 @@ from edgekit.schema import PASSED, UNTOLD
 
 pytest.importorskip("openvino_genai", reason=openvino.INSTALL)
 
+pytestmark = pytest.mark.usefixtures("module_artifacts")
+
 TOKENS = list(range(1, 60))
 WEIGHTS = ("float32", "int8", "int4")
 ROPE = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32,
             rope_theta=500.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_artifacts(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "OUTPUT", tmp_path_factory.mktemp("output"))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +144,7 @@ def test_padding_ids_are_never_written(made):
 
 @pytest.mark.parametrize("engine, options, complaint", [
     ("openvino", dict(device="cuda"), "unknown device 'cuda'; known: cpu"),
-    ("openvino", dict(dtype="int4"), r"its graph holds float32 matrices; .*build it with openvino\(precision=int4\)"),
+    ("openvino", dict(dtype="int4"), r"its matrices are stored as float32; .*build it with openvino\(precision=int4\)"),
     ("openvino", dict(context=1000), "a context of 1000 tokens asked, .* was made for 256"),
     ("openvino-gpu", {}, "GPU is not there; OpenVINO finds CPU"), ("openvino-npu", {}, "NPU is not there; OpenVINO finds CPU")])
 def test_what_cannot_be_is_refused_in_words(engine, options, complaint, made):

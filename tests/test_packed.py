@@ -8,14 +8,10 @@ import pytest
 import tiny
 import torch
 
-from edgekit import store
 from edgekit.building import BuildError
 from edgekit.compress import checkpoint, layouts, rtn, variant
 
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+pytestmark = pytest.mark.usefixtures("own_artifacts")
 
 
 def tensors(folder) -> dict[str, torch.Tensor]:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.compress import variant as variants
 from edgekit.decode import parallel
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError, uniforms
 from edgekit.studies.frontier import jobs_parallel
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 CHAINS = {"transformers": ("pocket-200k", "float32"), "llama_cpp": ("pocket-200k > gguf(dtype=float32)", "float32")}
 PROMPT = [5, 17, 101, 33, 250, 9]
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 def opened(engine, copies=3, context=64):

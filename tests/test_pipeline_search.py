@@ -21,16 +21,13 @@ from edgekit.studies.pipeline import jobs_search, plan_search, tables_search
 from edgekit.studies.pipeline import plan as study
 from edgekit.studies.runner import keys_of
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 VALUES = params.read_yaml(params.path_of("ci", study.STUDY)) | dict(
     model="pocket-900k", search_weights=["float16", "Q8_0", "Q4_0"], search_prunings=["0.2/0.15"],
     search_orders=[PRUNE_FIRST, QUANTIZE_FIRST],
     search_drafts=["lookup", "pocket-200k"], search_lengths=[2, 4], search_items=[20, 50, 200], search_prompts=[1, 2, 4],
     search_limits_s=[20.0, 40.0, 80.0], search_budget_s=1200.0, threads=1)
-
-
-@pytest.fixture(autouse=True)
-def own_output(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 def config(**changed):

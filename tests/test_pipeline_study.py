@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from edgekit import engines, params, store
+from edgekit import engines, params
 from edgekit.catalog import models
 from edgekit.compress import variant as variants
 from edgekit.decode.drafted import Drafted
@@ -35,11 +35,6 @@ def planned(**changed):
 
 def of(units, task: str):
     return [unit for unit in units if unit.condition["task"] == task]
-
-
-@pytest.fixture
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 def test_every_set_of_techniques_is_timed_and_none_is_planned_twice():
@@ -134,7 +129,7 @@ def test_every_profile_is_accepted(profile):
     assert params.load(study.Config, params.path_of(profile, study.STUDY)).profile == profile
 
 
-def test_a_drafted_engine_writes_what_the_engine_writes_and_stops_where_it_stops(own_artifacts):
+def test_a_drafted_engine_writes_what_the_engine_writes_and_stops_where_it_stops(shared_artifacts):
     artifacts = [variants.build(f"{name} > gguf(dtype=float16)") for name in ("pocket-900k", "pocket-200k")]
     where = dict(dtype="float16", threads=1, device="cpu", context=80)
     prompts = [[5, 9, 17, 30], [44, 3, 12]]
@@ -155,7 +150,7 @@ def test_a_drafted_engine_writes_what_the_engine_writes_and_stops_where_it_stops
             assert (drafted.score(prompts[0]) == target.score(prompts[0])).all()
 
 
-def test_the_job_times_every_way_over_the_same_tokens_and_finds_no_other_text(own_artifacts):
+def test_the_job_times_every_way_over_the_same_tokens_and_finds_no_other_text(shared_artifacts):
     drafts = [["lookup", "lookup"], ["pocket-200k", "pocket-200k > gguf(dtype=float16)"]]
     found = jobs.measure_stage(variant="pocket-900k > gguf(dtype=float16)", engine="llama_cpp", dtype="float16", threads=1,
                                device="cpu", drafts=drafts,

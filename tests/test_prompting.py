@@ -12,7 +12,7 @@ import transformers
 from tiny_tokenizers import BEGIN, END, TURN
 from toy_session import Table
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.catalog import models, prompting
 from edgekit.catalog.models import ModelError
@@ -24,14 +24,11 @@ from edgekit.decode.drafters import FixedLength, LookupDrafter, ModelDrafter
 from edgekit.decode.sampling import Decoding
 from edgekit.engines.base import EngineError
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 SAYS = "the fox sees a hen"
 # Acting in `generate` unless told otherwise: each of them alone changes a greedy text.
 SETTINGS = dict(repetition_penalty=1.8, no_repeat_ngram_size=2, suppress_tokens=list(range(20, 200)), eos_token_id=1)
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 def changed(folder, name, **values):

@@ -14,19 +14,16 @@ import transformers
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.catalog import models
 from edgekit.compress import checkpoint, prune, removal, saliency, shape, variant
 from edgekit.compress.artifact import Artifact
 from edgekit.compress.calibration import Calibration
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 TOKENS = list(range(1, 90))
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 def log_probabilities(artifact, engine="transformers", dtype="float32", tokens=TOKENS):

@@ -12,13 +12,10 @@ from edgekit.compress import variant
 from edgekit.engines.base import EngineError
 from edgekit.measure import quality
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 NAME = models.pocket_names()[0]
 ITEMS = 4
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

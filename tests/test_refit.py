@@ -11,14 +11,10 @@ import tiny_tokenizers
 import torch
 import transformers
 
-from edgekit import store
 from edgekit.building import BuildError
 from edgekit.compress import checkpoint, refit, variant
 
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+pytestmark = pytest.mark.usefixtures("own_artifacts")
 
 
 def loaded(path):

@@ -106,7 +106,6 @@ def test_a_failed_notebooks_page_says_so_first(toy):
 
 def test_no_page_names_a_folder_of_this_machine(toy):
     for path, text in rendered(toy).items():
-        text = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", text)
         for folder in (toy["home"], toy["home"].parent, sys.prefix, Path.home(), "/home/", "/Users/", "/tmp/", "/root"):
             assert str(folder) not in text, f"{path.name} names {folder}"
     # the replaced forms show that there was something to replace

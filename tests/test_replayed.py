@@ -21,13 +21,10 @@ from edgekit.studies.speculative import tables as speculative_tables
 from edgekit.studies.speculative import tables_speed as speculative_speed
 from edgekit.studies.speculative.figures import FIGURES
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
 BACKWARDS = np.roll(np.eye(9), -1, axis=1) * 0.8 + 0.2 / 9
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 8])

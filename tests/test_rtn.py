@@ -10,14 +10,11 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.compress import rtn, variant
 
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
+pytestmark = pytest.mark.usefixtures("own_artifacts")
 
 
 def rounded(weight, bits, group):

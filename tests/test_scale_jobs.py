@@ -18,13 +18,10 @@ from edgekit.studies.scale_models import jobs as scale
 from edgekit.studies.scale_models import jobs_outliers as outliers
 from edgekit.studies.scale_models import jobs_prose as prose
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 NAME = models.pocket_names()[0]
 PROMPTING = prompting.of(store.ROOT / "data/models" / NAME)
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 class Uniform:

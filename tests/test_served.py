@@ -10,7 +10,7 @@ import pytest
 import transformers
 from fake_cloud import KEY, FakeCloud
 
-from edgekit import engines, params, store
+from edgekit import engines, params
 from edgekit.compress import variant
 from edgekit.engines import probe
 from edgekit.engines.base import EngineError
@@ -20,12 +20,9 @@ from edgekit.route.server import serve
 from edgekit.studies.runtimes import jobs_served
 from edgekit.studies.runtimes import plan as study
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 POCKET = "pocket-200k"
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 def reach(monkeypatch, url: str, key: str = KEY) -> None:

@@ -11,16 +11,13 @@ import tiny_tokenizers
 import torch
 import transformers
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.compress import checkpoint, foreseen, shorten, variant
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 TOKENS = list(range(1, 60))
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 def test_a_layer_that_does_nothing_has_no_influence_and_goes_without_a_loss(tmp_path):

@@ -10,7 +10,7 @@ import tiny
 from scipy import stats
 from toy_session import Table
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.catalog import prompting
 from edgekit.catalog import prompts as catalog
 from edgekit.compress import variant
@@ -20,15 +20,12 @@ from edgekit.decode.sampling import Decoding, accepts, residual
 from edgekit.engines.base import EngineError
 from edgekit.engines.replay import Recording, Replay
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 PROMPT = [5, 9, 150, 33, 2, 77, 120, 8, 64]
 RNG = np.random.default_rng(0)
 TARGET, DRAFT = RNG.dirichlet(np.full(5, 0.7), 5), RNG.dirichlet(np.full(5, 0.7), 5)
 TEXTS = 6000
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 def opened(name, model, context=256):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_session import Table
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.compress import variant as variants
 from edgekit.decode import speculative
 from edgekit.decode.sampling import Decoding
@@ -16,14 +16,11 @@ from edgekit.engines.llama_cpp import LlamaCpp
 from edgekit.engines.llama_cpp_texts import LlamaCppTexts
 from edgekit.studies.speculative import jobs_batched as batched
 
+pytestmark = pytest.mark.usefixtures("shared_artifacts")
+
 CHAIN = np.roll(np.eye(9), 1, axis=1) * 0.8 + 0.2 / 9
 WRONG = CHAIN.copy()
 WRONG[3], WRONG[6] = CHAIN[7], CHAIN[1]
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path_factory.getbasetemp())
 
 
 class Tables:

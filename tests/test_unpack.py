@@ -9,20 +9,17 @@ import pytest
 import tiny
 import torch
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.catalog import gguf_file, models
 from edgekit.catalog.hf_config import ModelError
 from edgekit.compress import checkpoint, foreseen, rtn, variant
 from edgekit.studies.cells import Cell
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 TOKENS = list(range(1, 100))
 POCKET = "pocket-200k"
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 def file_of(chain: str, folder, name: str = "mine.gguf"):

@@ -10,20 +10,17 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgekit import engines, store
+from edgekit import engines
 from edgekit.building import BuildError
 from edgekit.catalog import models, weight_files
 from edgekit.catalog.hf_config import ModelError
 from edgekit.catalog.weight_files import INDEX, SINGLE
 from edgekit.compress import saliency, variant
 
+pytestmark = pytest.mark.usefixtures("own_artifacts")
+
 AWQ, GPTQ = "packed_awq(bits=4, group=32)", "packed_gptq(bits=4, group=32, symmetric=True)"
 UP = "model.layers.1.mlp.up_proj.weight"
-
-
-@pytest.fixture(autouse=True)
-def own_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "OUTPUT", tmp_path)
 
 
 @pytest.fixture

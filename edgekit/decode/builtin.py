@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from edgekit.catalog.engines import BUILTIN_SPECULATIVE
 from edgekit.catalog.models import ModelSpec
 from edgekit.compress.artifact import Artifact
-from edgekit.engines.base import EngineError, EngineInfo
+from edgekit.engines.base import EngineError, EngineInfo, require_context
 from edgekit.errors import unknown_name
 
 LEAST_HEAD = 32  # size of a head, for vLLM on a CPU
@@ -73,6 +73,8 @@ def open_builtin(name: str, target: Artifact, draft: Artifact | None, *, length:
     Raises EngineError for an unknown name, or with what the runtime refuses.
     """
     require_known(name)
+    for artifact in filter(None, (target, draft)):
+        require_context(name, artifact, context)
     entry = BUILTIN_SPECULATIVE[name]
     return getattr(importlib.import_module(entry.module), entry.cls)(target, draft, length=length, dtype=dtype,
                                                                      threads=threads, device=device, context=context,

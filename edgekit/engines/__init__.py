@@ -15,7 +15,7 @@ from edgekit import provenance
 from edgekit.catalog.engines import ENGINES, take_back
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.engines import builds, probe
-from edgekit.engines.base import Engine, EngineError
+from edgekit.engines.base import Engine, EngineError, require_context
 from edgekit.errors import unknown_name
 
 _ASSUMED: ContextVar[bool] = ContextVar("assumed", default=False)
@@ -108,13 +108,15 @@ def no_rollback(engine: str) -> str | None:
 def open_engine(name: str, artifact: Artifact, *, dtype: str, threads: int, device: str, context: int) -> Engine:
     """Load `artifact` into an engine. `context`: the longest prompt plus output, in tokens.
 
-    Raises EngineError: unknown engine, missing runtime (with the line that installs it), wrong format, or what it refuses.
+    Raises EngineError: unknown engine, missing runtime (with the line that installs it), wrong format, a context past the
+    model's, or what it refuses.
     """
     require_known(name)
     entry = ENGINES[name]
     if artifact.format not in entry.formats:
         raise EngineError(f"{name}: expected a {' or '.join(entry.formats)} artifact, got {artifact.format} "
                           f"({artifact.variant})")
+    require_context(name, artifact, context)
     try:
         factory = getattr(importlib.import_module(entry.module), entry.cls)
     except ImportError as error:

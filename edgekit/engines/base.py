@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit import progress
-from edgekit.catalog.engines import take_back
+from edgekit.catalog.engines import ENGINES, take_back
 from edgekit.compress import checkpoint
 from edgekit.compress.artifact import Artifact
 from edgekit.errors import InvalidRequest
@@ -65,6 +65,20 @@ def uniforms(seed: int, prompts: int, tokens: int) -> np.ndarray:
     import numpy as np
 
     return np.stack([np.random.default_rng([seed, i]).random(tokens) for i in range(prompts)])
+
+
+def require_context(name: str, artifact: Artifact, context: int) -> None:
+    """Raise EngineError for a context longer than the model was made for: positions that it never saw give no error, only
+    other text."""
+    if context > (held := artifact.spec.architecture.context):
+        raise EngineError(f"{name}: a context of {context} tokens asked, {artifact.variant} was made for {held}")
+
+
+def require_stored(name: str, artifact: Artifact, stored: str, dtype: str) -> None:
+    """Raise EngineError unless an artifact's matrices are `stored` as the `dtype` that is asked for."""
+    if stored != dtype:
+        raise EngineError(f"{name}: {artifact.variant} in {dtype} asked, its matrices are stored as {stored}; name what it "
+                          f"holds, or build it with {ENGINES[name].steps.get(dtype, 'another step')}")
 
 
 def require_room(info: EngineInfo, prompt: Sequence[int], max_new_tokens: int) -> None:

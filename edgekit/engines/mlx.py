@@ -20,7 +20,7 @@ from mlx_lm.models import cache as caches
 from edgekit.building import BuildError
 from edgekit.compress.artifact import ELEMENT_BYTES, Artifact
 from edgekit.compress.mlx import config_of
-from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, require_range
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, require_range, require_stored
 from edgekit.errors import unknown_name
 
 DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
@@ -53,8 +53,8 @@ class Mlx(Engine):
             raise EngineError(f"mlx: cannot load {artifact.variant} ({artifact.format}): {said}") from error
         if artifact.format == "safetensors":
             self.model.update(tree_map(lambda one: one.astype(DTYPES[dtype]), self.model.parameters()))
-        elif (stored := f"int{config['quantization']['bits']}") != dtype:
-            raise EngineError(f"mlx: {artifact.variant} in {dtype} asked, its matrices are {stored}")
+        else:
+            require_stored("mlx", artifact, f"int{config['quantization']['bits']}", dtype)
         mx.eval(self.model.parameters())
         self.model.eval()
         element = ELEMENT_BYTES[dtype] if artifact.format == "safetensors" else 4

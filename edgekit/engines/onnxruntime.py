@@ -18,7 +18,7 @@ import onnxruntime_genai as genai
 
 from edgekit.compress import onnx_file
 from edgekit.compress.artifact import Artifact
-from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, require_stored
 from edgekit.errors import unknown_name
 
 CPU = "CPUExecutionProvider"
@@ -33,13 +33,8 @@ class OnnxRuntime(Engine):
         if device not in PROVIDERS:
             raise EngineError("onnxruntime: " + unknown_name("device", device, PROVIDERS))
         graph = onnx_file.read(artifact.path)
-        if graph.weights != dtype:
-            raise EngineError(f"onnxruntime: {artifact.variant} in {dtype} asked, its graph holds {graph.weights} matrices; "
-                              f"name what it holds, or build it with onnx(precision={dtype})")
+        require_stored("onnxruntime", artifact, graph.weights, dtype)
         architecture = artifact.spec.architecture
-        if context > architecture.context:
-            raise EngineError(f"onnxruntime: a context of {context} tokens asked, {artifact.variant} was made for "
-                              f"{architecture.context}")
         asked, name = PROVIDERS[device]
         self.vocabulary = architecture.vocabulary
         provider = asked if asked == CPU else placement(self._profiled(artifact.path, name, threads))

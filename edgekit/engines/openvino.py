@@ -19,7 +19,7 @@ import openvino_genai as genai
 from edgekit.compress import openvino_file
 from edgekit.compress.artifact import Artifact
 from edgekit.compress.graph_file import Graph
-from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step
+from edgekit.engines.base import Engine, EngineError, EngineInfo, Session, Step, require_stored
 
 FLOAT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 BACKEND = "SDPA"  # of the pipeline: one text at a time, its keys and values in one piece
@@ -36,13 +36,8 @@ class OpenVino(Engine):
             raise EngineError(f"{self.name}: unknown device {device!r}; known: cpu, beside which Intel's GPU and NPU are "
                               "reached by openvino-gpu and openvino-npu")
         graph = openvino_file.read(artifact.path)
-        if graph.weights != dtype:
-            raise EngineError(f"{self.name}: {artifact.variant} in {dtype} asked, its graph holds {graph.weights} matrices; "
-                              f"name what it holds, or build it with openvino(precision={dtype})")
+        require_stored(self.name, artifact, graph.weights, dtype)
         architecture = artifact.spec.architecture
-        if context > architecture.context:
-            raise EngineError(f"{self.name}: a context of {context} tokens asked, {artifact.variant} was made for "
-                              f"{architecture.context}")
         self.core, self.folder = ov.Core(), artifact.path
         there = self.core.available_devices
         if not any(name.partition(".")[0] == self.asked for name in there):

