@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from edgekit import committed, figures, provenance, store
 from edgekit.claims import judged
+from edgekit.plots import style
 
 
 @pytest.fixture
@@ -58,3 +60,9 @@ def test_rows_are_read_once_for_verdicts_and_figures_and_again_when_they_changed
     assert len(first) and "last_level_cache_bytes" in first and judged.frame(path) is first
     path.write_bytes(gzip.compress(b""))
     assert judged.frame(path).empty
+
+
+@pytest.mark.parametrize("path", sorted((store.ROOT / "figures").rglob("*.svg")), ids=lambda path: path.stem)
+def test_no_committed_figure_is_taller_than_a_page_of_its_width(path):
+    width, height = (float(re.search(rf'\b{name}="([\d.]+)pt"', path.read_text())[1]) for name in ("width", "height"))
+    assert height / max(width, 72 * style.WIDTH) < 1.45, "text of 6.8 by 9.8 inches"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.patches import Rectangle
 
 from edgekit.claims import forest as outcomes
@@ -13,9 +14,13 @@ from edgekit.plots import PlotError, forest
 from edgekit.report import result
 
 
+WORDS = {"reproduced": "inside", "undecided": "across"}
+
+
 def cell(name, verdict, *numbers, platform="board", lies="wholly outside of"):
     """A claim as text.cells tells it; `numbers` are (value, low, high, least, most, published values) of each test."""
-    lines = [{"quantity": f"quantity_{place}", "what": f"what {place}", "lies": lies, "numbers": {
+    word = WORDS.get(verdict, "outside")
+    lines = [{"quantity": f"quantity_{place}", "what": f"what {place}", "lies": lies, "word": word, "scale": "real", "numbers": {
         "value": value, "low": low, "high": high, "unit": "%", "least": least, "most": most, "published": published}}
         for place, (value, low, high, least, most, published) in enumerate(numbers)]
     return {"id": name, "name": f"name of {name}", "verdict": verdict, "platform": platform, "kind": "bad",
@@ -115,8 +120,8 @@ def test_every_test_has_a_line_with_its_claim_its_value_and_a_band_of_what_is_ac
 
 def test_an_interval_that_leaves_the_axis_ends_in_an_arrow():
     ratios = forest.claims(outcomes.table([SIGN, FAR]))[0].axes[0]
-    [head] = [line for line in ratios.lines if line.get_marker() in "<>"]
-    assert (head.get_marker(), head.get_xdata()[0], head.get_ydata()[0]) == ("<", ratios.get_xlim()[0], 0)
+    [head] = [line for line in ratios.lines if line.get_marker() in (CARETLEFT, CARETRIGHT)]
+    assert (head.get_marker(), head.get_xdata()[0], head.get_ydata()[0]) == (CARETLEFT, ratios.get_xlim()[0], 0)
 
 
 def test_each_verdict_differs_in_colour_and_mark_and_what_was_computed_is_open():
@@ -132,6 +137,14 @@ def test_each_verdict_differs_in_colour_and_mark_and_what_was_computed_is_open()
     marks = {line.get_color(): line.get_fillstyle() for line in forest.claims(outcomes.table([FAR, AUDIT]))[0].axes[0].lines
              if line.get_marker() == "s"}
     assert marks == {forest.LOOKS["not reproduced"][0]: "full", forest.LOOKS["inconsistent"][0]: "none"}
+
+
+def test_a_test_has_the_colour_of_its_own_outcome_and_the_mark_of_its_claims_verdict():
+    mixed = cell("A", "not reproduced", (50, 40, 60, None, 2, []), (1, 0.5, 1.5, None, 2, []))
+    mixed["parts"][0]["lines"][1]["word"] = "inside"
+    ax = forest.claims(outcomes.table([mixed]))[0].axes[0]
+    seen = [(line.get_marker(), line.get_color()) for line in ax.lines if line.get_marker() == forest.LOOKS["not reproduced"][1]]
+    assert seen == [("s", forest.LOOKS[word][0]) for word in ("not reproduced", "reproduced")]
 
 
 def test_a_table_without_lines_is_refused():

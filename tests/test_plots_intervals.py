@@ -92,6 +92,12 @@ def test_a_band_stands_at_the_ends_that_a_claim_accepts(along):
     assert claim.key("S1.3", "decode_tok_per_s").get_label() == "S1.3 accepts 4.5 to 12.5"
 
 
+def test_what_is_measured_is_held_against_its_test_and_printed_numbers_against_their_check():
+    assert claim.wanted("ER.4", "scaling_time_ratio") == "2 to 2.5"
+    assert claim.wanted("ER.4", "scaling_time_ratio", measured=True) == "at most 2.5"
+    assert claim.wanted("S1.10", "speculative_speed_up") == claim.wanted("S1.10", "speculative_speed_up", measured=True)
+
+
 def test_an_arrows_colour_is_that_of_its_interval():
     ax = panel([1.0, 2.0], [-50.0, 1.9], [1.1, 2.1])
     intervals.by_marks(ax, [1.0, 2.0], [-50.0, 2.1])

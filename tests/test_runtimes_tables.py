@@ -173,6 +173,19 @@ def test_every_figure_is_drawn_and_none_of_nothing():
     assert drawable(FIGURES, EMPTY) == []
 
 
+@pytest.mark.parametrize(("cache", "dotted", "solid"), [(0, False, True), (1e15, True, False), (2e7, True, True)])
+def test_a_ceiling_is_no_limit_where_a_cache_holds_what_a_step_reads(cache, dotted, solid):
+    fig, table = drawn_from(FIGURES, FRAME.assign(last_level_cache_bytes=cache))["decode_by_bytes"]
+    lines = {line.get_linestyle(): line for line in fig.axes[0].lines if line.get_gid() == "ceiling"}
+    assert (":" in lines or "--" in lines, "-" in lines) == (dotted, solid) and len(lines) == dotted + solid
+    for style, line in lines.items():
+        at, rate = line.get_xdata(), line.get_ydata()
+        assert rate * at * 1e6 == pytest.approx([made.BANDWIDTH] * 2, rel=0.5) and at[0] < at[1]
+        beyond = table.step_mb[~table.cached] if style == "-" else table.step_mb[table.cached]
+        assert ((at[0] <= beyond) & (beyond <= at[1])).all() and len(beyond)
+    assert table.cached.eq(table.step_mb * 1e6 <= cache).all()
+
+
 def test_figures_show_the_numbers_of_their_tables():
     drawn = drawn_from(FIGURES, FRAME)
     fig, table = drawn["decode_by_bytes"]

@@ -184,6 +184,11 @@ def test_an_unpaired_ratio_covers_the_truth_as_often_as_it_says():
     (3620.4, 2500.2, 6151.0, "3,620 (2,500 to 6,151)"),
     (4.24e-4, 3.7e-4, 4.79e-4, "4.2 (3.7 to 4.8) × 10⁻⁴"),
     (5e-7, -0.0, 0.0131, "0.000 (0.000 to 0.013)"),
+    (3.94, 1.47, 10.52, "3.9 (1.5 to 10.5)"),
+    (2.42, 0.17, 17.2, "2.4 (0.2 to 17.2)"),
+    (12.6, 6.54, 24.0, "13 (7 to 24)"),
+    (3.75, -2.9, 7.1, "3.8 (-2.9 to 7.1)"),
+    (0.2, -2.9, 7.1, "0 (-3 to 7)"),
     (-0.0004, -1.49, 1.49, "0.0 (-1.5 to 1.5)"),
     (66.41, 66.41, 66.41, "66.4"),
     (12345.6, None, None, "12,300"),
@@ -208,3 +213,11 @@ def test_no_interval_in_a_table_leaves_what_is_possible(shares):
     assert 0 <= line["agreement_low"] <= line["agreement"] + 1e-12 and line["agreement"] - 1e-12 <= line["agreement_high"] <= 1
     for end in ("low", "high"):  # nothing but what cannot be was cut
         assert line[f"agreement_{end}"] == getattr(found, end) or line[f"agreement_{end}"] in (0.0, 1.0)
+
+
+def test_what_cannot_be_is_cut_from_an_interval_and_a_value_outside_stays_in_it():
+    found = stats.Estimate(0.1, -0.3, 0.5, 3)
+    assert (found.within(0, 1).low, found.within(0, 0.4).high) == (0, 0.4)
+    noise = stats.Estimate(-0.1, -0.3, 0.1, 3).within(0, 1)
+    assert (noise.low, noise.value, noise.high) == (-0.1, -0.1, 0.1)
+    assert stats.ends_of("overhead_share", found) == {"overhead_share": 0.1, "overhead_share_low": 0, "overhead_share_high": 0.5}

@@ -5,17 +5,24 @@ from __future__ import annotations
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 
 from edgekit.plots import claim, style, verdict
 
 NUMBERS = {"value": 1.72, "low": 1.62, "high": 1.83, "unit": "times", "least": 2.05, "most": None, "published": [2.1]}
 
 
+def word_of(numbers) -> str:
+    low, high = numbers["low"] or numbers["value"], numbers["high"] or numbers["value"]
+    least, most = (end if numbers[name] is None else numbers[name] for name, end in (("least", -1e9), ("most", 1e9)))
+    return "inside" if least <= low and high <= most else "outside" if high < least or low > most else "across"
+
+
 def cell(word="not reproduced", lines=(NUMBERS,), name="S1.10", also=""):
     return {"id": name, "name": "speed-up by drafting", "statement": "Drafting makes generation 2.1 times as fast. " * 4,
             "verdict": word, "also": also, "needs": "a target and a draft", "figure": "", "platform": "a machine",
             "parts": [{"lines": [{"what": "speed-up", "quantity": "speculative_speed_up", "models": ["pocket-10m"],
-                                  "numbers": numbers}
+                                  "numbers": numbers, "word": word_of(numbers), "scale": "real"}
                                  for numbers in lines]}]}
 
 
@@ -48,7 +55,7 @@ def test_a_strip_has_the_claim_its_range_what_was_printed_ours_and_the_verdict()
     assert list(interval.get_xdata()) == [1.62, 1.83] and list(ours.get_xdata()) == [1.72]
     assert printed.get_ydata()[0] > ours.get_ydata()[0], "one does not hide the other"
     said = words(fig)
-    for part in ("S1.10: speed-up by drafting", "2.1 times as fast", "not reproduced", "accepted: at least 2.05",
+    for part in ("S1.10: speed-up by drafting", "2.1 times as fast", "not reproduced", "accepted: at least 2.05 times",
                  "1.72 times (1.62 to 1.83); published: 2.1"):
         assert part in said, part
 
@@ -65,11 +72,29 @@ def test_the_panels_keep_their_size_and_the_strips_stand_below_them_and_apart():
     assert fig.axes[0].get_position().bounds == fig.axes[1].get_position().bounds, "twins move together"
 
 
+def test_each_test_has_the_colour_of_its_own_outcome_and_none_the_mark_of_a_printed_value():
+    tests = [NUMBERS, NUMBERS | {"least": 1.0}, NUMBERS | {"least": 1.7}]
+    shown = ["not reproduced", "reproduced", "undecided"]
+    assert [ax.lines[-1].get_color() for ax in strips(drawn(cell(lines=tests)))] == [verdict.LOOKS[word][0] for word in shown]
+    [grey] = {ax.lines[-1].get_color() for ax in strips(drawn(cell("not testable here", lines=tests)))}
+    assert grey == verdict.LOOKS["not testable here"][0]
+    for word in verdict.LOOKS:
+        assert {ax.lines[-1].get_marker() for ax in strips(drawn(cell(word)))} == {"o"}
+    assert "Needs a target and a draft." in words(drawn(cell("not testable here", lines=tests)))
+
+
+def test_what_says_how_strips_are_read_fits_the_figure():
+    fig = drawn(cell("consistent") | {"platform": ""})
+    fig.draw_without_rendering()
+    [foot] = [text for text in fig.texts if text.get_text().startswith("Dots: ours")]
+    assert foot.get_window_extent().x1 < fig.bbox.x1 and "some reading is accepted" in foot.get_text().replace("\n", " ")
+
+
 def test_an_interval_that_goes_on_beyond_the_axis_ends_in_an_arrow():
     [ax] = strips(drawn(cell(lines=[NUMBERS | {"low": -500.0, "high": 900.0}])))
     left, right = ax.get_xlim()
     assert right - left < 5, "the axis spans the points"
-    assert {line.get_marker() for line in ax.lines} >= {"<", ">"}
+    assert {line.get_marker() for line in ax.lines} >= {CARETLEFT, CARETRIGHT}
 
 
 def test_an_interval_about_an_edge_is_seen_whole_however_near_the_point_lies_to_it():
@@ -101,6 +126,16 @@ def test_ours_is_marked_in_the_panel_of_the_judged_model_alone():
     verdict.underline(fig, [cell()])
     marks = [sum(line.get_gid() == "judged" for line in ax.lines) for ax in panels]
     assert marks == [0, 1, 1], "not that of another model; its own, and one of no model"
+
+
+def test_ours_is_not_marked_in_a_panel_of_another_setting():
+    fig = Figure(figsize=(style.WIDTH, 3.0), layout="constrained")
+    panels = list(fig.subplots(1, 2))
+    for ax, judged in zip(panels, (True, False), strict=True):
+        ax.plot([0, 3], [0, 3])
+        claim.accepted(ax, "S1.10", "speculative_speed_up", judged=judged)
+    verdict.underline(fig, [cell()])
+    assert [sum(line.get_gid() == "judged" for line in ax.lines) for ax in panels] == [1, 0]
 
 
 def test_arithmetic_that_agrees_with_itself_says_when():
@@ -140,11 +175,11 @@ def test_the_accepted_range_is_told_and_shaded(least, most, told):
 
 def test_a_claim_that_was_not_measured_says_what_it_needs():
     fig = drawn(cell("not testable here", lines=()))
-    assert not strips(fig) and "Needs a target and a draft" in words(fig) and "not testable here" in words(fig)
+    assert not strips(fig) and "Needs a target and a draft." in words(fig) and "not testable here" in words(fig)
 
 
 def test_what_models_of_other_kinds_say_stands_below_the_claim():
-    told = "On other models (pocket: does not hold)"
+    told = "On other models: pocket: does not hold."
     alone, many = (drawn(*[cell(name=name, also="pocket: does not hold") for name in names]) for names in ("A", "ABCD"))
     assert words(alone).count(told) == 1 and words(many).count(told) == 4 and told not in words(drawn(cell()))
     assert strips(alone) and not strips(many)

@@ -61,16 +61,18 @@ class Estimate:
         return bool(self.runs) and is_noisy(self.low, self.high)
 
     def within(self, least: float, most: float) -> Estimate:
-        """Without what cannot be: cut from an interval, that takes nothing from how often it holds the truth."""
+        """Without what cannot be: cut from an interval, that takes nothing from how often it holds the truth. A value that lies
+        outside itself, by noise, stays where it is and in its interval."""
         if self.low is None:
             return self
-        return replace(self, low=min(max(self.low, least), most), high=max(min(self.high, most), least))
+        return replace(self, low=min(max(self.low, least), most, self.value), high=max(min(self.high, most), least, self.value))
 
 
 # What can be at all, by the name of a table's column: the ends of an interval stay in it.
-POSSIBLE = dict.fromkeys(("accuracy", "agreement", "kept", "overlap", "rate", "acceptance"), (0.0, 1.0)) | dict.fromkeys(
+POSSIBLE = dict.fromkeys(("accuracy", "agreement", "kept", "overlap", "rate", "acceptance",
+                          "overhead_share"), (0.0, 1.0)) | dict.fromkeys(
     ("kl", "kl_prune_first", "kl_quantize_first", "retained", "peak_memory_bytes", "joule_per_token"), (0.0, math.inf)) | {
-    "change": (-1.0, 1.0), "correlation": (-1.0, 1.0), "brought_back": (-math.inf, 1.0)}
+    "change": (-1.0, 1.0), "residual": (-100.0, math.inf), "correlation": (-1.0, 1.0), "brought_back": (-math.inf, 1.0)}
 
 
 def with_ends(*names: str) -> list[str]:
@@ -102,7 +104,8 @@ def told(value: float, low: float | None = None, high: float | None = None, unit
          too_noisy: str = "", digits: int = 3) -> str:
     """A value with its interval, in as many digits as the interval's half width has to say: "0.755 (0.737 to 0.758)".
 
-    Two digits of the half width count where it begins with less than 355, else one (Particle Data Group 2024, section 5.3).
+    Two digits of the half width count where it begins with less than 355, else one (Particle Data Group 2024, section 5.3); but
+    a value above a tenth of it keeps two of its own, so that a wide interval says where it begins: "3.9 (1.5 to 10.5)".
     Small numbers share one power of ten. Without an interval, or with one of no width, `digits` significant digits of the
     value; so too where its ends are not worth a digit, and `too_noisy` stands for them. `more` comes after the ends.
     """
@@ -112,11 +115,22 @@ def told(value: float, low: float | None = None, high: float | None = None, unit
         return f"{_with(unit, number(value, digits))} ({too_noisy}{more})"
     largest = math.floor(math.log10(max(abs(value), abs(low), abs(high))))
     power, factor = ("", 1.0) if largest >= -3 else (f" × 10{str(largest).translate(RAISED)}", 10.0**largest)
-    half = (high - low) / factor / 2
+    half, size = (high - low) / factor / 2, abs(value) / factor
     place = math.floor(math.log10(half))
-    digits = min((1 if half / 10.0**place < 3.55 else 0) - place, 3 - (0 if power else largest))
+    digits = (1 if half / 10.0**place < 3.55 else 0) - place
+    if size > half / 10:
+        digits = max(digits, 1 - math.floor(math.log10(size)))
+    digits = min(digits, 3 - (0 if power else largest))
     value, low, high = (f"{round(one / factor, max(digits, 0)) + 0:,.{max(digits, 0)}f}" for one in (value, low, high))
     return f"{_with(unit, value)} ({low} to {high}{more}){power}"
+
+
+def span(low: float, high: float) -> str:
+    """A range in words, open at an infinite end."""
+    least, most = (f"{end:,.0f}" if 1e5 <= abs(end) < math.inf else f"{end:g}" for end in (low, high))
+    if math.isinf(high):
+        return f"at least {least}"
+    return f"at most {most}" if math.isinf(low) else f"{least} to {most}"
 
 
 def is_noisy(low: float | None, high: float | None) -> bool:

@@ -44,13 +44,15 @@ def _read(path, _changed) -> list[dict]:
     return claims
 
 
-def accepted(claim_id: str, quantity: str) -> tuple[float, float]:
-    """What a claim's test or check of a quantity accepts, its tolerance included; an open end is infinite.
+def accepted(claim_id: str, quantity: str, *, measured: bool = False) -> tuple[float, float]:
+    """What a claim's test or check of a quantity accepts, its tolerance included; an open end is infinite. measured: the test
+    of what is measured, where there is a check of the printed numbers too.
 
     Raises PublishedError for an unknown claim, or a quantity that it does not ask for.
     """
     claim = _claim(claim_id)
-    asked = {test["quantity"]: test for test in (*claim.get("tests", ()), *claim.get("audit", {}).get("checks", ()))}
+    both = claim.get("tests", ()), claim.get("audit", {}).get("checks", ())
+    asked = {test["quantity"]: test for tests in (reversed(both) if measured else both) for test in tests}
     if quantity not in asked:
         raise PublishedError(f"{claim_id} does not ask for {quantity!r}; it asks for: {', '.join(asked) or 'nothing'}")
     [(comparison, value)] = asked[quantity]["expect"].items()

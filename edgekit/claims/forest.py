@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from edgekit.analyze.stats import span
+
 # What a verdict comes to.
 COMES_TO = {"reproduced": "stands", "holds on small real models": "stands", "holds on a shape": "stands",
             "holds at scale model": "stands", "not reproduced": "falls", "does not hold on small real models": "falls",
@@ -22,7 +24,7 @@ ORDER = ("falls", "open", "stands", "contradicts itself", "agrees with itself") 
 WITHOUT_VALUE = ("not testable here", "not comparable", "not yet run")
 COLUMNS = ("claim", "name", "platform", "verdict", "source", "quantity", "what", "value", "low", "high", "unit", "accepted",
            "lies", "kind", "edge", "x", "x_low", "x_high", "accepted_low", "accepted_high", "published_low", "published_high",
-           "missed")
+           "missed", "word", "scale")
 
 
 def tally(cells: Iterable[Mapping]) -> dict[str, Counter]:
@@ -55,11 +57,10 @@ def clearest(found: pd.DataFrame, count: int = 3) -> pd.DataFrame:
     return falls.sort_values("missed", ascending=False, kind="stable").drop_duplicates("claim").head(count)
 
 
-def accepted_words(least: float | None, most: float | None) -> str:
-    """What is accepted, its tolerance included, in a few words."""
-    if most is None:
-        return f"at least {least:g}"
-    return f"at most {most:g}" if least is None else f"{least:g} to {most:g}"
+def ends_of(numbers: Mapping) -> tuple[float, float]:
+    """The ends of what is accepted, an open one infinite."""
+    least, most = numbers["least"], numbers["most"]
+    return -math.inf if least is None else least, math.inf if most is None else most
 
 
 def _line(cell: Mapping, line: Mapping) -> dict:
@@ -76,7 +77,7 @@ def _line(cell: Mapping, line: Mapping) -> dict:
         "claim": cell["id"], "name": cell["name"], "platform": cell["platform"], "verdict": cell["verdict"],
         "source": "measured" if cell["platform"] else "computed", "quantity": line["quantity"], "what": line["what"],
         "value": seen["value"], "low": seen["low"], "high": seen["high"], "unit": seen["unit"],
-        "accepted": accepted_words(line["numbers"]["least"], line["numbers"]["most"]), "lies": line["lies"],
+        "accepted": span(*ends_of(line["numbers"])), "lies": line["lies"], "word": line["word"], "scale": line["scale"],
         "kind": "ratio" if ratio else "difference", "edge": edge, "x": along(seen["value"]), "x_low": along(seen["low"]),
         "x_high": along(seen["high"]), "accepted_low": along(seen["least"]), "accepted_high": along(seen["most"]),
         "published_low": along(min(printed)), "published_high": along(max(printed)),

@@ -128,7 +128,7 @@ def _part(verdict: Verdict, on: str) -> dict:
         "quantity": outcome.wanted.quantity, "artifact": outcome.seen.artifact, "scale": outcome.seen.scale,
         "models": list(outcome.seen.models),
         "what": outcome.seen.estimate.what, "ours": str(outcome.seen.estimate), "samples": outcome.seen.samples,
-        "accepted": outcome.wanted.wanted, "lies": lies[outcome.word],
+        "accepted": outcome.wanted.wanted, "word": outcome.word, "lies": lies[outcome.word],
         "on": outcome.seen.where, "note": outcome.seen.note, "numbers": _numbers(outcome, verdict.claim)}
         for outcome in verdict.outcomes]
     claim, absent = verdict.claim, "Not judged" if verdict.verdict == "not comparable" else "Not measured in this run"

@@ -71,7 +71,7 @@ def _differences(ax: Axes, table: pd.DataFrame, models: list[str]) -> pd.DataFra
         place = models.index(line.model) + 0.22 * (cells.index((line.engine, line.dtype)) - (len(cells) - 1) / 2)
         style.level(ax, line, "difference_percent", place, color=colour, marker=marker)
     ax.axvline(0, gid="same", color="0.3", linewidth=0.9, linestyle=":", zorder=1)
-    ax.set(ylim=(len(models) - 0.5, -0.5), xlabel="difference (% points)", title="others less that one")
+    ax.set(ylim=(len(models) - 0.5, -0.5), xlabel="difference of right answers (% points)", title="other cells less that one")
     ax.set_yticks(range(len(models)), map(style.model_label, models))
     ax.grid(False, axis="y")
     intervals.by_marks(ax, [*table.difference_percent, 0.0], [*table.difference_percent_low, *table.difference_percent_high],

@@ -9,20 +9,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.patches import Patch, Rectangle
 
 from edgekit.analyze.stats import number
 from edgekit.plots import claim, style
-from edgekit.plots.verdict import LOOKS
+from edgekit.plots.verdict import LOOKS, colour_of
 
 AXES = {"ratio": "ours over the accepted end that lies nearest to it",
         "difference": "ours less the accepted end, where that is zero or below [in the unit on the right]"}
 CAPTION = ("Every claim that has a value: ours (open marks: what the document's own numbers give) over the accepted end that "
            "lies nearest to it, with its 95 % interval (or the range of its readings), and the published value. A mark in the "
-           "band is accepted. An arrow goes on beyond the axis. Where the accepted end is zero or below, the difference to it "
-           "is drawn instead.")
+           "band is accepted: its shape is the claim's verdict, its colour what this test alone says. An arrow goes on beyond "
+           "the axis. Where the accepted end is zero or below, the difference to it is drawn instead.")
 FARTHEST = 100  # of a ratio's axis, to either side
-ROW = 0.19  # inches a line
+ROW = 0.165  # inches a line
 ASIDE = 0.22  # of a line: what was printed stands above ours, which it would hide
 
 
@@ -74,13 +75,14 @@ def finite(value: float, instead: float) -> float:
 
 def _interval(ax: Axes, line, place: int, left: float, right: float) -> None:
     """The point and its interval; an arrow head at the edge of the panel for what lies beyond it."""
-    colour, marker = LOOKS[line.verdict]
+    colour = colour_of(line.verdict, line.word, line.scale, measured=line.source == "measured")
+    marker = LOOKS[line.verdict][1]
     look = {"color": colour, "markeredgecolor": colour, "linestyle": "none", "zorder": 3, "clip_on": False}
     low, high = finite(line.x_low, line.x), finite(line.x_high, line.x)
     ax.plot(np.clip([low, high], left, right), [place, place], color=colour, linewidth=1.1, zorder=2)
-    for beyond, end, head in ((low < left, left, "<"), (high > right, right, ">")):
+    for beyond, end, head in ((low < left, left, CARETLEFT), (high > right, right, CARETRIGHT)):
         if beyond:
-            ax.plot(end, place, marker=head, markersize=5, **look)
+            ax.plot(end, place, marker=head, markersize=6, **look)
     if left <= line.x <= right:
         ax.plot(line.x, place, marker=marker, fillstyle="full" if line.source == "measured" else "none", **look)
 
@@ -99,8 +101,8 @@ def _labels(lines: pd.DataFrame) -> list[str]:
     """Id and name of each claim, once, with the platform where there are several; further tests of it by what they ask for."""
     before = lines.claim.eq(lines.claim.shift()) & lines.platform.eq(lines.platform.shift())
     several = lines.groupby("claim").platform.transform("nunique") > 1
-    return [f"{line.claim}, {line.quantity.replace('_', ' ')}" if again else
-            f"{line.claim}  {line.name}" + f" ({line.platform})" * bool(more and line.platform)
+    return [(f"{line.claim}, {line.quantity.replace('_', ' ')}" if again else f"{line.claim}  {line.name}")
+            + f" ({line.platform})" * bool(more and line.platform)
             for line, again, more in zip(lines.itertuples(), before, several, strict=True)]
 
 

@@ -8,10 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
+from matplotlib.path import Path
 
 from edgekit.analyze import stats
 
-ARROWS = {("x", "low"): 4, ("x", "high"): 5, ("y", "high"): 6, ("y", "low"): 7}  # matplotlib's carets, whose tip is the point
+# Open arrow heads, whose tip is the point: no mark of a series looks like them
+ARROWS = {("x", "low"): Path([(0.7, 1), (0, 0), (0.7, -1)]), ("x", "high"): Path([(-0.7, 1), (0, 0), (-0.7, -1)]),
+          ("y", "low"): Path([(1, 0.7), (0, 0), (-1, 0.7)]), ("y", "high"): Path([(1, -0.7), (0, 0), (-1, -0.7)])}
 AGAIN = "Arrows at an edge: the interval goes on."
 
 
@@ -47,7 +50,8 @@ def mark_clipped(ax: Axes) -> None:
         for side, edge, outside in (("low", least, low < least), ("high", most, high > most)):
             if outside and low < most and high > least:
                 at = ([edge], [place]) if along == "x" else ([place], [edge])
-                ax.plot(*at, marker=ARROWS[along, side], color=colour, markersize=5, linestyle="none", gid="clipped",
+                ax.plot(*at, marker=ARROWS[along, side], color=colour, markersize=7, fillstyle="none", markeredgewidth=1.2,
+                        clip_on=False, linestyle="none", gid="clipped",
                         scalex=False, scaley=False, zorder=4)
 
 

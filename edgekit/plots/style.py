@@ -39,13 +39,13 @@ RC = {
 
 ENGINES = catalog.ENGINES | catalog.BUILTIN_SPECULATIVE
 # Quantization methods: colour and marker.
-METHODS = {"rtn": ("0.45", "x"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s"), "gguf": ("#E69F00", "^"),
+METHODS = {"rtn": ("0.45", "D"), "awq": ("#0072B2", "o"), "gptq": ("#CC79A7", "s"), "gguf": ("#E69F00", "^"),
            "gguf_imatrix": ("#D55E00", "v")}
 # Scores that pruning goes by: colour and marker.
 SCORES = {"taylor": ("#0072B2", "o"), "gate": ("#009E73", "s"), "activation": ("#E69F00", "^"), "magnitude": ("#CC79A7", "D"),
-          "random": ("0.45", "x")}
+          "random": ("0.45", "P")}
 # Ways in which a student learns: colour, marker and line.
-LEARNINGS = {"none": ("0.45", "x", "-"), "fine-tuning": ("#E69F00", "^", "--"), "logits": ("#0072B2", "o", "-"),
+LEARNINGS = {"none": ("0.45", "p", "-"), "fine-tuning": ("#E69F00", "^", "--"), "logits": ("#0072B2", "o", "-"),
              "logits and texts": ("#56B4E9", "D", "-."), "teacher's texts": ("#CC79A7", "s", ":"),
              "teacher's logits and texts": ("#009E73", "v", (0, (4, 1, 1, 1, 1, 1))), "least squares": ("#8C510A", "P", "-")}
 # Techniques of a pipeline, and none: colour, hatch of bars and marker.

@@ -1,7 +1,8 @@
 """What a figure says about the claims that link to it: a strip a claim below the panels, so that the picture alone tells it.
 
 A strip has the claim in words, the verdict, and for each test an axis with what is accepted as a band, what was printed as a
-cross, and ours with its interval. Where a panel has the band of a test too, a triangle at its edge marks ours there.
+cross, and ours as a dot with its interval, in the colour of this test's own outcome. Where a panel has the band of a test too,
+a triangle at its edge marks ours there.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.ticker import EngFormatter
 
-from edgekit.analyze.stats import number, told
+from edgekit.analyze.stats import number, span, told
 from edgekit.plots import claim, style
 
 # Verdict: colour and marker, here and in the figure of all claims.
@@ -26,13 +28,18 @@ LOOKS = {"reproduced": ("#12693A", "o"), "holds on small real models": (LESS, "P
          "holds at scale model": (LESS, "^"), "undecided": ("#6B5A00", "D"), "not reproduced": ("#A11D24", "s"),
          "does not hold on small real models": (LESS_FALLS, "*"), "does not hold on a shape": (LESS_FALLS, "d"),
          "does not hold at scale model": (LESS_FALLS, "v"), "inconsistent": ("#63309A", "s"), "consistent": ("0.35", "o"),
-         "not testable here": ("0.35", "x"), "not comparable": ("0.35", "x"), "not yet run": ("0.35", "x")}
+         "not testable here": ("0.35", "o"), "not comparable": ("0.35", "o"), "not yet run": ("0.35", "o")}
+NOT_JUDGED = ("not testable here", "not comparable", "not yet run")
+# How a test of a measured claim lies to what is accepted: the verdict that it alone would give
+ALONE = {"inside": "holds at scale model", "outside": "does not hold at scale model", "across": "undecided"}
+ALONE_REAL = ALONE | {"inside": "reproduced", "outside": "not reproduced"}
+COMPUTED = {"inside": "consistent", "across": "consistent", "outside": "inconsistent"}
 TITLE, LINE, AXIS, TEST = 0.20, 0.14, 0.15, 0.46  # inches: a verdict's line, one of its words, an axis, and all of a test
 LEFT, GAP = 0.12, 0.15  # inches beside the words, and above a strip
 ASIDE = 0.45  # of half an axis's height: what was printed stands above ours, which it would hide
-LETTERS, BOLD = 17, 13  # letters of a claim's words, and of its name, in an inch
+LETTERS, BOLD, SMALL = 17, 13, 20  # letters of a claim's words, of its name and of the last line, in an inch
 LARGE = 1e5  # from here on an axis tells thousands and millions by their letters
-FOOT = 0.17  # the line that says how strips are read
+FOOT = 0.14  # a line of what says how strips are read
 HEADS = {"y": "<", "x": "v"}  # of the triangle at a panel's right or upper edge, by the axis of the test
 MANY = 3  # claims of one figure that have axes of their own; of more, a line each tells the outcome beside the panels
 
@@ -41,17 +48,18 @@ def underline(fig: Figure, cells: Sequence[Mapping]) -> Figure:
     """`fig`, taller by a strip for each of the claims (cells of edgekit.claims.text); as it is without any."""
     with matplotlib.rc_context(style.RC):
         many = len(cells) > MANY
-        words = [_in_one_line(cell) if many else _words(cell, fig.get_size_inches()[0] - 2 * LEFT) for cell in cells]
+        inches = fig.get_size_inches()[0] - 2 * LEFT
+        words = [_in_one_line(cell) if many else _words(cell, inches) for cell in cells]
         heights = [GAP + TITLE * len(_titles(cell, fig)) + LINE * len(lines) + TEST * len(_lines(cell)) * (not many)
                    for cell, lines in zip(cells, words, strict=True)]
         marked = sum(_judged(ax, cell) for ax in fig.axes for cell in cells)
-        foot = _foot([] if many else cells, marked=marked > 0)
-        _make_room(fig, sum(heights) + FOOT * bool(foot))
+        foot = textwrap.wrap(_foot([] if many else cells, marked=marked > 0), int(SMALL * inches))
+        _make_room(fig, sum(heights) + FOOT * len(foot))
         for place, (cell, lines) in enumerate(zip(cells, words, strict=True)):
-            _strip(fig, cell, lines, sum(heights[place:]) + FOOT * bool(foot), axes=not many)
+            _strip(fig, cell, lines, sum(heights[place:]) + FOOT * len(foot), axes=not many)
         if foot:
             width, height = fig.get_size_inches()
-            fig.text(LEFT / width, 0.05 / height, foot, va="bottom", fontsize=6.5, color="0.35")
+            fig.text(LEFT / width, 0.05 / height, "\n".join(foot), va="bottom", fontsize=6.5, color="0.35")
     return fig
 
 
@@ -63,20 +71,18 @@ def _titles(cell: Mapping, fig: Figure) -> list[list[str]]:
 
 def _judged(ax: Axes, cell: Mapping) -> int:
     """Mark ours at the edge of a panel that has the band of one of the claim's tests; how many there were."""
-    colour, _ = LOOKS[cell["verdict"]]
-    values = {line["quantity"]: line["numbers"]["value"] for line in _lines(cell)}
-    of = {line["quantity"]: set(line["models"]) for line in _lines(cell)}
+    lines = {line["quantity"]: line for line in _lines(cell)}
     marked = 0
     for name, quantity, along, factor, models in claim.judged_in(ax):
+        if name != cell["id"] or quantity not in lines or (models and not models & set(lines[quantity]["models"])):
+            continue
         low, high = sorted(ax.get_xlim() if along == "x" else ax.get_ylim())
-        if name != cell["id"] or quantity not in values or not low <= factor * values[quantity] <= high:
+        at = factor * lines[quantity]["numbers"]["value"]
+        if not low <= at <= high:
             continue
-        if models and not models & of[quantity]:
-            continue
-        place, transform = ((factor * values[quantity], 1.0), ax.get_xaxis_transform()) if along == "x" else (
-            (1.0, factor * values[quantity]), ax.get_yaxis_transform())
-        ax.plot(*place, transform=transform, marker=HEADS[along], markersize=6, color=colour, markeredgecolor="white",
-                markeredgewidth=0.6, clip_on=False, zorder=6, gid="judged", scalex=False, scaley=False)
+        place, transform = ((at, 1.0), ax.get_xaxis_transform()) if along == "x" else ((1.0, at), ax.get_yaxis_transform())
+        ax.plot(*place, transform=transform, marker=HEADS[along], markersize=6, color=_colour(cell, lines[quantity]),
+                markeredgecolor="white", markeredgewidth=0.6, clip_on=False, zorder=6, gid="judged", scalex=False, scaley=False)
         marked += 1
     return marked
 
@@ -85,7 +91,7 @@ def _foot(cells: Sequence[Mapping], *, marked: bool) -> str:
     """How strips with axes, and triangles, are read; nothing where there is none."""
     told = {True: "its 95 % interval", False: "the range of its readings"}
     kinds = sorted({cell["platform"] != "" for cell in cells if _lines(cell)}, reverse=True)
-    parts = [f"Ours with {' or '.join(told[kind] for kind in kinds)}; green: accepted; cross: published"] if kinds else []
+    parts = [f"Dots: ours with {' or '.join(told[kind] for kind in kinds)}; green: accepted; cross: published"] if kinds else []
     parts += ["consistent: some reading is accepted"] if any(cell["verdict"] == "consistent" for cell in cells) else []
     return "; ".join(parts + ["triangle at a panel's edge: ours"] * marked)
 
@@ -107,13 +113,13 @@ def _make_room(fig: Figure, extra: float) -> None:
 
 
 def _words(cell: Mapping, width: float) -> list[str]:
-    more = [] if _lines(cell) else [f"Needs {cell['needs']}"]
+    more = [f"Needs {cell['needs']}."] if cell["verdict"] in NOT_JUDGED or not _lines(cell) else []
     more += [_others(cell)] if cell["also"] else []
     return [line for text in (cell["statement"], *more) for line in textwrap.wrap(text, int(LETTERS * width))]
 
 
 def _others(cell: Mapping) -> str:
-    return f"On other models ({cell['also']})"
+    return f"On other models: {cell['also']}."
 
 
 def _in_one_line(cell: Mapping) -> list[str]:
@@ -127,8 +133,21 @@ def _ours(numbers: Mapping) -> str:
 
 
 def _accepted(numbers: Mapping) -> str:
-    return claim.words(*(open_end if end is None else end for end, open_end in (
+    told = span(*(open_end if end is None else end for end, open_end in (
         (numbers["least"], -math.inf), (numbers["most"], math.inf))))
+    return f"{told} {numbers['unit']}".rstrip()
+
+
+def colour_of(verdict: str, word: str, scale: str, *, measured: bool) -> str:
+    """Of one test: by how ours lies to what is accepted (`word`), whatever the claim's other tests say."""
+    if verdict in NOT_JUDGED:
+        return LOOKS[verdict][0]
+    words = COMPUTED if not measured else ALONE_REAL if scale == "real" else ALONE
+    return LOOKS[words[word]][0]
+
+
+def _colour(cell: Mapping, line: Mapping) -> str:
+    return colour_of(cell["verdict"], line["word"], line["scale"], measured=cell["platform"] != "")
 
 
 def _lines(cell: Mapping) -> list[Mapping]:
@@ -159,13 +178,12 @@ def _strip(fig: Figure, cell: Mapping, words: Sequence[str], top: float, *, axes
         text = f"{line['what']}: {_ours(numbers)}" + f"; published: {printed}" * bool(printed)
         write(LEFT, top - 0.09, "\n".join(textwrap.wrap(text, 52)), fontsize=7.5)
         ax = fig.add_axes((3.05 / width, (top - 0.13 - AXIS) / height, (width - 3.3) / width, AXIS / height), label="verdict")
-        _axis(ax, numbers, cell["verdict"])
+        _axis(ax, numbers, _colour(cell, line))
         top -= TEST
 
 
-def _axis(ax: Axes, numbers: Mapping, verdict: str) -> None:
+def _axis(ax: Axes, numbers: Mapping, colour: str) -> None:
     """Accepted range, printed values and ours; an arrow where the interval goes on beyond the axis."""
-    colour, marker = LOOKS[verdict]
     left, right = _span(numbers)
     ax.set(xlim=(left, right), ylim=(-1, 1), yticks=[])
     ax.spines["left"].set_visible(False)
@@ -191,10 +209,10 @@ def _axis(ax: Axes, numbers: Mapping, verdict: str) -> None:
     ours_low, ours_high = (numbers["value"] if numbers[end] is None else numbers[end] for end in ("low", "high"))
     look = dict(color=colour, markeredgecolor=colour, clip_on=False, zorder=4)
     ax.plot(np.clip([ours_low, ours_high], left, right), [level, level], linewidth=1.4, **look)
-    for beyond, end, head in ((ours_low < left, left, "<"), (ours_high > right, right, ">")):
+    for beyond, end, head in ((ours_low < left, left, CARETLEFT), (ours_high > right, right, CARETRIGHT)):
         if beyond:
-            ax.plot(end, level, marker=head, markersize=4.5, **look)
-    ax.plot(numbers["value"], level, marker=marker, markersize=5, **look)
+            ax.plot(end, level, marker=head, markersize=5, **look)
+    ax.plot(numbers["value"], level, marker="o", markersize=5, **look)
 
 
 def _span(numbers: Mapping) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from edgekit.analyze.observed import kind
 from edgekit.plots import claim, intervals, style
 
 MODELLED = {"color": "black", "marker": "o", "fillstyle": "none", "linestyle": "none"}
+ABOVE = {"color": "#D55E00"}  # what was printed and is faster than the memory allows
 ENDS = ("", "_low", "_high")
 
 
@@ -111,6 +112,7 @@ def baseline_7b(speed: pd.DataFrame, boards: pd.DataFrame, published: pd.DataFra
     colour, marker = style.engine_style("transformers", "bfloat16")
     fig.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="none", label="measured here"),
                         Line2D([], [], **style.PUBLISHED, label="published"),
+                        Line2D([], [], **style.PUBLISHED | ABOVE, label="published, above its ceiling"),
                         Line2D([], [], **MODELLED, label="ceiling: bandwidth / (2 bytes a weight), modelled"),
                         claim.key("S1.3", "decode_tok_per_s")], loc="outside upper center", ncols=2)
     marks = pd.concat([stated, printed, ceilings]).rename(columns={
@@ -153,6 +155,9 @@ def _name_models(ax: Axes, part: pd.DataFrame, above: bool) -> None:
         ax.annotate("\n".join(textwrap.wrap(label, 14)) if above else label, (10**place, 0.98 if above else 0.03),
                     xycoords=("data", "axes fraction"), rotation=0 if above else 90, ha="center",
                     va="top" if above else "bottom", fontsize=7, color="0.3")
+        if above:  # from the name to the model's fastest mark, and on to its others
+            points = part[part.model == model].sort_values("step_gb")
+            ax.plot(points.step_gb, points.decode_tok_per_s, color="0.6", linewidth=0.6, zorder=1, gid="of one model")
 
 
 def _ours_by_size(ax: Axes, measured: pd.DataFrame, stated: pd.DataFrame) -> None:
@@ -166,7 +171,8 @@ def _ours_by_size(ax: Axes, measured: pd.DataFrame, stated: pd.DataFrame) -> Non
         ax.annotate(style.model_label(line.model), (line.billions, height), (6, 0), textcoords="offset points",
                     va="center", fontsize=7, color="0.3")
     if points.empty:
-        ax.text(0.5, 0.05, "no model of real size was measured", transform=ax.transAxes, ha="center", color="0.3")
+        ax.text(0.5, 0.05, "no model of real size was measured", transform=ax.transAxes, ha="center", color="0.3",
+                bbox=claim.TOLD["bbox"])
     for line in stated.itertuples():
         size = line.parameters / 1e9
         ax.plot([size, size], [line.low, line.high], color="black", linewidth=1)
@@ -180,7 +186,9 @@ def _ours_by_size(ax: Axes, measured: pd.DataFrame, stated: pd.DataFrame) -> Non
 
 def _boards(ax: Axes, printed: pd.DataFrame, ceilings: pd.DataFrame) -> None:
     places = np.arange(len(printed))
-    ax.plot(places - 0.12, printed.value, **style.PUBLISHED)
+    above = printed.value.to_numpy() > ceilings.value.to_numpy()
+    for which, look in ((~above, {}), (above, ABOVE)):
+        ax.plot(places[which] - 0.12, printed.value[which], **style.PUBLISHED | look)
     ax.plot(places + 0.12, ceilings.value, **MODELLED)
     for place, value, ceiling in zip(places, printed.value, ceilings.value, strict=True):
         # The upper of the two is labelled above and the lower one below, so that they never meet.

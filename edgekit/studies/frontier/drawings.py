@@ -13,7 +13,8 @@ from edgekit.studies.frontier.tables import kind_of
 
 # Ways to reason: marker, and words.
 KINDS = {"direct": ("o", "no reasoning"), "hard": ("s", "cut, answer forced"), "soft": ("D", "asked for in the prompt"),
-         "budget": ("^", "trained budget"), "think": ("P", "in full"), "vote": ("*", "in full, vote")}
+         "budget": ("^", "trained, in the prompt"), "think": ("P", "in full"), "vote": ("*", "in full, vote")}
+TOLD_FROM = 0.5  # share of resamples with a configuration on the frontier that is told beside it
 FRONTIER = {"color": "0.25", "linewidth": 0.9, "linestyle": "-", "zorder": 1}
 
 
@@ -61,9 +62,9 @@ def frontier(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         ax.plot(best.time_s, 100 * best.accuracy, drawstyle="steps-post", **FRONTIER)
         for line in part.sort_values("pareto").itertuples():
             mark(ax, line, "time_s", look[line.model][0], faint=not line.pareto)
-            if line.pareto:
-                ax.annotate(f"{line.pareto_share:.0%}", (line.time_s, 100 * line.accuracy), xytext=(4, -4),
-                            textcoords="offset points", fontsize=6, va="top")
+            if line.pareto and line.pareto_share >= TOLD_FROM:
+                ax.annotate(f"{line.pareto_share:.0%}", (line.time_s, 100 * line.accuracy), xytext=(5, -3),
+                            textcoords="offset points", fontsize=6, va="top", bbox=claim.TOLD["bbox"])
         intervals.by_marks(ax, family.time_s, along="x")
         for limit in published.value.dropna():
             if ax.get_xlim()[0] < limit < ax.get_xlim()[1]:
@@ -73,7 +74,10 @@ def frontier(table: pd.DataFrame, published: pd.DataFrame) -> style.Drawn:
         ax.tick_params(labelleft=True)
     for ax in axes[::2]:
         ax.set_ylabel("right answers (%)")
-    fig.legend(handles=keys(models, [kind_of(mode) for mode in table["mode"]]), loc="outside upper center", ncols=5)
+    more = [Line2D([], [], label="frontier of both panels", **FRONTIER),
+            Line2D([], [], linestyle="none", marker=r"$\%$", color="0.2", markersize=7,
+                   label="resamples that have it there,\nwhere half or more")]
+    fig.legend(handles=[*keys(models, [kind_of(mode) for mode in table["mode"]]), *more], loc="outside upper center", ncols=4)
     return fig, table
 
 
@@ -137,7 +141,7 @@ def _ratios(ax: Axes, ratios: pd.DataFrame, published: pd.DataFrame, look: dict)
     ax.tick_params(axis="y", labelsize=7)
     ax.grid(False, axis="y")
     intervals.by_marks(ax, [*ratios.token_ratio, *published.token_ratio, 1.0], along="x")
-    claim.accepted(ax, "S3.5", "prompt_budget_tokens", along="x", told="S3.5 accepts")
+    claim.accepted(ax, "S3.5", "prompt_budget_tokens", along="x")
     ax.xaxis.set_major_formatter(style.PLAIN)
 
 
@@ -157,7 +161,7 @@ def frontier_sizes(table: pd.DataFrame) -> style.Drawn:
             style.clip_ends(ax.errorbar(at, 100 * own.gained, ends, color=colour, marker="osD^"[number % 4], capsize=2,
                                         elinewidth=0.8, linestyle="-" if number == 0 else "--", clip_on=False,
                                         label=f"{engine}, {dtype}"))
-        ax.set(xscale="log", title=domain, xlabel="model (million weights)", ylim=(-102, 60))
+        ax.set(xscale="log", title=domain, xlabel="model (million weights)", ylim=(-102, max(10, 110 * part.gained_high.max())))
         ax.axhline(0, color="0.3", linewidth=0.9, linestyle=":")
         sizes = sorted(set(part.parameters / 1e6))
         ax.set_xticks(sizes, [f"{size:.2g}" if size < 100 else f"{size:.0f}" for size in sizes])
@@ -184,7 +188,7 @@ def frontier_choices(table: pd.DataFrame) -> style.Drawn:
             ax.plot(line.limit_s, line.parameters / 1e6, marker=KINDS[kind_of(line.mode)][0], markersize=size, color=colour,
                     linestyle="none", zorder=3)
             ax.annotate(f"{line.mode}\n{100 * line.accuracy:.0f} %", (line.limit_s, line.parameters / 1e6), xytext=(0, 7),
-                        textcoords="offset points", ha="center", va="bottom", fontsize=5.8)
+                        textcoords="offset points", ha="center", va="bottom", fontsize=5.8, bbox=claim.TOLD["bbox"])
         low, high = part.parameters.min() / 1e6, part.parameters.max() / 1e6
         ax.set_ylim(low / 2, high * 4)
         ax.xaxis.set_major_formatter(style.PLAIN)

@@ -31,7 +31,7 @@ def law_errors(table: pd.DataFrame) -> style.Drawn:
     table = style.require(table[table.refused == ""], "law_errors")
     names = table.drop_duplicates(roofline.UNIT)
     rows = {unit_label(line): place for place, line in enumerate(names.itertuples())}
-    fig = Figure(figsize=(style.WIDTH, min(8.8, 1.5 + 0.42 * len(rows))))
+    fig = Figure(figsize=(style.WIDTH, min(7.0, 1.5 + 0.42 * len(rows))))
     axes = fig.subplots(1, 2, sharey=True)
     for ax, phase in zip(axes, CLAIMS, strict=True):
         here = table[table.phase == phase]
@@ -39,7 +39,7 @@ def law_errors(table: pd.DataFrame) -> style.Drawn:
         for line in here.itertuples():
             colour, marker = LAWS[line.law]
             place = rows[unit_label(line)] + 0.17 * (known.index(line.law) - (len(known) - 1) / 2)
-            style.level(ax, line, "error", place, color=colour, marker=marker)
+            style.level(ax, line, "error", place, color=colour, marker=marker, markersize=3.5)
         ax.set(xscale="log", xlabel=f"{phase}: error at lengths held out (%)")
         intervals.by_marks(ax, here.error, [*here.error_low, *here.error_high], along="x", beyond=0.3)
         claim.accepted(ax, *CLAIMS[phase], along="x", told=claim.IN_LEGEND)
@@ -93,9 +93,12 @@ def residuals(table: pd.DataFrame) -> style.Drawn:
         for ax in row:
             intervals.mark_clipped(ax)
         row[0].set_ylabel("law above what was seen (%)")
-    known = list(dict.fromkeys(largest.law))
-    fig.legend(handles=[Line2D([], [], color=LAWS[law][0], marker=LAWS[law][1], linestyle="none", label=law) for law in known],
-               loc="outside upper center", ncols=4, columnspacing=1, title=style.model_label(largest.model.iloc[0]))
+    places = dict(zip(phases, ("outside upper left", "outside upper right"), strict=False))
+    for phase in phases:  # the same marks are other laws in the other phase
+        known = list(dict.fromkeys(largest[largest.phase == phase].law))
+        handles = [Line2D([], [], color=LAWS[law][0], marker=LAWS[law][1], linestyle="none", label=law) for law in known]
+        fig.legend(handles=handles, loc=places[phase], ncols=2, columnspacing=1,
+                   title=f"{style.model_label(largest.model.iloc[0])}, {phase}")
     return fig, largest[["phase", *roofline.UNIT, "law", *roofline.LENGTHS, "residual", "residual_low", "residual_high", "n"]]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -43,7 +45,7 @@ def pipeline_projection(table: pd.DataFrame) -> style.Drawn:
         for line in printed.itertuples():
             ax.plot([line.tok_per_s], [labels.index(line.label)], **style.PUBLISHED | dict(
                 color=ABOVE if line.above else "black", markersize=7))
-            told = f": {_over(here, line):.2f} times the most" if line.above else ""
+            told = f" ({_over(here, line):.2f} ×)" if line.above else ""
             ax.annotate(f"{line.tok_per_s:g}{told}", (line.tok_per_s, labels.index(line.label)), (6, 0), va="center",
                         textcoords="offset points", fontsize=7.5,
                         bbox=dict(facecolor="white", edgecolor="none", pad=0.6, alpha=0.8))
@@ -54,7 +56,7 @@ def pipeline_projection(table: pd.DataFrame) -> style.Drawn:
     axes[0].set_ylim(len(labels) - 0.45, -0.55)
     fig.legend(handles=[
         Line2D([], [], label="published", **style.PUBLISHED),
-        Line2D([], [], label="published, above what memory allows", **style.PUBLISHED | dict(color=ABOVE)),
+        Line2D([], [], label="published, above what memory allows (× the most)", **style.PUBLISHED | dict(color=ABOVE)),
         *(Patch(facecolor=MODELLED[kind][0], hatch=MODELLED[kind][1], edgecolor="0.35", label=f"modelled, {kind}")
           for kind in KINDS if kind in set(table.kind) - {PRINTED})], loc="outside upper center", ncols=2)
     return fig, table
@@ -89,7 +91,8 @@ def variant_matrix(table: pd.DataFrame) -> style.Drawn:
         ax.set_xticks(range(len(columns)), [field for _, field in columns], rotation=45, ha="right", fontsize=7)
         ax.set_yticks(range(len(variants)), [f"{style.model_label(model)}, {kind}" for model, kind in variants], fontsize=7)
         for i, platform in enumerate(names):
-            ax.text(len(FIELDS) * (i + 0.5) - 0.5, -0.8, label(platform), ha="center", va="bottom", fontsize=7.5)
+            ax.text(len(FIELDS) * (i + 0.5) - 0.5, -0.8, textwrap.fill(label(platform), 20), ha="center",
+                    va="bottom", fontsize=7)
             ax.axvline(len(FIELDS) * i - 0.5, color="white", linewidth=3)
         for edge in range(1, len(variants)):
             ax.axhline(edge - 0.5, color="white", linewidth=0.8)

@@ -63,8 +63,8 @@ def pruning_methods(table: pd.DataFrame) -> style.Drawn:
     for ax, (column, name) in zip(axes[-1], names.items(), strict=True):
         ax.set_xlabel(name)
         intervals.by_marks(ax, [0, *shown[column]], [*shown[f"{column}_low"], *shown[f"{column}_high"]], along="x", beyond=0.15)
-    for ax in axes[:, 0]:
-        claim.accepted(ax, "S1.7", "pruned_accuracy_lost", along="x", told=claim.IN_LEGEND)
+    for ax, model in zip(axes[:, 0], parts, strict=True):
+        claim.accepted(ax, "S1.7", "pruned_accuracy_lost", along="x", told=claim.IN_LEGEND, models=[model])
     for ax in axes.ravel():
         intervals.mark_clipped(ax)
     _key(fig, table.score, claim.key("S1.7", "pruned_accuracy_lost"))
@@ -73,6 +73,9 @@ def pruning_methods(table: pd.DataFrame) -> style.Drawn:
 
 def _named(line) -> str:
     return line.what.replace(line.score, LABELS[line.score], 1)
+
+
+NOT_MEASURED = {"facecolor": "white", "edgecolor": "0.8", "hatch": "///", "linewidth": 0}
 
 
 @style.styled
@@ -90,6 +93,8 @@ def pruning_sweep(table: pd.DataFrame, point: tuple[float, float]) -> style.Draw
         grid = here.pivot_table(index="heads", columns="mlp", values="added").reindex(index=rows, columns=columns).to_numpy()
         ax.pcolormesh(np.where(grid > 0, np.maximum(grid, norm.vmin if norm else 0), np.nan), norm=norm, cmap="YlOrBr",
                       edgecolors="white", linewidth=0.8)
+        for y, x in zip(*np.nonzero(np.isnan(grid)), strict=True):
+            ax.add_patch(Rectangle((x, y), 1, 1, gid="not measured", **NOT_MEASURED))
         for y, x in zip(*np.nonzero(~np.isnan(grid)), strict=True):
             dark = norm is not None and grid[y, x] > 0 and norm(max(grid[y, x], norm.vmin)) > 0.62
             ax.text(x + 0.5, y + 0.5, f"{grid[y, x]:.2g}", ha="center", va="center", fontsize=7.5,
@@ -100,9 +105,12 @@ def pruning_sweep(table: pd.DataFrame, point: tuple[float, float]) -> style.Draw
         ax.grid(visible=False)
         ax.set_xticks(np.arange(len(columns)) + 0.5, [f"{100 * share:g}" for share in columns])
         ax.set_yticks(np.arange(len(rows)) + 0.5, [f"{100 * share:g}" for share in rows])
-        ax.set(title=f"{style.model_label(model)}, added (nats a token)", xlabel="MLP neurons asked to go (%)")
+        ax.set(title=f"{style.model_label(model)}, added loss (nats a token)", xlabel="MLP neurons asked to go (%)")
         if position % 2 == 0:
             ax.set_ylabel("heads asked to go (%)")
+    fig.legend(handles=[Patch(fill=False, edgecolor="black", linewidth=1.8, label="where the scores are compared"),
+                        Patch(label="not measured", **NOT_MEASURED)],
+               loc="outside upper center", ncols=2)
     return fig, table
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -34,15 +33,6 @@ def _methods(table: pd.DataFrame) -> list[str]:
     return [name for name in LABELS if name in set(table.method)]
 
 
-def _beside(ax: Axes, table: pd.DataFrame, column: str, methods: list[str], span: float) -> None:
-    """Marks of a column against stored bits, methods of the same bits set apart by a hundredth of the axis."""
-    for place, method in enumerate(methods):
-        colour, marker = style.METHODS[method]
-        lines = table[table.method == method]
-        lines = lines.assign(stored_bits=lines.stored_bits + 0.012 * span * (place - (len(methods) - 1) / 2))
-        style.series(ax, lines, "stored_bits", column, colour=colour, marker=marker)
-
-
 def _key(fig: Figure, methods: list[str], *more: Line2D) -> None:
     handles = [Line2D([], [], color=style.METHODS[name][0], marker=style.METHODS[name][1], linestyle="none", label=LABELS[name])
                for name in methods]
@@ -62,7 +52,9 @@ def quantization_frontier(table: pd.DataFrame) -> style.Drawn:
     for position, (ax, model) in enumerate(zip(axes, models, strict=True)):
         here = shown[shown.model == model]
         ax.set(yscale="log", title=style.model_label(model), xlabel="stored (bits a weight)")
-        _beside(ax, here, "kl", methods, here.stored_bits.max() - here.stored_bits.min())
+        for method in methods:  # each where its bits are: the steps go through the marks
+            colour, marker = style.METHODS[method]
+            style.series(ax, here[here.method == method], "stored_bits", "kl", colour=colour, marker=marker)
         lowest = here.sort_values(["stored_bits", "kl"])
         frontier = lowest[lowest.kl <= lowest.kl.cummin()]
         ax.step(frontier.stored_bits, frontier.kl, where="post", gid="frontier", **FRONTIER)
@@ -104,9 +96,10 @@ def quantization_lead(table: pd.DataFrame, seeds: pd.DataFrame) -> style.Drawn:
     intervals.mark_clipped(ax)
     intervals.beside(ax, [intervals.words(line, "lead") for line in table.itertuples()])
     looks = {"color": colour, "marker": marker, "linestyle": "none"}
-    fig.legend(handles=[Line2D([], [], **looks, label="over calibration seeds"), Line2D([], [], **SEED, label="single seeds"),
-                        Line2D([], [], **looks, fillstyle="none", label="one seed, over texts"),
-                        claim.key("S1.5", "awq_lead")], loc="outside upper center", ncols=4)
+    known = {"seeds": [Line2D([], [], **looks, label="over calibration seeds"), Line2D([], [], **SEED, label="single seeds")],
+             "texts": [Line2D([], [], **looks, fillstyle="none", label="one seed, over texts")]}
+    told = [one for over, handles in known.items() if (table.over.eq("seeds") == (over == "seeds")).any() for one in handles]
+    fig.legend(handles=[*told, claim.key("S1.5", "awq_lead")], loc="outside upper center", ncols=4)
     return fig, table
 
 
@@ -141,9 +134,10 @@ def quantization_accuracy(table: pd.DataFrame) -> style.Drawn:
         ax[-1].set(xlabel="code (bits a weight)", xlim=(min(places) - 0.5, max(places) + 0.5))
         here = shown[shown.code_bits.isin(wanted)]
         intervals.by_marks(ax[-1], here.retained, [*here.retained_low, *here.retained_high], beyond=0.2)
-    for ax in axes.ravel():
-        claim.accepted(ax, "S2.2", "awq_accuracy_retained", told=claim.IN_LEGEND)
-        intervals.mark_clipped(ax)
+    for row, model in zip(axes, models, strict=True):
+        for ax in row:
+            claim.accepted(ax, "S2.2", "awq_accuracy_retained", told=claim.IN_LEGEND, models=[model])
+            intervals.mark_clipped(ax)
     _key(fig, methods, Line2D([], [], label="unquantized", **LINE), claim.key("S2.2", "awq_accuracy_retained"))
     return fig, shown.drop(columns="place")
 

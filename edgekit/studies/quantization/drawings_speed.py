@@ -29,8 +29,8 @@ def quantization_speed(table: pd.DataFrame) -> style.Drawn:
         ax.set_yticks(range(len(here)), [f"{line.engine} {line.weights}" for line in here.itertuples()])
         ax.set(ylim=(len(here) - 0.4, -0.6), title=style.model_label(model))
     intervals.by_marks(axes[-1], [1, *table.gain, *table.fewer_bytes], [*table.gain_low, *table.gain_high], along="x", least=0)
-    for ax in axes:
-        claim.accepted(ax, "S3.7", "w4a16_speed_up", along="x", told=claim.IN_LEGEND)
+    for ax, model in zip(axes, parts, strict=True):
+        claim.accepted(ax, "S3.7", "w4a16_speed_up", along="x", told=claim.IN_LEGEND, models=[model])
         intervals.mark_clipped(ax)
     axes[-1].set_xlabel("decode speed over 16-bit weights in the same runtime (times)")
     engines = list(dict.fromkeys(table.engine))

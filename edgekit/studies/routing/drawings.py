@@ -16,7 +16,7 @@ from edgekit.studies.routing import tables
 
 # Policies: colour, marker and line, so that they are told apart in grey too.
 LOOKS = {tables.LENGTH: ("#E69F00", "^", (0, (1, 1))), TEXT: ("#0072B2", "o", "-"), tables.CONFIDENCE: ("#CC79A7", "s", "-."),
-         CONFIDENT: ("#D55E00", "D", (0, (4, 1.5))), tables.ORACLE: ("0.2", "*", "-"), tables.RANDOM: ("0.45", "x", "--")}
+         CONFIDENT: ("#D55E00", "D", (0, (4, 1.5))), tables.ORACLE: ("0.2", "*", "-"), tables.RANDOM: ("0.45", "p", "--")}
 TITLES = {tables.RECORDED: "recorded here", "routellm-gsm8k": "GSM8K, published",
           "routellm-mmlu": "MMLU, published"}
 NAMES = {recorded_answers.WEAK: "Mixtral 8x7B", recorded_answers.STRONG: "GPT-4"}

@@ -13,11 +13,11 @@ from edgekit.schema import CONFIDENT, TEXT
 from edgekit.studies.routing import drawings, tables
 from edgekit.studies.routing import tables_traffic as traffic
 
-LOOKS = {tables.EDGE: ("#009E73", "v", (0, (1, 1))), tables.CLOUD: ("0.45", "x", (0, (4, 1.5))),
+LOOKS = {tables.EDGE: ("#009E73", "v", (0, (1, 1))), tables.CLOUD: ("0.45", "p", (0, (4, 1.5))),
          **{policy: drawings.LOOKS[policy] for policy in traffic.ROUTED}}
 WORDS = {tables.EDGE: "always the device", tables.CLOUD: "always the cloud", TEXT: "routed by text",
          CONFIDENT: "routed by text and confidence (cascade)"}
-LIMIT = {"color": "black", "linewidth": 0.9, "linestyle": ":"}
+LIMIT = {"color": "black", "linewidth": 0.7, "linestyle": "-"}
 LIMIT_S = 0.1  # the document's 100 ms
 REASONS = {"open": "breaker open", "down": "no connection", "cut": "half an answer", "limited": "too many requests"}
 HATCHES = ("", "///", "...", "xx", "\\\\", "++", "oo", "--")
@@ -55,7 +55,7 @@ def routing_latency(table: pd.DataFrame) -> style.Drawn:
         ax.set_title(f"{_arrivals(kind)}, {'outages' if network == traffic.FAULTY else 'no outage'}")
         ax.yaxis.set_major_formatter(drawings.PERCENT)
         if not i % 2:
-            ax.set_ylabel("% answered within")
+            ax.set_ylabel("answered within that time (%)")
         if i >= len(cells) - 2:
             ax.set_xlabel("latency (s)")
     _key(fig, table.policy, Line2D([], [], label="100 ms", **LIMIT))
@@ -77,7 +77,7 @@ def routing_waiting(table: pd.DataFrame) -> style.Drawn:
         ax.axhline(LIMIT_S, **LIMIT)
         ax.set_yscale("log")
         ax.set_title(_arrivals(kind))
-        ax.set_xlabel("load of the device alone")
+        ax.set_xlabel("load of the device alone (share)")
         if not i:
             ax.set_ylabel("mean wait in its queue (s)")
     _key(fig, table.policy, Line2D([], [], label="100 ms", **LIMIT))

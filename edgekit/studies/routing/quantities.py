@@ -81,7 +81,7 @@ def accuracy_behind_cloud(frame: pd.DataFrame, setting: Setting, accepted: tuple
 def cost_saved(frame: pd.DataFrame, setting: Setting, accepted: tuple[float, float]) -> list[Observation]:
     """Share of the cloud's tokens, prompts and answers, that nobody pays where the classifier keeps 78 % of the queries, in
     %."""
-    return [_seen(stats.percent(estimate_of(line, "saved", "", "the cloud's tokens that are saved")), line, KEPT,
+    return [_seen(stats.percent(estimate_of(line, "saved", "", "the cloud's tokens saved with 78 % kept")), line, KEPT,
                   f"{number(100 * line.kept)} % of the queries were kept, accuracy is {number(100 * line.behind)} % points "
                   "behind the cloud's")
             for _, line in _points(frame, setting, KEPT).iterrows()]

@@ -39,21 +39,37 @@ def decode_by_bytes(table: pd.DataFrame) -> style.Drawn:
         style.series(ax, part, "step_mb", "decode_tok_per_s", colour=colour, marker=marker,
                      linestyle=style.line_of(dtype))
     across = np.array([plotted.step_mb.min() / 1.5, plotted.step_mb.max() * 1.5])
-    rates = plotted.bandwidth_byte_per_s / 1e6
-    ax.plot(across, rates.median() / across, color="0.25", linewidth=1, gid="ceiling")
-    ax.fill_between(across, plotted.bandwidth_byte_per_s_low.min() / 1e6 / across,
-                    plotted.bandwidth_byte_per_s_high.max() / 1e6 / across, color="0.85", linewidth=0, zorder=0)
+    ceilings = _ceiling(ax, plotted, across)
     ax.set(xscale="log", yscale="log", xlabel="bytes that a step reads (MB)", ylabel="decode (tokens/s)", xlim=across)
     intervals.by_marks(ax, plotted.decode_tok_per_s, [*plotted.decode_tok_per_s_low, *plotted.decode_tok_per_s_high],
                        beyond=0.1)
     _decades(ax.xaxis)
     _decades(ax.yaxis)
     intervals.mark_clipped(ax)
-    fig.legend(handles=[*style.key(plotted), Line2D([], [], color="0.25", label="ceiling: measured bandwidth over bytes")],
-               loc="outside upper center", ncols=3)
-    columns = [*roofline.CONDITION, "step_mb", "decode_tok_per_s", "decode_tok_per_s_low", "decode_tok_per_s_high",
+    fig.legend(handles=[*style.key(plotted), *ceilings], loc="outside upper center", ncols=3)
+    columns = [*roofline.CONDITION, "step_mb", "cached", "decode_tok_per_s", "decode_tok_per_s_low", "decode_tok_per_s_high",
                "bandwidth_utilisation", "bandwidth_byte_per_s", "n"]
     return fig, plotted[columns]
+
+
+def _ceiling(ax: Axes, plotted: pd.DataFrame, across: np.ndarray) -> list[Line2D]:
+    """What the memory allows, with its spread; dotted and without, as no limit, over the bytes that a cache was seen to hold.
+    Returns the legend's lines."""
+    cached = plotted.cached.eq(True)
+    held, read = plotted.step_mb[cached].max(), plotted.step_mb[~cached].min()
+    edge = across[0] if pd.isna(held) else across[1] if pd.isna(read) else np.sqrt(held * max(held, read))
+    low, rate, high = (end / 1e6 for end in (plotted.bandwidth_byte_per_s_low.min(), plotted.bandwidth_byte_per_s.median(),
+                                             plotted.bandwidth_byte_per_s_high.max()))
+    looks = [dict(color="0.25", linewidth=1, linestyle="-"), dict(color="0.25", linewidth=1, linestyle=(0, (1, 2)))]
+    names = ["ceiling: measured bandwidth over bytes", "bandwidth over bytes, no limit: a cache holds them"]
+    parts = [np.array([edge, across[1]]), np.array([across[0], edge])]
+    handles = []
+    for part, look, name in zip(parts, looks, names, strict=True):
+        if part[0] < part[1]:
+            ax.plot(part, rate / part, gid="ceiling", **look)
+            handles.append(Line2D([], [], label=name, **look))
+    ax.fill_between(parts[0], low / parts[0], high / parts[0], color="0.85", linewidth=0, zorder=0)
+    return handles
 
 
 @style.styled
@@ -110,9 +126,9 @@ def acceleration(table: pd.DataFrame) -> style.Drawn:
             style.level(ax, line, "gain", place, color=colour, marker=marker)
             if line.acceleration == EVERYTHING:
                 ax.annotate(f"{number(line.tok_per_s)} tokens/s", (line.gain, place), (0, 7), textcoords="offset points",
-                            ha="center", fontsize=7, color="0.3")
+                            ha="center", fontsize=7, color="0.3", bbox=claim.TOLD["bbox"])
         ax.axvline(1, color="0.3", linewidth=0.8)
-        ax.set(xscale="log", xlabel=f"{what}: times the least acceleration")
+        ax.set(xscale="log", xlabel=f"{what} speed, over the least (times)")
         intervals.by_marks(ax, [1, *here.gain], [*here.gain_low, *here.gain_high], along="x", beyond=0.3)
         claim.accepted(ax, "S2.4", quantity, along="x", told=claim.IN_LEGEND)
         _ones(ax)
@@ -124,7 +140,8 @@ def acceleration(table: pd.DataFrame) -> style.Drawn:
     least = " or ".join(sorted(set(table.over)))
     marks = [Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"{name} over {least}")
              for name, (colour, marker) in ACCELERATIONS.items() if name in set(table.acceleration)]
-    fig.legend(handles=[*marks, *(claim.key("S2.4", quantity, f"S2.4, {what}") for what, quantity in JUDGED.items())],
+    fig.legend(handles=[*marks, *(claim.key("S2.4", quantity, f"S2.4 accepts of {what} {claim.wanted('S2.4', quantity)}")
+                                 for what, quantity in JUDGED.items())],
                loc="outside upper center", ncols=2)
     columns = ["model", "engine", "dtype", "threads", "device", "source", "acceleration", "kernel", "what", "gain", "gain_low",
                "gain_high", "over", "tok_per_s", "tok_per_s_low", "tok_per_s_high", "n"]

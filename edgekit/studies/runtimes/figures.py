@@ -14,8 +14,8 @@ FIGURES = (
     Figure("decode_by_bytes", lambda frame: (roofline.utilisation_table(frame),), drawings.decode_by_bytes,
            "decode times with the device's memory bandwidth",
            "Decode speed against the bytes that a step reads, a line a runtime and precision, and the ceiling: the bandwidth "
-           f"that was measured beside them, with its spread. {PAIRED}. A cache that holds a small model lets it pass the "
-           f"ceiling. {AGAIN}"),
+           f"that was measured beside them, with its spread. {PAIRED}. Dotted: a cache holds these models, which may "
+           f"then be faster than the memory. {AGAIN}"),
     Figure("gains", lambda frame: (tables.gain_table(frame),), drawings.gains, "two runtimes on the same weights",
            "Speed of each runtime over that of transformers on the same weights, at the longest lengths, paired by round. "
            f"Bars: 95 % t-intervals on the log scale. {AGAIN}"),

@@ -15,7 +15,7 @@ from edgekit.studies.speculative import tables
 
 # Drafts that are no model as it is: colour and marker, in the order in which they are met.
 OTHER_DRAFTS = (("#0072B2", "D"), ("#E69F00", "v"), ("#CC79A7", "P"), ("#D55E00", "<"))
-LOOKED_UP = ("0.45", "x")
+LOOKED_UP = ("0.45", "d")
 THEORY = {"color": "0.3", "linewidth": 0.9, "linestyle": "--", "zorder": 1}
 EVEN = {"color": "0.3", "linewidth": 0.9, "linestyle": ":", "zorder": 1}
 

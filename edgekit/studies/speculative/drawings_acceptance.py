@@ -54,7 +54,7 @@ def speculative_acceptance(table: pd.DataFrame, published: pd.DataFrame) -> styl
 @style.styled
 def speculative_places(table: pd.DataFrame) -> style.Drawn:
     """Accepted share of the drafted tokens (%) by their place in the block, greedy, a line a domain (from
-    `tables.main_draft_table` by position); marks of one place stand a little apart."""
+    `tables.judged_places`); marks of one place stand a little apart."""
     table = percent(style.require(table, "speculative_places"), "acceptance")
     looks = domains.looks(sorted(set(table.domain)))
     fig = Figure(figsize=(style.WIDTH * 0.85, 3.1))
@@ -85,7 +85,8 @@ def speculative_divergence(table: pd.DataFrame) -> style.Drawn:
             _cross(left, drawn, "expected_percent", "acceptance_percent", color=colour, marker=marker, fillstyle=fill)
         _cross(right, here[here.temperature > 0], "kl", "acceptance_percent", color=colour, marker=marker)
     intervals.by_marks(left, [*table.acceptance_percent, *table.expected_percent])
-    low, high = left.get_ylim()
+    low, high = left.get_ylim()[0], min(left.get_ylim()[1], 100)  # a share; marks at the edge are seen whole
+    left.set_ylim(low, high)
     left.plot([low, high], [low, high], gid="theory", **THEORY)
     left.set(xlim=(low, high), xlabel="overlap of the distributions, or agreement (%)", ylabel="accepted drafted tokens (%)",
              title="equal, as theory has it")
@@ -94,7 +95,7 @@ def speculative_divergence(table: pd.DataFrame) -> style.Drawn:
     nats = np.linspace(0, most, 200)
     right.plot(nats, [100 * least_overlap(value) for value in nats], gid="least", **THEORY)
     right.set(xlim=(-0.02 * most, most), xlabel="KL divergence of the draft (nats a token)",
-              title="above the least that a divergence leaves")
+              title="never below the least that\nsuch a divergence allows")
     for ax in (left, right):
         intervals.mark_clipped(ax)
     handles = [Line2D([], [], color=colour, marker=marker, linestyle="none", label=domain)

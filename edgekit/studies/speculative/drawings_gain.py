@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from edgekit.catalog.engines import BUILTIN_SPECULATIVE
 from edgekit.plots import claim, intervals, style
@@ -44,6 +45,7 @@ def speculative_speed(table: pd.DataFrame) -> style.Drawn:
         intervals.mark_clipped(ax)
     axes[0].set_ylabel("measured speed-up (times)")
     fig.legend(handles=[*drawings.engine_key(table, linestyle="none"), Line2D([], [], label="as expected", **THEORY),
+                        Patch(color="0.9", label=f"within {100 * NEAR:g} % of it"),
                         Line2D([], [], label="break-even", **EVEN)], loc="outside upper center", ncols=4)
     return fig, table
 
@@ -71,10 +73,12 @@ def speculative_lengths(table: pd.DataFrame, published: pd.DataFrame) -> style.D
             ax.axhline(1, gid="even", **EVEN)
             drawings.publish(ax, printed)
         row[0].set_ylabel(f"speed-up (times),\n{count} thread{'s' if count > 1 else ''}")
-    for ax in axes.ravel():
-        intervals.by_marks(ax, [*shown.speed_up, printed, 1.0])
-        claim.accepted(ax, "S1.10", "speculative_speed_up", told="" if ax is axes[0, 0] else " ")  # told once
-        intervals.mark_clipped(ax)
+    for row, count in zip(axes, threads, strict=True):
+        for ax, draft in zip(row, drafts, strict=True):
+            intervals.by_marks(ax, [*shown.speed_up, printed, 1.0])
+            claim.accepted(ax, "S1.10", "speculative_speed_up", told="" if ax is axes[0, 0] else claim.IN_LEGEND,  # told once
+                           judged=(draft, count) == (best.by, best.threads))
+            intervals.mark_clipped(ax)
     for ax, draft in zip(axes[0], drafts, strict=True):
         ax.set_title(draft, fontsize=8)
     adaptive = (shown.length == ADAPTIVE).any()

@@ -35,11 +35,11 @@ FIGURES = (
            "Share of the judged drafted tokens that the largest target accepts of the smaller model that it accepts most, over "
            "all prompts (first row, greedy: what the claim is judged by) and by domain, with 95 % intervals over prompts. "
            f"Green: what the claim accepts of the average; cross: the published average. {AGAIN}"),
-    Figure("speculative_places", lambda frame: (tables.main_draft_table(frame, by_position=True),),
+    Figure("speculative_places", lambda frame: (tables.judged_places(frame),),
            drawings_acceptance.speculative_places, "greedy counts of accepted tokens of a smaller model",
            "Share of the judged drafted tokens that are accepted at each place of a block, for the same draft and target, "
            "greedy, with 95 % intervals over prompts; marks of one place are set a little apart. A place is judged only where "
-           "all before it were accepted."),
+           f"all before it were accepted; those of fewer than {tables.FEWEST} judged tokens are left out."),
     Figure("speculative_divergence", lambda frame: (tables.theory_table(frame),), drawings_acceptance.speculative_divergence,
            "divergences of two models",
            "Counted acceptance of every pair and domain, in the reference engine where it was counted there. Left: against the "

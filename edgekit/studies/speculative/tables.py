@@ -21,6 +21,7 @@ from edgekit.schema import ADAPTIVE, LOOKUP
 PAIR = ["model", "draft", "engine", "dtype", "threads"]
 LINE = [*PAIR, "domain", "temperature", "length"]
 ALL = "all domains"
+FEWEST = 30  # judged tokens of a place that is shown: of fewer the interval is as wide as the panel
 
 
 def draft_label(model: str, draft: str) -> str:
@@ -85,6 +86,12 @@ def main_draft_table(frame: pd.DataFrame, by_position: bool = False) -> pd.DataF
     more, same = ([], [*PAIR, "length", "temperature"]) if by_position else ([over_domains(frame)], [*PAIR, "length"])
     counted = pd.concat([*more, counted], ignore_index=True)
     return counted[(counted[same] == best[same]).all(axis=1)].reset_index(drop=True)
+
+
+def judged_places(frame: pd.DataFrame) -> pd.DataFrame:
+    """`main_draft_table` by position, of the places at which at least FEWEST tokens were judged."""
+    table = main_draft_table(frame, by_position=True)
+    return table[table.judged >= FEWEST]
 
 
 def pass_table(frame: pd.DataFrame) -> pd.DataFrame:
