@@ -16,6 +16,9 @@ from edgekit.studies.distillation import plan_chains as chains
 from edgekit.studies.distillation import tables
 from edgekit.studies.distillation.figures import FIGURES
 
+REMOVED = ("20 % of heads, 15 % of MLP", "80 % of heads, 80 % of MLP")
+TITLES = [*(f"pocket-3m,\n{words} removed" for words in REMOVED), "pocket-900k,\nfresh weights"]
+
 
 @pytest.fixture(scope="module")
 def frame():
@@ -33,8 +36,7 @@ def test_each_way_to_learn_has_its_look():
 
 def test_recovery_shows_every_student_and_what_it_lost_alone(frame):
     fig, shown = figures.distillation_recovery(tables.learning_table(frame))
-    assert [ax.get_title() for ax in fig.axes] == ["pocket-3m, 0.2/0.15 removed", "pocket-3m, 0.8/0.8 removed",
-                                                   "pocket-900k, fresh weights"]
+    assert [ax.get_title() for ax in fig.axes] == TITLES
     assert sorted(line.get_xdata()[0] for line in lines(fig, "alone")) == pytest.approx(list(made.PRUNED.values()))
     labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert labels == ["pruned alone", "fine-tuning", "logits", "logits and texts", "teacher's texts"]
@@ -46,8 +48,7 @@ def test_recovery_shows_every_student_and_what_it_lost_alone(frame):
 
 def test_held_out_divergence_stands_against_the_last_training_loss(frame):
     fig, shown = figures.distillation_losses(tables.outcome_table(frame))
-    assert [ax.get_title() for ax in fig.axes] == ["pocket-3m, 0.2/0.15 removed", "pocket-3m, 0.8/0.8 removed",
-                                                   "pocket-900k, fresh weights"]
+    assert [ax.get_title() for ax in fig.axes] == TITLES
     rows = frame[(frame.task == "training") & (frame.metric == "train_loss") & (frame.step == frame.step.max())]
     for ax, (pruning, lost) in zip(fig.axes, made.PRUNED.items(), strict=False):
         for learning, left in list(made.LEFT.items())[1:]:
@@ -81,7 +82,7 @@ def test_the_order_shows_every_ratio_with_its_interval_and_the_claims_band(frame
     fig, shown = figures.distillation_order(tables.order_table(frame))
     ax = fig.axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == [
-        f"{pruning} removed, {name}" for pruning in made.PRUNED for name in ("Q4_0", "Q8_0")]
+        f"{words} removed, {name}" for words in REMOVED for name in ("Q4_0", "Q8_0")]
     marks = [line for line in ax.lines if line.get_marker() == "o"]
     assert [line.get_xdata()[0] for line in marks] == pytest.approx(list(shown.ratio))
     assert list(shown.ratio) == pytest.approx([1 / made.ORDER] * 4)

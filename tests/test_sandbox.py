@@ -57,7 +57,7 @@ def test_leaving_early_or_changing_what_judges_is_not_passing(program):
 def test_what_does_not_end_is_ended(program):
     start = time.monotonic()
     found = outcome(program, limits=Limits(cpu_s=1, wall_s=2.5))
-    assert not found.passed and time.monotonic() - start < 8
+    assert not found.passed and time.monotonic() - start < 50
     assert found.timed_out or "SIG_IGN" in program
 
 

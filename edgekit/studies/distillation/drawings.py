@@ -30,7 +30,13 @@ def _students(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _title(student: str, pruning: str) -> str:
     name = style.model_label(student)
-    return f"{name}, fresh weights" if pruning == NONE else f"{name}, {pruning} removed"
+    return f"{name},\nfresh weights" if pruning == NONE else f"{name},\n{_removed(pruning)}"
+
+
+def _removed(pruning: str) -> str:
+    """What a pruning, "heads/mlp" in shares, takes away, in words."""
+    heads, mlp = (f"{100 * float(share):g} %" for share in pruning.split("/"))
+    return f"{heads} of heads, {mlp} of MLP removed"
 
 
 @style.styled
@@ -114,7 +120,7 @@ def distillation_order(table: pd.DataFrame) -> style.Drawn:
         judged = line.pruning == tables.PAPERS_POINT and line.quantization == tables.FOUR_BITS
         style.level(ax, line, "ratio", line.Index, 0, color="0.15", marker="o", fillstyle="full" if judged else "none")
     ax.axvline(1, gid="equal", color="0.4", linewidth=0.7, zorder=1)
-    names = [f"{line.pruning} removed, {_quantization(line.quantization)}" for line in table.itertuples()]
+    names = [f"{_removed(line.pruning)}, {_quantization(line.quantization)}" for line in table.itertuples()]
     if table.model.nunique() > 1:
         names = [f"{style.model_label(model)}, {name}" for model, name in zip(table.model, names, strict=True)]
     ax.set_yticks(range(len(table)), names)
