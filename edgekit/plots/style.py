@@ -109,7 +109,7 @@ def freeze(fig: Figure) -> None:
     """Lay the figure out once, and to round numbers: a second pass, or the solver's own order of sums (it follows the addresses
     of its variables), would move axes by a hair, and the bytes with them."""
     if fig.get_layout_engine() is not None:
-        fig.draw_without_rendering()
+        fig.get_layout_engine().execute(fig)
         fig.set_layout_engine("none")
         for ax in fig.axes:
             ax.set_position([round(float(end), 6) for end in ax.get_position(original=True).bounds])
