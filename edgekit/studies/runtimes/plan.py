@@ -73,7 +73,7 @@ class Config(MeasuringConfig):
     texts: int = parameter("texts, the first of the stream; the samples of intervals", least=2)
     written_tokens: int = parameter("tokens that are written after the first half of each text", least=1)
     conforming_models: tuple[str, ...] = parameter("models with which agreeing_cells are checked for what engines promise",
-                                                   some_of="agreeing_models")
+                                                   some_of="models")  # on ids of their own: of any language
     listings: tuple[str, ...] = parameter("listings of the documents whose calls are made", known=LISTINGS)
     listing_model: str = parameter("the model that they are made with", each=trained_for("a listing"))
     split_pairs: tuple[str, ...] = parameter("draft on the host, target on the GPU: pairs, each \"target < draft\"")
@@ -126,8 +126,9 @@ def plan(config: Config) -> Iterator[Unit]:
     for name in (name for name in config.agreeing_models if name in specs):
         for cell in dict.fromkeys(("/".join(REFERENCE), *config.agreeing_cells)):
             yield _agreement(config, specs[name], cell)
-            if name in config.conforming_models:
-                yield _conformance(config, specs[name], cell)
+    for name in (name for name in config.conforming_models if name in specs):
+        for cell in dict.fromkeys(("/".join(REFERENCE), *config.agreeing_cells)):
+            yield _conformance(config, specs[name], cell)
     for listing in config.listings:
         yield _listing(config, listing)
 
