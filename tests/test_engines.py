@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,9 @@ def test_static_cache_and_compiler_change_no_token(tmp_path):
         expected = [step.token for step in eager.stream(PROMPT, 10)]
         assert [step.token for step in compiled.stream(PROMPT, 10)] == expected
         assert [step.token for step in compiled.stream(PROMPT[:4], 5)] == [s.token for s in eager.stream(PROMPT[:4], 5)]
+        kept = weakref.ref(compiled.model)
+    gc.collect()
+    assert kept() is None, "what was compiled does not hold the weights of a closed engine"
 
 
 def test_kv_bytes_are_those_of_the_caches(source):

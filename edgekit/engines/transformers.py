@@ -223,6 +223,10 @@ class TransformersStatic(Transformers):
         """One at a time, through the path that is timed: what is fast must also be what is right."""
         return Engine.generate(self, prompts, max_new_tokens, stop, keep_stop=keep_stop, ended=ended)
 
+    def close(self) -> None:
+        self.static = None
+        super().close()
+
     @torch.inference_mode()
     def _cache(self):
         self.static.reset()
@@ -239,6 +243,11 @@ class TransformersCompiled(TransformersStatic):
         # "reduce-overhead" records CUDA graphs; on a CPU it would only warn, so the plain compiler is asked for there.
         mode = "reduce-overhead" if self.device.type == "cuda" else "default"
         self.compiled = torch.compile(self.model, mode=mode, fullgraph=False)
+
+    def close(self) -> None:
+        self.compiled = None
+        super().close()
+        torch.compiler.reset()  # what was compiled is kept by the functions that it stands for, and holds the weights
 
     def _forward(self, token: torch.Tensor, cache) -> torch.Tensor:
         # Prompts of every length would each be compiled anew; prefill is one pass and stays eager.
