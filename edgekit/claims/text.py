@@ -93,7 +93,7 @@ def reason(verdict: Verdict) -> str:
 
 def _beside(others: Iterable[Verdict]) -> str:
     """What models of other kinds say, in a few words: "pocket: holds"."""
-    return "; ".join(f"{one.scale}: {in_short(one.verdict)}" for one in others)
+    return "; ".join(dict.fromkeys(f"{one.scale}: {in_short(one.verdict)}" for one in others))
 
 
 def in_short(verdict: str) -> str:
