@@ -114,7 +114,8 @@ def _headline(cells: list[dict]) -> dict:
     others = [cell for cell in cells if cell is not first and cell["platform"] and strength(cell)[0]]
     told = [f"{cell['platform'] + cell['of'] if cell['mark'] == first['mark'] else cell['mark']}: "
             f"{text.in_short(cell['verdict'])}" for cell in others]
-    return first | {"also": "; ".join(filter(None, (first["also"], *told)))}
+    said = [one for text in (first["also"], *told) for one in text.split("; ") if one]
+    return first | {"also": "; ".join(dict.fromkeys(said))}
 
 
 def files() -> Iterator[tuple[Path, str]]:
