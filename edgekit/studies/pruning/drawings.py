@@ -109,7 +109,7 @@ def pruning_sweep(table: pd.DataFrame, point: tuple[float, float]) -> style.Draw
         if position % 2 == 0:
             ax.set_ylabel("heads asked to go (%)")
     fig.legend(handles=[Patch(fill=False, edgecolor="black", linewidth=1.8, label="where the scores are compared"),
-                        Patch(label="not measured", **NOT_MEASURED)],
+                        *[Patch(label="not measured", **NOT_MEASURED)] * (len(table) < len(models) * len(rows) * len(columns))],
                loc="outside upper center", ncols=2)
     return fig, table
 

@@ -161,7 +161,7 @@ def gains(table: pd.DataFrame) -> style.Drawn:
     table = style.require(table[table.same], "gains")
     names = list(dict.fromkeys(zip(table.model, table["dtype"], table.engine, strict=True)))
     whats = list(dict.fromkeys(table.what))
-    fig = Figure(figsize=(style.WIDTH, 1.2 + 0.27 * len(names)))
+    fig = Figure(figsize=(style.WIDTH, min(8.0, 1.2 + 0.27 * len(names))))
     axes = fig.subplots(1, len(whats), sharey=True, squeeze=False)[0]
     for ax, what in zip(axes, whats, strict=True):
         here = table[table.what == what]
