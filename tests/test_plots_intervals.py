@@ -89,6 +89,7 @@ def test_a_band_stands_at_the_ends_that_a_claim_accepts(along):
     assert sorted({line.get_xydata()[0][column] for line in ax.lines[1:]}) == pytest.approx(ends)
     limits = ax.get_xlim() if along == "x" else ax.get_ylim()
     assert limits[0] < ends[0] < ends[1] < limits[1]
+    assert [text.get_text() for text in ax.texts] == ["S1.3 accepts 9 to 25"] and len(ax.patches) == 1
     assert claim.key("S1.3", "decode_tok_per_s").get_label() == "S1.3 accepts 4.5 to 12.5"
 
 

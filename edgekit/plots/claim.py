@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from edgekit.analyze.stats import span
+from edgekit.analyze import stats
 from edgekit.catalog import published
 
 BAND = {"color": "#009E73", "alpha": 0.13, "linewidth": 0, "zorder": 0}
@@ -44,7 +44,7 @@ def accepted(ax: Axes, claim: str, quantity: str, *, along: str = "y", factor: f
     ax.accepts = [*judged_in(ax), *[(claim, quantity, along, factor, frozenset(models))] * judged]
     for end in edges:
         line(end, **EDGE)
-    told = told or f"{claim} accepts {span(low, high)}"
+    told = told or f"{claim} accepts {stats.span(low, high)}"
     at = edges[0]
     if told == IN_LEGEND:
         return
@@ -70,4 +70,4 @@ def key(claim: str, quantity: str, told: str = "") -> Patch:
 
 def wanted(claim: str, quantity: str, *, measured: bool = False) -> str:
     """What `claim` accepts of `quantity`, in words (see published.accepted). Raises PublishedError."""
-    return span(*published.accepted(claim, quantity, measured=measured))
+    return stats.span(*published.accepted(claim, quantity, measured=measured))
