@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import sys
+import urllib.parse
 from importlib import metadata
 from pathlib import Path
 
@@ -122,6 +123,10 @@ def test_paths_are_replaced_as_whole_components(monkeypatch, tmp_path):
 def test_pages_load_nothing_from_elsewhere(toy):
     for path, text in rendered(toy).items():
         assert text.count("<script>") == text.count("<script") == (path == toy["index"]) and "@import" not in text
+        for picture in re.findall(r"src='data:image/svg\+xml,([^']*)'", text):
+            drawn = urllib.parse.unquote(picture)
+            assert all(to.startswith("#") for to in re.findall(r'href="([^"]*)', drawn) + re.findall(r"url\(([^)]*)\)", drawn))
+        text = re.sub(r"src='data:image/svg\+xml,[^']*'", "", text)
         loads = re.findall(r'<(?!a\b)\w+[^>]*?\s(?:src|href)="([^"]*)', text) + re.findall(r"url\(([^)]*)\)", text)
         assert [load for load in loads if not load.startswith("data:")] == [], path.name
 

@@ -133,7 +133,7 @@ def test_a_file_of_a_model_that_only_llama_cpp_knows(tmp_path):
 
     rng = np.random.default_rng(0)
     path = tmp_path / "other.gguf"
-    width, layers, vocabulary, context = 32, 1, 64, 64
+    width, layers, vocabulary, context = 32, 1, 64, 128
     writer = gguf.GGUFWriter(path, "gpt2")
     writer.add_context_length(context)
     writer.add_embedding_length(width)
