@@ -206,6 +206,13 @@ def test_a_few_runs_that_span_more_than_a_factor_of_ten_are_told_one_by_one():
     assert not stats.wilson(1, 80).noisy, "an interval of items is no spread of runs"
 
 
+@pytest.mark.parametrize("low, high, words", [
+    (1, 2.5, "1 to 2.5"), (None, 3, "at most 3"), (0.5, None, "at least 0.5"), (-math.inf, 3, "at most 3"), (2e6, 3e6,
+    "2,000,000 to 3,000,000")])
+def test_a_range_says_which_end_is_open(low, high, words):
+    assert stats.span(low, high) == words
+
+
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_no_interval_in_a_table_leaves_what_is_possible(shares):
     found = stats.mean_interval(shares)

@@ -125,8 +125,9 @@ def told(value: float, low: float | None = None, high: float | None = None, unit
     return f"{_with(unit, value)} ({low} to {high}{more}){power}"
 
 
-def span(low: float, high: float) -> str:
-    """A range in words, open at an infinite end."""
+def span(low: float | None, high: float | None) -> str:
+    """A range in words, open at an end that is infinite or None."""
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
     least, most = (f"{end:,.0f}" if 1e5 <= abs(end) < math.inf else f"{end:g}" for end in (low, high))
     if math.isinf(high):
         return f"at least {least}"

@@ -57,12 +57,6 @@ def clearest(found: pd.DataFrame, count: int = 3) -> pd.DataFrame:
     return falls.sort_values("missed", ascending=False, kind="stable").drop_duplicates("claim").head(count)
 
 
-def ends_of(numbers: Mapping) -> tuple[float, float]:
-    """The ends of what is accepted, an open one infinite."""
-    least, most = numbers["least"], numbers["most"]
-    return -math.inf if least is None else least, math.inf if most is None else most
-
-
 def _line(cell: Mapping, line: Mapping) -> dict:
     seen = {name: math.nan if seen is None else seen for name, seen in line["numbers"].items()}
     ends = [end for end in (seen["least"], seen["most"]) if not math.isnan(end)]
@@ -77,7 +71,7 @@ def _line(cell: Mapping, line: Mapping) -> dict:
         "claim": cell["id"], "name": cell["name"], "platform": cell["platform"], "verdict": cell["verdict"],
         "source": "measured" if cell["platform"] else "computed", "quantity": line["quantity"], "what": line["what"],
         "value": seen["value"], "low": seen["low"], "high": seen["high"], "unit": seen["unit"],
-        "accepted": span(*ends_of(line["numbers"])), "lies": line["lies"], "word": line["word"], "scale": line["scale"],
+        "accepted": span(line["numbers"]["least"], line["numbers"]["most"]), "lies": line["lies"], "word": line["word"], "scale": line["scale"],
         "kind": "ratio" if ratio else "difference", "edge": edge, "x": along(seen["value"]), "x_low": along(seen["low"]),
         "x_high": along(seen["high"]), "accepted_low": along(seen["least"]), "accepted_high": along(seen["most"]),
         "published_low": along(min(printed)), "published_high": along(max(printed)),

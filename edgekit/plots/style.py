@@ -57,6 +57,7 @@ STAGES = {"baseline": ("#0072B2", "-", ""), "quantized": ("#E69F00", "--", "///"
 DTYPES = {"bfloat16": "-", "float16": "--", "float32": ":", STORED: "-."}
 PACKED = (0, (3, 1, 1, 1))  # the line of any other weights: of few bits
 FILL = {"measured": "full", "modelled": "none", "replayed": "left"}
+ABOVE = {"color": "#D55E00"}  # of what was published and lies above what is possible
 PUBLISHED = {"marker": "X", "color": "black", "linestyle": "none", "markersize": 5.5, "markeredgecolor": "white",
              "markeredgewidth": 0.5}
 

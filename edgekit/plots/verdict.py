@@ -7,7 +7,6 @@ a triangle at its edge marks ours there.
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -133,9 +132,7 @@ def _ours(numbers: Mapping) -> str:
 
 
 def _accepted(numbers: Mapping) -> str:
-    told = span(*(open_end if end is None else end for end, open_end in (
-        (numbers["least"], -math.inf), (numbers["most"], math.inf))))
-    return f"{told} {numbers['unit']}".rstrip()
+    return f"{span(numbers['least'], numbers['most'])} {numbers['unit']}".rstrip()
 
 
 def colour_of(verdict: str, word: str, scale: str, *, measured: bool) -> str:

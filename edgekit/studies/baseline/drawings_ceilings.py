@@ -17,7 +17,6 @@ from edgekit.analyze.observed import kind
 from edgekit.plots import claim, intervals, style
 
 MODELLED = {"color": "black", "marker": "o", "fillstyle": "none", "linestyle": "none"}
-ABOVE = {"color": "#D55E00"}  # what was printed and is faster than the memory allows
 ENDS = ("", "_low", "_high")
 
 
@@ -112,7 +111,7 @@ def baseline_7b(speed: pd.DataFrame, boards: pd.DataFrame, published: pd.DataFra
     colour, marker = style.engine_style("transformers", "bfloat16")
     fig.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="none", label="measured here"),
                         Line2D([], [], **style.PUBLISHED, label="published"),
-                        Line2D([], [], **style.PUBLISHED | ABOVE, label="published, above its ceiling"),
+                        Line2D([], [], **style.PUBLISHED | style.ABOVE, label="published, above its ceiling"),
                         Line2D([], [], **MODELLED, label="ceiling: bandwidth / (2 bytes a weight), modelled"),
                         claim.key("S1.3", "decode_tok_per_s")], loc="outside upper center", ncols=2)
     marks = pd.concat([stated, printed, ceilings]).rename(columns={
@@ -187,7 +186,7 @@ def _ours_by_size(ax: Axes, measured: pd.DataFrame, stated: pd.DataFrame) -> Non
 def _boards(ax: Axes, printed: pd.DataFrame, ceilings: pd.DataFrame) -> None:
     places = np.arange(len(printed))
     above = printed.value.to_numpy() > ceilings.value.to_numpy()
-    for which, look in ((~above, {}), (above, ABOVE)):
+    for which, look in ((~above, {}), (above, style.ABOVE)):
         ax.plot(places[which] - 0.12, printed.value[which], **style.PUBLISHED | look)
     ax.plot(places + 0.12, ceilings.value, **MODELLED)
     for place, value, ceiling in zip(places, printed.value, ceilings.value, strict=True):

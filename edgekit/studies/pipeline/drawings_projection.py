@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from edgekit.plots import style
+from edgekit.plots import claim, style
 from edgekit.studies.pipeline.tables_matrix import FIELDS, NO_ROWS, NOT_ASKED, NOT_HERE, OTHER, label
 from edgekit.studies.pipeline.tables_projection import EXPECTED, GENEROUS, KINDS, PRINTED
 
 # Modelled rates, hatched: colour and hatch.
 MODELLED = {GENEROUS: ("0.85", "///"), EXPECTED: ("#9ecae1", "...")}
-ABOVE = "#D55E00"
 # Why a cell is empty: letter and meaning; what studies say of what they skipped comes last.
 LETTERS = {NO_ROWS: "r", NOT_ASKED: "u", NOT_HERE: "n", OTHER: "o"}
 SKIPPED = "s"
@@ -43,12 +42,11 @@ def pipeline_projection(table: pd.DataFrame) -> style.Drawn:
                     error_kw=dict(elinewidth=0.8, capsize=2))
         printed = here[here.kind == PRINTED]
         for line in printed.itertuples():
-            ax.plot([line.tok_per_s], [labels.index(line.label)], **style.PUBLISHED | dict(
-                color=ABOVE if line.above else "black", markersize=7))
+            ax.plot([line.tok_per_s], [labels.index(line.label)], **style.PUBLISHED | dict(markersize=7) | (
+                style.ABOVE if line.above else {}))
             told = f" ({_over(here, line):.2f} ×)" if line.above else ""
             ax.annotate(f"{line.tok_per_s:g}{told}", (line.tok_per_s, labels.index(line.label)), (6, 0), va="center",
-                        textcoords="offset points", fontsize=7.5,
-                        bbox=dict(facecolor="white", edgecolor="none", pad=0.6, alpha=0.8))
+                        textcoords="offset points", fontsize=7.5, bbox=claim.TOLD["bbox"])
         ax.set(title=f"a 7B, {stage}", xlabel="decode speed (tokens/s)", xlim=(0, 1.45 * here.tok_per_s.max()))
         ax.grid(axis="y", visible=False)
     axes[0].set_yticks(range(len(labels)), [f"{one}\n{bandwidth / 1e9:g} GB/s" for one, bandwidth in zip(
@@ -56,7 +54,7 @@ def pipeline_projection(table: pd.DataFrame) -> style.Drawn:
     axes[0].set_ylim(len(labels) - 0.45, -0.55)
     fig.legend(handles=[
         Line2D([], [], label="published", **style.PUBLISHED),
-        Line2D([], [], label="published, above what memory allows (× the most)", **style.PUBLISHED | dict(color=ABOVE)),
+        Line2D([], [], label="published, above what memory allows (× the most)", **style.PUBLISHED | style.ABOVE),
         *(Patch(facecolor=MODELLED[kind][0], hatch=MODELLED[kind][1], edgecolor="0.35", label=f"modelled, {kind}")
           for kind in KINDS if kind in set(table.kind) - {PRINTED})], loc="outside upper center", ncols=2)
     return fig, table
