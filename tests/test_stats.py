@@ -207,8 +207,9 @@ def test_a_few_runs_that_span_more_than_a_factor_of_ten_are_told_one_by_one():
 
 
 @pytest.mark.parametrize("low, high, words", [
-    (1, 2.5, "1 to 2.5"), (None, 3, "at most 3"), (0.5, None, "at least 0.5"), (-math.inf, 3, "at most 3"), (2e6, 3e6,
-    "2,000,000 to 3,000,000")])
+    (1, 2.5, "1 to 2.5"), (None, 3, "at most 3"), (0.5, None, "at least 0.5"), (-math.inf, 3, "at most 3"),
+    (2e6, 3e6, "2,000,000 to 3,000,000"),
+])
 def test_a_range_says_which_end_is_open(low, high, words):
     assert stats.span(low, high) == words
 
