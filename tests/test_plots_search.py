@@ -6,6 +6,7 @@ import pytest
 import rows_07_search as made
 
 from edgekit import store
+from edgekit.plots import style
 from edgekit.plots.style import PlotError
 from edgekit.studies.pipeline import drawings_projection, drawings_search, tables_matrix, tables_projection, tables_search
 from edgekit.studies.pipeline.figures import FIGURES
@@ -46,7 +47,7 @@ def test_modelled_rates_are_hatched_and_published_ones_are_not_bars():
     crosses = {x for ax in fig.axes for x, _ in marks(ax, "X")}
     assert crosses == set(table[table.source == "published"].tok_per_s)
     orange = {line.get_xdata()[0] for ax in fig.axes for line in ax.lines
-              if line.get_marker() == "X" and line.get_color() == drawings_projection.ABOVE}
+              if line.get_marker() == "X" and line.get_color() == style.ABOVE["color"]}
     assert orange == set(table[table.above & (table.source == "published")].tok_per_s) and len(orange) == 3
 
 
